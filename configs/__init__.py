@@ -1,0 +1,1 @@
+"""Experiments as files; each is launched by `--config=configs/NAME.py`."""

@@ -1,0 +1,1 @@
+"""What can be launched; files, terminals and plots live here."""

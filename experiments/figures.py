@@ -1,0 +1,70 @@
+"""Pictures of a run, as PNG."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+
+from vae import rng
+from vae.build import Experiment
+from vae.types import Params
+
+COLUMNS, ROWS = 16, 8
+GAP = 2  # pixels between images
+
+
+def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
+    """Writes images [N, H, W, C] with pixels in [0, 1] (clipped), C = 1 or 3, as a grid
+    in reading order, enlarged to a width that can be looked at."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    tile = (height + GAP, width + GAP)
+    grid = np.full((rows * tile[0] + GAP, columns * tile[1] + GAP, channels), 0.5)
+    for i, image in enumerate(images):
+        top, left = (n * t + GAP for n, t in zip(divmod(i, columns), tile, strict=True))
+        grid[top : top + height, left : left + width] = image
+    pixels = (np.clip(grid, 0, 1) * 255).round().astype(np.uint8)
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    scale = max(1, round(1000 / picture.width))
+    size = (picture.width * scale, picture.height * scale)
+    picture.resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
+    """Writes `samples.png`: the mean image of each of 128 codes from the prior."""
+    generate = jax.jit(
+        lambda params, key: (
+            experiment.model.apply(
+                {"params": params}, key, COLUMNS * ROWS, method="generate"
+            ).mean
+        )
+    )
+    samples = generate(params, rng.stream(experiment.seed, "samples"))
+    save_grid(folder / "samples.png", np.asarray(samples, np.float32))
+
+
+def draw_reconstructions(experiment: Experiment, params: Params, folder: Path) -> None:
+    """Writes `reconstructions.png`: test images, each above its reconstruction."""
+    spread = np.linspace(0, experiment.dataset.test.size - 1, COLUMNS * ROWS // 2)
+    stored = experiment.dataset.test.images[np.unique(spread.astype(int))]
+
+    @jax.jit
+    def reconstruct(params, images, positions):
+        keys = rng.per_example(rng.stream(experiment.seed, "figures"), positions)
+        x = experiment.preprocess(images, keys)
+        posterior = experiment.model.apply({"params": params}, x, method="encode")
+        decoded = experiment.model.apply(
+            {"params": params}, posterior.mean, method="decode"
+        )
+        return x, decoded.mean
+
+    pairs = reconstruct(params, stored, np.arange(len(stored)))
+    originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)
+    rows = []
+    for start in range(0, len(stored), COLUMNS):
+        for images in (originals, reconstructions):
+            row = images[start : start + COLUMNS]
+            padding = [(0, COLUMNS - len(row)), (0, 0), (0, 0), (0, 0)]
+            rows.append(np.pad(row, padding, constant_values=0.5))
+    save_grid(folder / "reconstructions.png", np.concatenate(rows))

@@ -1,0 +1,83 @@
+"""What a person sees of a run: progress while it goes on, a table at its end."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressReport:
+    """A bar with rate, loss and time left; plain lines if not on a terminal.
+
+    Use as a context manager; `advance_to` is cheap enough to call at every log.
+    """
+
+    def __init__(self, what: str, start: int, total: int, unit: str):
+        self._what, self._total, self._unit = what, total, unit
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=total, completed=start, note="")
+        self._start, self._done = start, start
+        self._started = time.perf_counter()
+        self._last_line = -float("inf")
+
+    def __enter__(self) -> "ProgressReport":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def advance(self, count: int) -> None:
+        """Reports `count` more units done."""
+        self.advance_to(self._done + count, {})
+
+    def advance_to(self, done: int, values: Mapping[str, float]) -> None:
+        """Reports that `done` of the total are done, with values worth showing."""
+        self._done = done
+        now = time.perf_counter()
+        rate = (done - self._start) / max(now - self._started, 1e-9)
+        left = (self._total - done) / max(rate, 1e-9)
+        shown = [f"{name} {value:.2f}" for name, value in values.items()]
+        note = ", ".join([*shown, f"{rate:.0f} {self._unit}/s", f"{left:.0f} s left"])
+        self._bar.update(self._task, completed=done, note=note)
+        is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total
+        if not self._console.is_terminal and is_due:
+            self._last_line = now
+            self._console.print(f"{self._what} {done}/{self._total}: {note}")
+
+
+def say(message: str) -> None:
+    """Prints one line."""
+    Console(highlight=False, soft_wrap=True).print(message, markup=False)
+
+
+def print_results(results: Mapping[str, Any], workdir: str) -> None:
+    """Prints results as a table; a list is shown by its length and range."""
+    table = Table("result", "value", title=f"results in {workdir}/results.json")
+    for name, value in results.items():
+        if isinstance(value, list):
+            shown = f"{len(value)} values, {min(value):.3f} to {max(value):.3f}"
+        else:
+            shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+        table.add_row(name, shown)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,127 @@
+"""The folder of a run: what lies in it, and whether a launch may use it."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from vae.build import HOW_NOT_WHAT
+from vae.types import UserError
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Returns {"a.b": value} of a nested configuration."""
+    flat = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
+    """Refuses a workdir that cannot be written or holds another run; writes nothing.
+
+    Raises:
+      UserError: says which fields differ, or what is in the way.
+    """
+    existing = workdir
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir={workdir}: cannot write in {existing}")
+    held = read_json(workdir / "config.json")
+    if held is None:
+        if (workdir / "checkpoints").exists():
+            raise UserError(
+                f"--workdir={workdir} holds checkpoints but no config.json; choose "
+                "another workdir"
+            )
+        return
+    before, now = flatten(held), flatten(config)
+    fields = [
+        f"{field}: {before.get(field, 'absent')} there, {now.get(field, 'absent')} now"
+        for field in sorted({*before, *now})
+        if before.get(field, "absent") != now.get(field, "absent")
+        and field not in HOW_NOT_WHAT
+        and not field.startswith("evaluate.")
+    ]
+    if fields:
+        raise UserError(
+            f"--workdir={workdir} holds a run of another config ({'; '.join(fields)}); "
+            "choose another workdir"
+        )
+    provenance = read_json(workdir / "provenance.json")
+    if provenance and provenance["data_sha256"] != data_hash:
+        raise UserError(
+            f"--workdir={workdir} was trained on other data under the same name "
+            f"(SHA-256 {provenance['data_sha256'][:12]} there, {data_hash[:12]} now); "
+            "choose another workdir"
+        )
+
+
+def open_for_writing(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
+    """Creates the workdir and writes `config.json` and `provenance.json`."""
+    try:
+        (workdir / "images").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: {error}") from error
+    old = read_json(workdir / "provenance.json") or {"launches": []}
+    provenance = {
+        "data_sha256": data_hash,
+        "launches": [*old["launches"], describe_launch(config)],
+    }
+    write_json(workdir / "provenance.json", provenance)
+    write_json(workdir / "config.json", config)
+
+
+def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what else than configuration and data a result depends on."""
+    devices = jax.devices()
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind}",
+        "processes": jax.process_count(),
+        "precision": config["precision"],
+    }
+
+
+def git_commit() -> str:
+    """Returns the commit of this code, with "+changes" if files differ from it."""
+    here = Path(__file__).parent
+    try:
+        git = lambda *words: subprocess.run(  # noqa: E731
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "-s") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def read_json(path: Path) -> Any:
+    """Returns the contents of a JSON file, or None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error})") from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.replace(path)

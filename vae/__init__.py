@@ -1,0 +1,1 @@
+"""Variational autoencoders in JAX and Flax Linen: pure functions of arrays."""

@@ -1,0 +1,273 @@
+"""From configuration to built objects: the only reader of `ConfigDict`.
+
+The menus are plain dictionaries; a new method is one more line in one of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from vae import decoders, encoders, likelihoods, posteriors, priors
+from vae.checks import check_numbers, one_of, pick
+from vae.data import preprocess, sources
+from vae.data.splits import Dataset, cut_validation
+from vae.evaluation.evaluate import Evaluator, make_evaluator
+from vae.models.vae import VAE
+from vae.objectives import elbo
+from vae.training import optimizer
+from vae.training.loop import TrainPlan
+from vae.training.parallel import MODES, Placement, make_placement
+from vae.types import Objective, UserError
+
+# Fields that change how a run is done but nothing of what comes out (up to rounding
+# where devices differ): a workdir may be taken up again with other values of these.
+HOW_NOT_WHAT = (
+    "parallel",
+    "num_devices",
+    "dataset.data_dir",
+    "dataset.pipeline",
+    "train.steps_per_call",
+    "train.checkpoint_every",
+    "evaluate.batch_size",
+)
+RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
+PIPELINES = ("auto", "resident", "stream")
+PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+MATMUL_PRECISIONS = ("default", "high", "highest")
+CONVOLUTIONS = ("auto", "matmul", "lax")
+OUTPUT_BIASES = ("data_mean", "zeros")
+
+ACTIVATIONS = {
+    "tanh": nn.tanh,
+    "relu": nn.relu,
+    "leaky_relu": nn.leaky_relu,
+    "elu": nn.elu,
+    "gelu": nn.gelu,
+    "silu": nn.silu,
+}
+ENCODERS = {"mlp": encoders.MLPEncoder, "conv": encoders.ConvEncoder}
+DECODERS = {"mlp": decoders.MLPDecoder, "conv": decoders.ConvDecoder}
+POSTERIORS = {"diagonal_gaussian": posteriors.DiagonalGaussian}
+PRIORS = {"standard_normal": priors.StandardNormal}
+LIKELIHOODS: dict[str, Callable[[Any], Any]] = {
+    "bernoulli": lambda c: likelihoods.Bernoulli(),
+    "gaussian": lambda c: likelihoods.Gaussian(c.scale),
+}
+MODELS = {"vae": VAE}
+OBJECTIVES = {"vae": elbo.make_beta_vae, "beta_vae": elbo.make_beta_vae}
+OPTIMIZERS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
+    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),
+    "sgd": lambda c: optax.trace(c.b1),
+}
+SCHEDULES: dict[str, Callable[[int, int], optimizer.Schedule]] = {
+    "constant": lambda steps, steps_per_epoch: optimizer.constant(),
+    "cosine": lambda steps, steps_per_epoch: optimizer.cosine(steps),
+    "iwae": lambda steps, steps_per_epoch: optimizer.iwae(steps_per_epoch),
+}
+
+
+class Experiment(NamedTuple):
+    """A configuration, checked and built; nothing of it has touched the disk."""
+
+    config: dict[str, Any]  # the operative configuration, as JSON holds it
+    seed: int
+    dataset: Dataset
+    batch_size: int
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+    resident: bool  # the data path
+    model: nn.Module
+    objective: Objective
+    tx: optax.GradientTransformationExtraArgs
+    hparams: dict[str, jax.Array]
+    plan: TrainPlan
+    placement: Placement
+    make_evaluator: Callable[..., Evaluator]  # (name=, num_samples=, on_batch=)
+    importance_samples: int
+
+
+def build(config: ConfigDict) -> Experiment:
+    """Checks the configuration and builds what it names.
+
+    Raises:
+      UserError: a value is not acceptable, or the data do not fit it.
+    """
+    check_numbers(operative(config))
+    _set_numerics(config)
+    dataset = _build_dataset(config)
+    batch_size = config.dataset.batch_size
+    if batch_size > dataset.train.size:
+        raise UserError(
+            f"dataset.batch_size={batch_size} is larger than the training data "
+            f"({dataset.train.size} images)"
+        )
+    mode = one_of("parallel", config.parallel, MODES)
+    placement = make_placement(mode, config.num_devices, batch_size)
+    dtype = PRECISIONS[config.precision]
+    density_dtype = jnp.promote_types(dtype, jnp.float32)
+    to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
+    model = _build_model(config, dataset, dtype)
+    pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
+    fits = dataset.train.images.nbytes <= RESIDENT_BYTES
+    if config.train.evaluate_every and not dataset.validation.size:
+        raise UserError(
+            "train.evaluate_every needs validation data: set dataset.validation_size"
+        )
+    devices = placement.num_devices
+    evaluation_batch = -(-config.evaluate.batch_size // devices) * devices
+
+    def make_split_evaluator(**kwargs: Any) -> Evaluator:
+        return make_evaluator(
+            model,
+            to_model,
+            batch_size=evaluation_batch,
+            seed=config.seed,
+            by_example=placement.by_example,
+            replicated=placement.replicated,
+            **kwargs,
+        )
+
+    return Experiment(
+        config=operative(config),
+        seed=config.seed,
+        dataset=dataset,
+        batch_size=batch_size,
+        preprocess=to_model,
+        resident=pipeline == "resident" or (pipeline == "auto" and fits),
+        model=model,
+        objective=_build_objective(config, model),
+        tx=_build_optimizer(config, dataset.train.size // batch_size),
+        hparams={
+            "beta": jnp.asarray(config.objective.beta, density_dtype),
+            "learning_rate": jnp.asarray(config.optimizer.learning_rate, density_dtype),
+        },
+        plan=TrainPlan(**config.train),
+        placement=placement,
+        make_evaluator=make_split_evaluator,
+        importance_samples=config.evaluate.importance_samples,
+    )
+
+
+def operative(config: ConfigDict) -> dict[str, Any]:
+    """Returns the configuration as a plain tree that JSON gives back unchanged."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(config.to_dict())
+
+
+def from_operative(config: dict[str, Any]) -> ConfigDict:
+    """The inverse of `operative`."""
+    return ConfigDict(config)
+
+
+def _build_dataset(config: ConfigDict) -> Dataset:
+    names = preprocess.BINARIZATIONS
+    binarize = one_of("dataset.binarize", config.dataset.binarize, names)
+    choice = config.model.likelihood.name
+    likelihood = pick("model.likelihood.name", choice, LIKELIHOODS)
+    train, test = sources.load(config.dataset.name, config.dataset.data_dir)
+    dataset = cut_validation(train, test, config.dataset.validation_size)
+    dataset = preprocess.binarize_on_host(dataset, binarize)
+    if binarize == "none":
+        _check_support(dataset, likelihood(config.model.likelihood), choice)
+    return dataset
+
+
+def _check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
+    for split_name, split in dataset._asdict().items():
+        for start in range(0, split.size, 4096):
+            pixels = preprocess.to_unit(split.images[start : start + 4096])
+            if not likelihood.supports(pixels):
+                raise UserError(
+                    f"model.likelihood.name={name} is a density over "
+                    f"{likelihood.support}, but the {split_name} images hold other "
+                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
+                )
+
+
+def _build_model(config: ConfigDict, dataset: Dataset, dtype: Any) -> nn.Module:
+    c = config.model
+    model = pick("model.name", c.name, MODELS)
+    posterior = pick("model.posterior.name", c.posterior.name, POSTERIORS)
+    prior = pick("model.prior.name", c.prior.name, PRIORS)
+    likelihood = LIKELIHOODS[c.likelihood.name](c.likelihood)
+    encoder = pick("model.encoder.name", c.encoder.name, ENCODERS)
+    decoder = pick("model.decoder.name", c.decoder.name, DECODERS)
+    height, width, channels = dataset.image_shape
+    features = channels * likelihood.features_per_channel
+    bias = one_of("model.decoder.output_bias", c.decoder.output_bias, OUTPUT_BIASES)
+    bias_init = nn.initializers.zeros
+    if bias == "data_mean":
+        mean = preprocess.mean_image(dataset.train)
+        bias_init = decoders.bias_from(likelihood.features_of_mean(mean))
+    return model(
+        encoder=encoder(**_layers("encoder", c.encoder, (height, width)), dtype=dtype),
+        posterior=posterior(c.latent_dim, dtype),
+        prior=prior(c.latent_dim, dtype),
+        decoder=decoder(
+            **_layers("decoder", c.decoder, (height, width)),
+            image_shape=(height, width, features),
+            bias_init=bias_init,
+            dtype=dtype,
+        ),
+        likelihood=likelihood,
+    )
+
+
+def _layers(part: str, c: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
+    """Returns the arguments that encoder and decoder of one kind share."""
+    activation = pick(f"model.{part}.activation", c.activation, ACTIVATIONS)
+    arguments = {"widths": tuple(c.widths), "activation": activation}
+    if c.name != "conv":
+        return arguments
+    factor = 2 ** len(c.channels)
+    if not c.channels or size[0] % factor or size[1] % factor:
+        raise UserError(
+            f"model.{part}.channels={tuple(c.channels)} halves the image "
+            f"{len(c.channels)} times, but {size[0]}x{size[1]} pixels cannot be divided "
+            f"by {factor}; give between 1 and as many channels as the size has factors 2"
+        )
+    method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
+    if method == "auto":
+        method = "matmul" if jax.default_backend() == "cpu" else "lax"
+    return {**arguments, "channels": tuple(c.channels), "method": method}
+
+
+def _build_objective(config: ConfigDict, model: nn.Module) -> Objective:
+    c = config.objective
+    make = pick("objective.name", c.name, OBJECTIVES)
+    if c.name == "vae" and c.beta != 1:
+        raise UserError(
+            f"objective.name=vae has beta 1, not {c.beta}; use objective.name=beta_vae"
+        )
+    return make(model)
+
+
+def _build_optimizer(
+    config: ConfigDict, steps_per_epoch: int
+) -> optax.GradientTransformationExtraArgs:
+    c = config.optimizer
+    scaling = pick("optimizer.name", c.name, OPTIMIZERS)(c)
+    schedule = pick("optimizer.schedule.name", c.schedule.name, SCHEDULES)
+    return optimizer.make_optimizer(
+        scaling,
+        optimizer.with_warmup(
+            schedule(config.train.steps, steps_per_epoch), c.schedule.warmup_steps
+        ),
+        c.clip_norm,
+    )
+
+
+def _set_numerics(config: ConfigDict) -> None:
+    one_of("precision", config.precision, tuple(PRECISIONS))
+    precision = one_of("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
+    jax.config.update("jax_enable_x64", config.precision == "float64")
+    jax.config.update("jax_default_matmul_precision", precision)

@@ -1,0 +1,100 @@
+"""Checks of single values of a configuration, with messages for people."""
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from vae.types import UserError
+
+POSITIVE_INTEGERS = (
+    "dataset.batch_size",
+    "model.latent_dim",
+    "train.steps",
+    "train.steps_per_call",
+    "train.log_every",
+    "evaluate.importance_samples",
+    "evaluate.batch_size",
+)
+NATURAL_NUMBERS = (
+    "seed",
+    "num_devices",
+    "dataset.validation_size",
+    "optimizer.schedule.warmup_steps",
+    "train.evaluate_every",
+    "train.checkpoint_every",
+)
+POSITIVE_NUMBERS = (
+    "model.likelihood.scale",
+    "optimizer.learning_rate",
+    "optimizer.clip_norm",
+    "optimizer.eps",
+)
+DECAYS = ("optimizer.b1", "optimizer.b2")
+WEIGHTS = ("objective.beta",)
+LAYER_SIZES = tuple(
+    f"model.{part}.{field}"
+    for part in ("encoder", "decoder")
+    for field in ("widths", "channels")
+)
+
+
+def check_numbers(config: Mapping[str, Any]) -> None:
+    """Refuses sizes, counts and rates that mean nothing.
+
+    Args:
+      config: the configuration as a tree of plain dictionaries.
+
+    Raises:
+      UserError: a number has the wrong type, sign or size.
+    """
+    for fields, kind, what in (
+        (POSITIVE_INTEGERS, int, "a positive integer"),
+        (NATURAL_NUMBERS, int, "zero or a positive integer"),
+        (POSITIVE_NUMBERS, (int, float), "a positive number"),
+    ):
+        for field in fields:
+            value = _get(config, field)
+            is_number = isinstance(value, kind) and not isinstance(value, bool)
+            if not (is_number and (value > 0 or (value == 0 and "zero" in what))):
+                raise UserError(f"{field}={value!r} must be {what}")
+    for field in LAYER_SIZES:
+        sizes = _get(config, field)
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise UserError(f"{field}={tuple(sizes)} must hold positive integers")
+    for field in DECAYS:
+        if not 0 <= _get(config, field) < 1:
+            raise UserError(f"{field}={_get(config, field)} must be in [0, 1)")
+    for field in WEIGHTS:
+        value = _get(config, field)
+        if not (value >= 0 and math.isfinite(value)):
+            raise UserError(f"{field}={value} must be zero or positive, and finite")
+    if not math.isfinite(_get(config, "optimizer.learning_rate")):
+        raise UserError("optimizer.learning_rate must be finite")
+    if _get(config, "seed") >= 2**32:
+        raise UserError(f"seed={_get(config, 'seed')} must be below 2**32")
+
+
+def _get(config: Mapping[str, Any], field: str) -> Any:
+    value: Any = config
+    for part in field.split("."):
+        value = value[part]
+    return value
+
+
+def pick(field: str, name: str, menu: Mapping[str, Any]) -> Any:
+    """Returns the entry of `menu` called `name`; see `one_of`."""
+    return menu[one_of(field, name, tuple(menu))]
+
+
+def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
+    """Returns `name` if the menu has it.
+
+    Raises:
+      UserError: it has not; the message gives the menu and the nearest name.
+    """
+    if name in menu:
+        return name
+    near = difflib.get_close_matches(str(name), menu, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")

@@ -1,0 +1,24 @@
+"""Which example stands where in which batch: a pure function of (seed, step).
+
+Both data paths take their batches from here, so they train on the same examples: the
+resident path gathers inside the compiled program, the streaming path (`streaming.py`)
+on the host.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from vae import rng
+
+
+def epoch_order(seed: jax.Array | int, epoch: jax.Array | int, size: int) -> jax.Array:
+    """Returns the order [size] in which epoch number `epoch` visits the examples."""
+    return jax.random.permutation(rng.at_step(seed, "order", epoch), size)
+
+
+def batch_indices(
+    order: jax.Array, batch_in_epoch: jax.Array, positions: jax.Array, batch_size: int
+) -> jax.Array:
+    """Returns the examples [B] at `positions` [B] of a batch; an epoch's last
+    `size % batch_size` examples are left to other epochs' orders."""
+    return jnp.take(order, batch_in_epoch * batch_size + positions)

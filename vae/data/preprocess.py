@@ -1,0 +1,102 @@
+"""From stored pixels to what the model sees: scaling and binarisation."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae.data.splits import Dataset, Split
+from vae.types import UserError
+
+BINARIZATIONS = ("dynamic", "static", "threshold", "none")
+STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
+
+
+def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
+    """Applies the binarisations that are drawn once: `static` and `threshold`.
+
+    `static` is the recipe of the VampPrior's code: pixel / 255 as probability,
+    `numpy.random.seed(777)`, the validation images first, then test; then, beyond
+    that recipe, train, so that every image has one binarisation for ever.
+    `threshold` turns a pixel on above one half. `dynamic` and `none` change nothing.
+
+    Raises:
+      UserError: pixels outside [0, 1] after scaling, which are no probabilities.
+    """
+    if binarize != "none":
+        for split in dataset:
+            _check_unit_interval(split, binarize)
+    if binarize == "static":
+        random = np.random.RandomState(STATIC_SEED)
+        draw = lambda x: random.binomial(1, x)  # noqa: E731
+    elif binarize == "threshold":
+        draw = lambda x: x > 0.5  # noqa: E731
+    else:
+        return dataset
+    train, validation, test = dataset
+    validation, test, train = (
+        split._replace(images=draw(to_unit(split.images)).astype(np.uint8) * 255)
+        for split in (validation, test, train)
+    )
+    return Dataset(train, validation, test)
+
+
+def to_unit(images: np.ndarray) -> np.ndarray:
+    """Scales bytes to [0, 1]; leaves floating point as it is."""
+    return images / 255.0 if images.dtype == np.uint8 else images
+
+
+def mean_image(split: Split) -> np.ndarray:
+    """Returns the mean [H, W, C] of the scaled images."""
+    total = np.zeros(split.images.shape[1:])
+    for start in range(0, split.size, 4096):
+        total += to_unit(split.images[start : start + 4096]).sum(0)
+    return total / split.size
+
+
+def _check_unit_interval(split: Split, binarize: str) -> None:
+    images = split.images
+    if images.dtype != np.uint8 and split.size:
+        low, high = images.min(), images.max()
+        if low < 0 or high > 1:
+            raise UserError(
+                f"dataset.binarize={binarize} needs pixels in [0, 1], but they range "
+                f"from {low:.4g} to {high:.4g}; rescale the data, or use "
+                "dataset.binarize=none with a Gaussian likelihood"
+            )
+
+
+def make_preprocess(
+    binarize: str, dtype: jnp.dtype
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """Returns `(images [B, H, W, C], keys [B]) -> [B, H, W, C]` of `dtype`, to be jitted.
+
+    uint8 pixels are divided by 255. With `dynamic`, every look at an image draws a new
+    binarisation from its key; other choices ignore the keys.
+    """
+
+    def scale(images: jax.Array, keys: jax.Array) -> jax.Array:
+        del keys
+        is_bytes = images.dtype == jnp.uint8
+        return images.astype(dtype) / 255 if is_bytes else images.astype(dtype)
+
+    def binarize_now(images: jax.Array, keys: jax.Array) -> jax.Array:
+        return jax.vmap(_draw_pixels)(images, keys).astype(dtype)
+
+    return binarize_now if binarize == "dynamic" else scale
+
+
+def _draw_pixels(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Draws one binary image, bool [H, W, C], from intensities.
+
+    A byte is compared with a random byte, four of which come from one random word: a
+    fourth of the cost of a float per pixel. The probability of pixel p is then
+    (p + [p > 127]) / 256, which is 0 at 0, 1 at 255 and within 1/512 of p / 255.
+    """
+    if image.dtype != jnp.uint8:
+        return jax.random.uniform(key, image.shape, image.dtype) < image
+    words = jax.random.bits(key, ((image.size + 3) // 4,), jnp.uint32)
+    bytes_ = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(-1)[: image.size]
+    pixel = image.astype(jnp.uint16)
+    return bytes_.reshape(image.shape).astype(jnp.uint16) < pixel + (pixel > 127)

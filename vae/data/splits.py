@@ -1,0 +1,69 @@
+"""What a data set is to the rest of the library: arrays, cut into splits."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+
+from vae.types import UserError
+
+
+class Split(NamedTuple):
+    """Images [N, H, W, C], uint8 in 0..255 or floating point, and labels [N] int32."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+
+    def __getitem__(self, index) -> "Split":
+        labels = None if self.labels is None else self.labels[index]
+        return Split(self.images[index], labels)
+
+    @property
+    def size(self) -> int:
+        return len(self.images)
+
+
+class Dataset(NamedTuple):
+    """The three splits; validation is cut from train and may be empty."""
+
+    train: Split
+    validation: Split
+    test: Split
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+
+def every_tenth_is_test(split: Split) -> tuple[Split, Split]:
+    """Cuts a data set without a test split: every tenth example is test."""
+    is_test = np.arange(split.size) % 10 == 9
+    return split[~is_test], split[is_test]
+
+
+def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
+    """Cuts the last `validation_size` training examples off as validation split.
+
+    Raises:
+      UserError: fewer than one training example would remain.
+    """
+    if validation_size >= train.size:
+        raise UserError(
+            f"dataset.validation_size={validation_size} leaves no training data: "
+            f"there are {train.size} training images; ask for fewer"
+        )
+    boundary = train.size - validation_size
+    return Dataset(train[:boundary], train[boundary:], test)
+
+
+def content_hash(dataset: Dataset) -> str:
+    """Returns the SHA-256 of all images and labels, shapes and types included."""
+    digest = hashlib.sha256()
+    for split in dataset:
+        for array in split:
+            if array is not None:
+                digest.update(f"{array.shape}{array.dtype}".encode())
+                for start in range(0, len(array), 4096):
+                    digest.update(np.ascontiguousarray(array[start : start + 4096]))
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+"""The streaming path: data too large for the device, read ahead by Grain."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+
+from vae.data.batching import epoch_order
+from vae.data.splits import Split
+
+READ_THREADS = 2
+CHUNKS_AHEAD = 2  # read before they are asked for, on the host and again on the device
+CHUNK_BYTES = 64 * 2**20  # a call's batches are held together in memory
+
+
+def steps_per_chunk(split: Split, batch_size: int, steps_per_call: int) -> int:
+    """Returns how many steps one call may take so that its batches fit CHUNK_BYTES."""
+    batch_bytes = batch_size * split.images[0].nbytes
+    return max(1, min(steps_per_call, CHUNK_BYTES // batch_bytes))
+
+
+def stream_chunks(
+    split: Split,
+    calls: Sequence[tuple[int, int]],
+    *,
+    seed: int,
+    batch_size: int,
+    chunk_steps: int,
+    sharding: Any,
+) -> Iterator[Split]:
+    """Yields, for each call `(first step, end step)`, its batches on the device.
+
+    Images are [chunk_steps, B, H, W, C] and labels [chunk_steps, B]; the steps past
+    the call's end are padding. The batches are those of the resident path. The
+    iterator has no state to save: the position in the data is the step, which the
+    checkpoint holds, so a run may change its data path or device count and go on.
+    """
+    steps_per_epoch = split.size // batch_size
+
+    @functools.lru_cache(maxsize=2)
+    def order(epoch: int) -> np.ndarray:
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return np.asarray(epoch_order(seed, epoch, split.size))
+
+    def read(call: tuple[int, int]) -> Split:
+        indices = np.zeros((chunk_steps, batch_size), np.int64)
+        for row, step in enumerate(range(*call)):
+            epoch, batch = divmod(step, steps_per_epoch)
+            indices[row] = order(epoch)[batch * batch_size : (batch + 1) * batch_size]
+        return split[indices]
+
+    source = grain.MapDataset.source(calls).map(read)
+    chunks = source.to_iter_dataset(grain.ReadOptions(READ_THREADS, CHUNKS_AHEAD))
+    return iter(
+        grain.experimental.device_put(
+            chunks, sharding, cpu_buffer_size=CHUNKS_AHEAD, device_buffer_size=1
+        )
+    )

@@ -1,0 +1,89 @@
+"""Evaluation of a model on every image of a split, exactly once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae import rng
+from vae.data.splits import Split
+from vae.evaluation.bounds import ImageBounds, make_importance_bound
+from vae.evaluation.latent import active_units
+from vae.models.base import Model
+from vae.types import Params
+
+Evaluator = Callable[[Params, Split], dict[str, Any]]
+
+
+def make_evaluator(
+    model: Model,
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    name: str,
+    num_samples: int,
+    batch_size: int,
+    seed: int,
+    by_example: jax.sharding.NamedSharding,
+    replicated: jax.sharding.NamedSharding,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Evaluator:
+    """Returns (model parameters, split) -> results of the split called `name`.
+
+    Every image is seen once, with the binarisation and noise of its place in the
+    split, whatever the batch size and the number of devices. Keys are
+    `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
+    `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
+    `/bits_per_dim`, and `latent/active_units`, `latent/kl_per_dim`.
+    """
+    bound = make_importance_bound(model, num_samples)
+
+    def evaluate_batch(params: Params, images: jax.Array, positions: jax.Array):
+        preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)
+        keys = rng.per_example(rng.stream(seed, f"{name}_latent"), positions)
+        return bound(params, preprocess(images, preprocess_keys), keys)
+
+    compiled = jax.jit(evaluate_batch, out_shardings=replicated)
+
+    def evaluate(params: Params, split: Split) -> dict[str, Any]:
+        parts = []
+        for start in range(0, split.size, batch_size):
+            positions = np.arange(start, start + batch_size, dtype=np.int32)
+            images = split.images[np.minimum(positions, split.size - 1)]  # pads the end
+            arguments = jax.device_put((images, positions), by_example)
+            part = jax.device_get(compiled(params, *arguments))
+            count = min(batch_size, split.size - start)
+            parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
+            on_batch(count)
+        bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+        return summarize(bounds, split, name=name, num_samples=num_samples)
+
+    return evaluate
+
+
+def summarize(
+    bounds: ImageBounds, split: Split, *, name: str, num_samples: int
+) -> dict[str, Any]:
+    """Averages bounds over the images of a split, in float64; see `make_evaluator`."""
+    bounds = jax.tree.map(lambda array: array.astype(np.float64), bounds)
+    elbo = -(bounds.distortion + bounds.rate)
+    nll = -bounds.log_likelihood
+    nll_name = f"{name}/nll_is{num_samples}"
+    pixels = np.prod(split.images.shape[1:])
+    return {
+        f"{name}/elbo_nats": float(elbo.mean()),
+        f"{name}/elbo_stderr": _standard_error(elbo),
+        f"{name}/distortion_nats": float(bounds.distortion.mean()),
+        f"{name}/rate_nats": float(bounds.rate.mean()),
+        f"{nll_name}_nats": float(nll.mean()),
+        f"{nll_name}_stderr": _standard_error(nll),
+        f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
+        f"{name}/bits_per_dim": float(nll.mean() / (pixels * np.log(2))),
+        f"{name}/images": split.size,
+        "latent/active_units": active_units(bounds.posterior_mean),
+        "latent/kl_per_dim": bounds.kl_per_dimension.mean(0).tolist(),
+    }
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values)))

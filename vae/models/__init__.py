@@ -1,0 +1,1 @@
+"""Models: encoder, latent space and decoder assembled; `base` holds their contract."""

@@ -1,0 +1,1 @@
+"""Training criteria: pure functions that read a model only through `Inference`."""

@@ -1,0 +1,176 @@
+"""The training loop: calls the compiled program, logs, evaluates, checkpoints."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from vae.training.checkpoint import Checkpointer
+from vae.training.state import first_nonfinite, read_totals, zero_totals
+from vae.training.step import Carry
+from vae.types import Params
+
+
+class TrainPlan(NamedTuple):
+    """How long a run is and what happens when; all in steps, 0 means never."""
+
+    steps: int
+    steps_per_call: int
+    log_every: int
+    evaluate_every: int
+    checkpoint_every: int
+
+    def is_logged(self, step: Any) -> Any:
+        """Says whether metrics are logged after `step` steps; `step` may be traced."""
+        return (step % self.log_every == 0) | (step == self.steps)
+
+    def calls(self, start: int) -> list[tuple[int, int]]:
+        """Cuts the steps from `start` to the end into calls (first step, end step).
+
+        A call ends wherever something is to be done between steps.
+        """
+        cadences = [
+            self.steps_per_call,
+            self.log_every,
+            self.evaluate_every,
+            self.checkpoint_every,
+        ]
+        calls = []
+        while start < self.steps:
+            ends = [(start // every + 1) * every for every in cadences if every]
+            end = min(*ends, self.steps)
+            calls.append((start, end))
+            start = end
+        return calls
+
+
+class Clock:
+    """Sums the seconds of training, and what part of them went where."""
+
+    def __init__(self, seconds: Mapping[str, float]):
+        self.seconds = {"train": 0.0, "data_wait": 0.0, "checkpoint": 0.0, **seconds}
+
+    def time(self, *names: str) -> "Clock._Span":
+        """A context whose duration is added to each of `names`."""
+        return Clock._Span(self, names)
+
+    class _Span:
+        def __init__(self, clock: "Clock", names: tuple[str, ...]):
+            self._clock, self._names = clock, names
+
+        def __enter__(self) -> None:
+            self._start = time.perf_counter()
+
+        def __exit__(self, *_: object) -> None:
+            elapsed = time.perf_counter() - self._start
+            for name in self._names:
+                self._clock.seconds[name] += elapsed
+
+
+class Diverged(Exception):
+    """A metric became nan or infinite."""
+
+    def __init__(self, step: int, terms: list[str], last_good: int | None):
+        self.step, self.terms, self.last_good = step, terms, last_good
+        good = "none" if last_good is None else f"step {last_good}"
+        super().__init__(
+            f"diverged at step {step}: {', '.join(terms)} became nan or infinite; last "
+            f"good checkpoint: {good}; try a lower optimizer.learning_rate or "
+            "optimizer.clip_norm"
+        )
+
+
+class Interrupted(Exception):
+    """The user or the system asked the run to stop, and its state was saved."""
+
+
+class Writer(Protocol):
+    def write(self, step: int, metrics: dict[str, float]) -> None: ...
+    def flush(self) -> None: ...
+
+
+def train(
+    carry: Carry,
+    run_call: Callable[[Carry, Any, int], Carry],
+    data: Iterator[Any],
+    *,
+    plan: TrainPlan,
+    clock: Clock,
+    checkpointer: Checkpointer,
+    writer: Writer,
+    evaluate: Callable[[Params], dict[str, float]],
+    on_log: Callable[[int, dict[str, float]], None],
+    should_stop: Callable[[int], bool],
+) -> Carry:
+    """Trains from the carry's step to the end of the plan and returns the last carry.
+
+    Args:
+      carry: state and totals; donated to `run_call`.
+      run_call: (carry, data of the call, number of steps) -> carry, compiled.
+      data: gives the data of each of `plan.calls(step)` in turn.
+      plan: the cadences.
+      clock: sums the time spent.
+      checkpointer: saves the carry at the plan's cadence, at the end, and on request.
+      writer: takes the metrics; flushed before each checkpoint.
+      evaluate: gives validation metrics of the parameters.
+      on_log: told of each logged step, for people to see.
+      should_stop: asked after each call, with the step; if true, the run is saved and ends.
+
+    Raises:
+      Diverged: a metric is not finite; nothing was saved since.
+      Interrupted: `should_stop` said so.
+      SaveError: the disk did not take a checkpoint.
+    """
+    for first, end in plan.calls(int(carry[0].step)):
+        with clock.time("train", "data_wait"):
+            chunk = next(data)
+        with clock.time("train"):
+            carry = run_call(carry, chunk, end - first)
+        metrics = {}
+        if plan.is_logged(end):
+            with clock.time("train"):
+                metrics, carry = _read_and_reset(carry, checkpointer)
+        if plan.evaluate_every and end % plan.evaluate_every == 0:
+            metrics |= evaluate(carry[0].params)
+        if metrics:
+            writer.write(end, metrics)
+            on_log(end, metrics)
+        stop = should_stop(end)
+        due = plan.checkpoint_every and end % plan.checkpoint_every == 0
+        if due or stop or end == plan.steps:
+            with clock.time("train", "checkpoint"):
+                _save(end, carry, checkpointer, writer, clock)
+        if stop and end < plan.steps:
+            checkpointer.wait()
+            raise Interrupted(f"stopped and saved at step {end} of {plan.steps}")
+    checkpointer.wait()
+    return carry
+
+
+def _read_and_reset(
+    carry: Carry, checkpointer: Checkpointer
+) -> tuple[dict[str, float], Carry]:
+    state, totals = carry
+    totals_now = jax.device_get(totals)
+    _check_finite(totals_now, checkpointer)
+    means = read_totals(totals_now)
+    zeros = zero_totals(totals_now.sums, totals_now.sums["loss"].dtype)
+    zeros = jax.device_put(zeros, jax.tree.map(lambda array: array.sharding, totals))
+    return {f"train/{name}": value for name, value in means.items()}, (state, zeros)
+
+
+def _save(
+    step: int, carry: Carry, checkpointer: Checkpointer, writer: Writer, clock: Clock
+) -> None:
+    _check_finite(jax.device_get(carry[1]), checkpointer)
+    writer.flush()
+    checkpointer.save(step, carry, {"seconds": clock.seconds})
+
+
+def _check_finite(totals: Any, checkpointer: Checkpointer) -> None:
+    found = first_nonfinite(totals)
+    if found is not None:
+        checkpointer.wait()
+        saved = checkpointer.steps()
+        raise Diverged(*found, last_good=saved[-1] if saved else None)

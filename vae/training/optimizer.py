@@ -1,0 +1,68 @@
+"""Optimizers whose learning rate is a traced hyperparameter of the train state."""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+# (learning rate at its peak, step) -> learning rate at this step
+Schedule = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def constant() -> Schedule:
+    """The learning rate as it is given."""
+    return lambda peak, step: peak
+
+
+def cosine(total_steps: int) -> Schedule:
+    """Half a cosine from the peak down to zero at `total_steps`."""
+    return lambda peak, step: peak * 0.5 * (1 + jnp.cos(jnp.pi * step / total_steps))
+
+
+def iwae(steps_per_epoch: int) -> Schedule:
+    """3^i epochs at peak * 10^(-i/7), for i = 0, 1, 2, ... (i = 7 is the last).
+
+    References:
+      Burda et al. 2015, arXiv 1509.00519, sec. 5.
+    """
+    starts = jnp.array([(3**i - 1) // 2 * steps_per_epoch for i in range(1, 8)])
+    return lambda peak, step: peak * 10 ** (-(step >= starts).sum() / 7)
+
+
+def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
+    """Grows the learning rate linearly from 0 to `schedule` within `warmup_steps`."""
+    if warmup_steps == 0:
+        return schedule
+    return lambda peak, step: (
+        schedule(peak, step) * jnp.minimum(1.0, (step + 1) / warmup_steps)
+    )
+
+
+def make_optimizer(
+    scaling: optax.GradientTransformation,
+    schedule: Schedule,
+    clip_norm: float = math.inf,
+) -> optax.GradientTransformationExtraArgs:
+    """Chains clipping by global norm, `scaling` (such as `optax.scale_by_adam()`) and
+    descent at the scheduled learning rate.
+
+    Its `update` needs the keywords `hparams` (with `learning_rate`) and `step`.
+    """
+    clip = optax.clip_by_global_norm(clip_norm) if math.isfinite(clip_norm) else None
+    steps = [clip, scaling, _scale_by_learning_rate(schedule)]
+    return optax.chain(*(step for step in steps if step is not None))
+
+
+def _scale_by_learning_rate(
+    schedule: Schedule,
+) -> optax.GradientTransformationExtraArgs:
+    """Multiplies updates by minus the learning rate, read from the train state."""
+
+    def update(updates, state, params=None, *, hparams, step):
+        del params
+        rate = schedule(hparams["learning_rate"], step)
+        return jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates), state
+
+    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)

@@ -1,0 +1,103 @@
+"""The train state: arrays only, so that it maps, shards, donates and checkpoints."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae import rng
+from vae.models.base import Model
+from vae.types import Batch, Metrics, Objective, Params
+
+
+class TrainState(NamedTuple):
+    """Everything that a step changes or depends on, except the data."""
+
+    step: jax.Array  # [] int32, steps taken
+    seed: jax.Array  # [] uint32, of every random number
+    params: Params  # {"model": ..., "objective": ...}
+    opt_state: optax.OptState
+    hparams: dict[str, jax.Array]  # traced scalars: learning_rate, beta, ...
+
+
+class Totals(NamedTuple):
+    """Sums of the metrics since they were last logged, carried from step to step.
+
+    They are checkpointed with the state, so that a run may be cut at any step and
+    still log what it would have logged.
+    """
+
+    steps: jax.Array  # [] int32, how many steps were summed
+    sums: Metrics  # norms are computed at logged steps only and are 0 at others
+    nonfinite_since: Metrics  # [] int32 each: first step with nan or inf, or NEVER
+
+
+NEVER = jnp.iinfo(jnp.int32).max
+NORMS = ("grad_norm", "param_norm", "update_norm")
+
+
+def create_train_state(
+    seed: jax.Array | int,
+    batch: Batch,
+    *,
+    model: Model,
+    objective: Objective,
+    tx: optax.GradientTransformation,
+    hparams: dict[str, jax.Array],
+) -> TrainState:
+    """Initialises parameters and optimizer; pure in `seed`, which may be traced."""
+    keys = rng.per_example(rng.stream(seed, "init"), batch.position)
+    variables = model.init(rng.stream(seed, "model_init"), batch.image, keys)
+    params = {
+        "model": variables["params"],
+        "objective": objective.init(rng.stream(seed, "objective_init"), batch),
+    }
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(seed, jnp.uint32),
+        params=params,
+        opt_state=tx.init(params),
+        hparams=hparams,
+    )
+
+
+def read_totals(totals: Totals) -> dict[str, float]:
+    """Returns the means over the summed steps, and the norms at the last of them."""
+    steps = int(totals.steps)
+    return {
+        name: float(value) if name in NORMS else float(value) / steps
+        for name, value in totals.sums.items()
+    }
+
+
+def first_nonfinite(totals: Totals) -> tuple[int, list[str]] | None:
+    """Returns the first step with a nan or infinite metric and which, or None."""
+    since = {name: int(step) for name, step in totals.nonfinite_since.items()}
+    first = min(since.values())
+    return None if first == NEVER else (first, [n for n in since if since[n] == first])
+
+
+def zero_totals(names: Iterable[str], dtype: jnp.dtype) -> Totals:
+    """Returns empty totals for the metrics called `names`."""
+    return Totals(
+        steps=jnp.zeros((), jnp.int32),
+        sums={name: jnp.zeros((), dtype) for name in names},
+        nonfinite_since={name: jnp.full((), NEVER, jnp.int32) for name in names},
+    )
+
+
+def add_to_totals(totals: Totals, metrics: Metrics, step: jax.Array) -> Totals:
+    """Adds the metrics of the step that has just taken the state to `step`."""
+    return Totals(
+        steps=totals.steps + 1,
+        sums={name: totals.sums[name] + value for name, value in metrics.items()},
+        nonfinite_since={
+            name: jnp.minimum(
+                totals.nonfinite_since[name],
+                jnp.where(jnp.isfinite(value), NEVER, step),
+            )
+            for name, value in metrics.items()
+        },
+    )

@@ -1,0 +1,143 @@
+"""The train step, and many of them in one compiled call."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from vae import rng
+from vae.data.batching import batch_indices, epoch_order
+from vae.data.splits import Split
+from vae.training.state import NORMS, Totals, TrainState, add_to_totals
+from vae.types import Batch, Metrics, Objective
+
+TrainStep = Callable[..., tuple[TrainState, Metrics]]
+Preprocess = Callable[[jax.Array, jax.Array], jax.Array]
+Carry = tuple[TrainState, Totals]
+RunStep = Callable[[Carry, Split, jax.Array], Carry]
+# (carry, data, positions [B], number of steps) -> carry
+TrainCall = Callable[[Carry, Split, jax.Array, jax.Array], Carry]
+
+
+def make_train_step(
+    objective: Objective,
+    tx: optax.GradientTransformationExtraArgs,
+    *,
+    axis_name: str | None = None,
+) -> TrainStep:
+    """Returns the pure function (state, batch) -> (state, metrics).
+
+    Under `pmap`, name its axis: gradients and metrics are averaged over it. Besides
+    the objective's metrics there are the norms of gradient, parameters and update;
+    reading all of them again would take a third of a small step, so a caller may skip
+    them with `with_norms=False` (they are then 0).
+    """
+    value_and_grad = jax.value_and_grad(objective.loss, has_aux=True)
+
+    def train_step(
+        state: TrainState, batch: Batch, with_norms: jax.Array | bool = True
+    ) -> tuple[TrainState, Metrics]:
+        key = rng.at_step(state.seed, "train", state.step)
+        (_, metrics), grads = value_and_grad(
+            state.params, batch, key, state.hparams, state.step
+        )
+        if axis_name is not None:
+            grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+        updates, opt_state = tx.update(
+            grads,
+            state.opt_state,
+            state.params,
+            hparams=state.hparams,
+            step=state.step,
+        )
+        params = optax.apply_updates(state.params, updates)
+        norms = jax.lax.cond(
+            with_norms,
+            lambda: [optax.global_norm(tree) for tree in (grads, params, updates)],
+            lambda: [jnp.zeros_like(metrics["loss"])] * len(NORMS),
+        )
+        metrics |= dict(zip(NORMS, norms, strict=True))
+        step = state.step + 1
+        return state._replace(step=step, params=params, opt_state=opt_state), metrics
+
+    return train_step
+
+
+def make_run_step(
+    train_step: TrainStep,
+    preprocess: Preprocess,
+    is_logged: Callable[[jax.Array], jax.Array],
+) -> RunStep:
+    """Returns (carry, stored examples, positions [B]) -> carry: preprocess, step, add.
+
+    `is_logged(step)` says after which steps the totals are read: norms are computed
+    there only.
+    """
+
+    def run_step(carry: Carry, examples: Split, positions: jax.Array) -> Carry:
+        state, totals = carry
+        batch = make_batch(examples, preprocess, positions, state.seed, state.step)
+        state, metrics = train_step(state, batch, is_logged(state.step + 1))
+        return state, add_to_totals(totals, metrics, state.step)
+
+    return run_step
+
+
+def make_batch(
+    examples: Split,
+    preprocess: Preprocess,
+    positions: jax.Array,
+    seed: jax.Array | int,
+    step: jax.Array | int,
+) -> Batch:
+    """Preprocesses stored images [B, H, W, C] into the batch of `step`."""
+    keys = rng.per_example(rng.at_step(seed, "preprocess", step), positions)
+    return Batch(preprocess(examples.images, keys), examples.labels, positions)
+
+
+def make_resident_call(run_step: RunStep, *, size: int, batch_size: int) -> TrainCall:
+    """Returns a call on data that lies on the device: a Split of `size` stored images.
+
+    An epoch's order is drawn once when the call enters the epoch. The number of steps
+    is traced, so one program serves calls of every length.
+    """
+    steps_per_epoch = size // batch_size
+
+    def call(
+        carry: Carry, data: Split, positions: jax.Array, num_steps: jax.Array
+    ) -> Carry:
+        end = carry[0].step + num_steps
+
+        def run_epoch(carry: Carry) -> Carry:
+            first = carry[0].step
+            epoch = first // steps_per_epoch
+            order = epoch_order(carry[0].seed, epoch, size)
+            stop = jnp.minimum(end, (epoch + 1) * steps_per_epoch)
+
+            def body(step: jax.Array, carry: Carry) -> Carry:
+                batch_in_epoch = step - epoch * steps_per_epoch
+                chosen = batch_indices(order, batch_in_epoch, positions, batch_size)
+                examples = jax.tree.map(lambda array: array[chosen], data)
+                return run_step(carry, examples, positions)
+
+            return jax.lax.fori_loop(first, stop, body, carry)
+
+        return jax.lax.while_loop(lambda carry: carry[0].step < end, run_epoch, carry)
+
+    return call
+
+
+def make_streaming_call(run_step: RunStep) -> TrainCall:
+    """Returns a call on a chunk of batches: a Split of images [S, B, H, W, C]."""
+
+    def call(
+        carry: Carry, data: Split, positions: jax.Array, num_steps: jax.Array
+    ) -> Carry:
+        def body(i: jax.Array, carry: Carry) -> Carry:
+            examples = jax.tree.map(lambda array: array[i], data)
+            return run_step(carry, examples, positions)
+
+        return jax.lax.fori_loop(0, num_steps, body, carry)
+
+    return call

@@ -1,0 +1,69 @@
+"""The contracts that every part of the library keeps.
+
+Shape alphabet: K samples, B batch, L latent groups, D latent dimension, H W C image.
+All log-densities and divergences are in nats.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from numpyro.distributions import Distribution
+
+Params = Any  # a pytree of arrays
+Metrics = dict[str, jax.Array]
+
+
+class UserError(Exception):
+    """The user's input is wrong: one sentence on what, where and what to do."""
+
+
+class Batch(NamedTuple):
+    """One minibatch, ready for the model."""
+
+    image: jax.Array  # [B, H, W, C] on the likelihood's support
+    label: jax.Array | None  # [B] int32, or None for data without labels
+    position: jax.Array  # [B] int32, place of each example in the global batch
+
+
+class LatentGroup(NamedTuple):
+    """One group of latent variables, inferred and sampled."""
+
+    z: jax.Array  # [K, B, D]
+    posterior: Distribution  # q(z | x), batch shape [B]
+    prior: Distribution  # p(z), batch shape [] or [B]
+
+
+class Inference(NamedTuple):
+    """What a model says of a batch; objectives and evaluations read only this."""
+
+    groups: tuple[LatentGroup, ...]  # L groups
+    likelihood: Distribution  # p(x | z), batch shape [K, B], event shape [H, W, C]
+    aux: dict[str, jax.Array]  # whatever else a model reports
+
+
+class ElboTerms(NamedTuple):
+    """The terms of the evidence lower bound, per sample and example, in nats.
+
+    References:
+      Kingma & Welling 2013, arXiv 1312.6114, eq. 3; Alemi et al. 2018,
+      arXiv 1711.00464, for the names rate and distortion.
+    """
+
+    distortion: jax.Array  # [K, B], -log p(x | z)
+    rate: jax.Array  # [K, B], KL(q(z | x) || p(z)), closed form where there is one
+    rate_per_group: jax.Array  # [L, K, B], sums to rate over L
+    log_weights: jax.Array  # [K, B], log p(x | z) + log p(z) - log q(z | x)
+
+
+class Objective(NamedTuple):
+    """A training criterion: two pure functions.
+
+    `init(key, batch)` returns the objective's own parameters (`{}` if it has none).
+    `loss(params, batch, key, hparams, step)` returns `(scalar, metrics)`, where
+    `params` is `{"model": ..., "objective": ...}`, `hparams` a dict of traced scalars,
+    and every metric the mean over the batch.
+    """
+
+    init: Callable[[jax.Array, Batch], Params]
+    loss: Callable[..., tuple[jax.Array, Metrics]]
