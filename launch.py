@@ -12,6 +12,7 @@ command launched again continues.
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -87,8 +88,9 @@ def _run(config) -> None:
 
 
 def _default_workdir() -> str:
-    file, _, mode = flags.FLAGS["config"].value_source.partition(":")
-    return "/".join(["runs", "_".join(filter(None, (Path(file).stem, mode)))])
+    flag: Any = flags.FLAGS["config"]
+    file, _, mode = flag.config_filename.partition(":")
+    return f"runs/{Path(file).stem}" + (f"_{mode}" if mode else "")
 
 
 def _join_hosts(initialize) -> None:

@@ -6,11 +6,15 @@ On its own it trains a small beta-VAE (beta = 1) on the embedded digits:
     python launch.py --config=configs/default.py
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
+Config = Any  # a ConfigDict, whose fields no type checker knows
 
-def get_config(mode: str = "") -> ConfigDict:
-    config = ConfigDict()
+
+def get_config(mode: str = "") -> Config:
+    config: Config = ConfigDict()
     config.seed = 0  # of initialisation, noise and data order
     config.parallel = "auto"  # auto | jit (sharded over the devices) | pmap
     config.num_devices = 0  # how many devices to use; 0: all there are
@@ -34,7 +38,8 @@ def get_config(mode: str = "") -> ConfigDict:
     model.encoder.channels = (32, 64)  # conv only: each halves the image
     model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
     model.encoder.convolution = "auto"  # conv only: matmul | lax | auto (matmul on CPU)
-    model.decoder = ConfigDict(model.encoder)  # as the encoder's, in the same order
+    # The decoder's fields are the encoder's, in the same order.
+    model.decoder = model.encoder.copy_and_resolve_references()
     model.decoder.output_bias = "data_mean"  # starts at the train mean, or at zeros
     model.posterior = ConfigDict({"name": "diagonal_gaussian"})
     model.prior = ConfigDict({"name": "standard_normal"})
@@ -70,7 +75,7 @@ def get_config(mode: str = "") -> ConfigDict:
     return finish(config, mode)
 
 
-def finish(config: ConfigDict, mode: str, *other_modes: str) -> ConfigDict:
+def finish(config: Config, mode: str, *other_modes: str) -> Config:
     """Shrinks the experiment to seconds if `mode` is "smoke"; refuses unknown modes."""
     if mode == "smoke":
         config.train.steps = 20

@@ -6,12 +6,10 @@ Time:     @CV_TIME@
 Expected: @CV_EXPECTED@
 """
 
-from ml_collections import ConfigDict
-
 from configs import default
 
 
-def get_config(mode: str = "") -> ConfigDict:
+def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.dataset.name = "mnist"
     config.model.latent_dim = 32

@@ -6,14 +6,12 @@ Time:     @MV_TIME@
 Expected: @MV_EXPECTED@
 """
 
-from ml_collections import ConfigDict
-
 from configs import default
 
 STEPS_PER_EPOCH = 60_000 // 20
 
 
-def get_config(mode: str = "") -> ConfigDict:
+def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.dataset.name = "mnist"
     config.dataset.batch_size = 20

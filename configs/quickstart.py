@@ -6,12 +6,10 @@ Time:     @QS_TIME@
 Expected: @QS_EXPECTED@
 """
 
-from ml_collections import ConfigDict
-
 from configs import default
 
 
-def get_config(mode: str = "") -> ConfigDict:
+def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.model.latent_dim = 20
     config.train.steps = 5_000

@@ -71,7 +71,7 @@ def train_in(experiment: Experiment, folder: Path) -> tuple[Params, dict[str, fl
     positions = experiment.placement.positions(experiment.batch_size)
 
     def run_call(carry: Carry, data: Split, num_steps: int) -> Carry:
-        return path.call(carry, data, positions, np.int32(num_steps))
+        return path.call(carry, data, positions, np.asarray(num_steps, np.int32))
 
     carry = run_call(carry, path.example, 0)  # compiles, and takes no step
     clock = Clock(seconds)

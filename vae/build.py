@@ -17,12 +17,15 @@ from vae.checks import check_numbers, one_of, pick
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
 from vae.evaluation.evaluate import Evaluator, make_evaluator
+from vae.models.base import Model
 from vae.models.vae import VAE
 from vae.objectives import elbo
 from vae.training import optimizer
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
 from vae.types import Objective, UserError
+
+Config = Any  # a ConfigDict, whose fields no type checker knows
 
 # Fields that change how a run is done but nothing of what comes out (up to rounding
 # where devices differ): a workdir may be taken up again with other values of these.
@@ -80,7 +83,7 @@ class Experiment(NamedTuple):
     batch_size: int
     preprocess: Callable[[jax.Array, jax.Array], jax.Array]
     resident: bool  # the data path
-    model: nn.Module
+    model: Model
     objective: Objective
     tx: optax.GradientTransformationExtraArgs
     hparams: dict[str, jax.Array]
@@ -90,7 +93,7 @@ class Experiment(NamedTuple):
     importance_samples: int
 
 
-def build(config: ConfigDict) -> Experiment:
+def build(config: Config) -> Experiment:
     """Checks the configuration and builds what it names.
 
     Raises:
@@ -152,7 +155,7 @@ def build(config: ConfigDict) -> Experiment:
     )
 
 
-def operative(config: ConfigDict) -> dict[str, Any]:
+def operative(config: Config) -> dict[str, Any]:
     """Returns the configuration as a plain tree that JSON gives back unchanged."""
 
     def plain(value: Any) -> Any:
@@ -163,12 +166,12 @@ def operative(config: ConfigDict) -> dict[str, Any]:
     return plain(config.to_dict())
 
 
-def from_operative(config: dict[str, Any]) -> ConfigDict:
+def from_operative(config: dict[str, Any]) -> Config:
     """The inverse of `operative`."""
     return ConfigDict(config)
 
 
-def _build_dataset(config: ConfigDict) -> Dataset:
+def _build_dataset(config: Config) -> Dataset:
     names = preprocess.BINARIZATIONS
     binarize = one_of("dataset.binarize", config.dataset.binarize, names)
     choice = config.model.likelihood.name
@@ -193,7 +196,7 @@ def _check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
                 )
 
 
-def _build_model(config: ConfigDict, dataset: Dataset, dtype: Any) -> nn.Module:
+def _build_model(config: Config, dataset: Dataset, dtype: Any) -> Model:
     c = config.model
     model = pick("model.name", c.name, MODELS)
     posterior = pick("model.posterior.name", c.posterior.name, POSTERIORS)
@@ -222,7 +225,7 @@ def _build_model(config: ConfigDict, dataset: Dataset, dtype: Any) -> nn.Module:
     )
 
 
-def _layers(part: str, c: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
+def _layers(part: str, c: Config, size: tuple[int, int]) -> dict[str, Any]:
     """Returns the arguments that encoder and decoder of one kind share."""
     activation = pick(f"model.{part}.activation", c.activation, ACTIVATIONS)
     arguments = {"widths": tuple(c.widths), "activation": activation}
@@ -232,8 +235,8 @@ def _layers(part: str, c: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     if not c.channels or size[0] % factor or size[1] % factor:
         raise UserError(
             f"model.{part}.channels={tuple(c.channels)} halves the image "
-            f"{len(c.channels)} times, but {size[0]}x{size[1]} pixels cannot be divided "
-            f"by {factor}; give between 1 and as many channels as the size has factors 2"
+            f"{len(c.channels)} times, but {size[0]}x{size[1]} pixels cannot be "
+            f"divided by {factor}; give at least one channel, and fewer of them"
         )
     method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
     if method == "auto":
@@ -241,7 +244,7 @@ def _layers(part: str, c: ConfigDict, size: tuple[int, int]) -> dict[str, Any]:
     return {**arguments, "channels": tuple(c.channels), "method": method}
 
 
-def _build_objective(config: ConfigDict, model: nn.Module) -> Objective:
+def _build_objective(config: Config, model: Model) -> Objective:
     c = config.objective
     make = pick("objective.name", c.name, OBJECTIVES)
     if c.name == "vae" and c.beta != 1:
@@ -252,7 +255,7 @@ def _build_objective(config: ConfigDict, model: nn.Module) -> Objective:
 
 
 def _build_optimizer(
-    config: ConfigDict, steps_per_epoch: int
+    config: Config, steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
     c = config.optimizer
     scaling = pick("optimizer.name", c.name, OPTIMIZERS)(c)
@@ -266,7 +269,7 @@ def _build_optimizer(
     )
 
 
-def _set_numerics(config: ConfigDict) -> None:
+def _set_numerics(config: Config) -> None:
     one_of("precision", config.precision, tuple(PRECISIONS))
     precision = one_of("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
     jax.config.update("jax_enable_x64", config.precision == "float64")

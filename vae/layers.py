@@ -39,7 +39,7 @@ class MLP(nn.Module):
 
 
 class HalvingConv(nn.Module):
-    """A 4x4 convolution of stride 2 that halves an image, [B, H, W, C] to [B, H/2, W/2, F].
+    """A 4x4 convolution of stride 2 that halves [B, H, W, C] to [B, H/2, W/2, F].
 
     `method="lax"` is `lax.conv`. `method="matmul"` is the same function as one matrix
     product: each output sees 2x2 blocks of 2x2 pixels, and XLA on CPU is many times
@@ -134,10 +134,9 @@ def _overlap_add(painted: jax.Array, channels: int) -> jax.Array:
     b, h, w, _ = painted.shape
     parts = jnp.split(painted, 4, axis=-1)
     paddings = [((i, 1 - i), (j, 1 - j)) for i in (0, 1) for j in (0, 1)]
-    blocks = sum(
-        jnp.pad(part, ((0, 0), rows, columns, (0, 0)))
-        for part, (rows, columns) in zip(parts, paddings, strict=True)
-    )
+    blocks = jnp.zeros((b, h + 1, w + 1, 4 * channels), painted.dtype)
+    for part, (rows, columns) in zip(parts, paddings, strict=True):
+        blocks += jnp.pad(part, ((0, 0), rows, columns, (0, 0)))
     blocks = blocks.reshape(b, h + 1, w + 1, 2, 2, channels)
     image = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(
         b, 2 * h + 2, 2 * w + 2, channels

@@ -5,9 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from numpyro.distributions import Distribution, Independent, Normal
+from numpyro.distributions import Independent, Normal
 
 from vae.layers import dense
+from vae.types import Distribution
 
 
 class DiagonalGaussian(nn.Module):

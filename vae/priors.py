@@ -4,7 +4,9 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
-from numpyro.distributions import Distribution, Independent, Normal
+from numpyro.distributions import Independent, Normal
+
+from vae.types import Distribution
 
 
 class StandardNormal(nn.Module):

@@ -4,10 +4,13 @@ References:
   Kingma & Welling 2013, arXiv 1312.6114, sec. 2.4.
 """
 
+from typing import Any
+
 import jax
-from numpyro.distributions import Distribution, Independent, Normal
+from numpyro.distributions import Independent, Normal
 
 from vae import rng
+from vae.types import Distribution
 
 
 def sample(posterior: Distribution, keys: jax.Array) -> jax.Array:
@@ -17,8 +20,8 @@ def sample(posterior: Distribution, keys: jax.Array) -> jax.Array:
       posterior: a diagonal Gaussian, event shape [D].
       keys: one key per sample and example [K, B], from `rng.per_sample`.
     """
-    match posterior:
-        case Independent(base_dist=Normal(loc=loc, scale=scale)):
-            return loc + scale * rng.normal(keys, loc.shape[-1], loc.dtype)
-        case _:
-            raise TypeError(f"no reparameterised samples of {type(posterior).__name__}")
+    gaussian = posterior.base_dist
+    if not (isinstance(posterior, Independent) and isinstance(gaussian, Normal)):
+        raise TypeError(f"no reparameterised samples of {posterior}")
+    mean: Any = gaussian.loc
+    return mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)

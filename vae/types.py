@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from numpyro.distributions import Distribution
+import numpy as np
 
 Params = Any  # a pytree of arrays
+Array = jax.Array | np.ndarray
+Distribution = Any  # a numpyro.distributions.Distribution, whose own types are loose
 Metrics = dict[str, jax.Array]
 
 

@@ -70,10 +70,10 @@ def _check_unit_interval(split: Split, binarize: str) -> None:
 def make_preprocess(
     binarize: str, dtype: jnp.dtype
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Returns `(images [B, H, W, C], keys [B]) -> [B, H, W, C]` of `dtype`, to be jitted.
+    """Returns `(images [B, H, W, C], keys [B]) -> [B, H, W, C]` of `dtype`, pure.
 
-    uint8 pixels are divided by 255. With `dynamic`, every look at an image draws a new
-    binarisation from its key; other choices ignore the keys.
+    uint8 pixels are divided by 255. With `dynamic`, every look at an image draws a
+    new binarisation from its key; other choices ignore the keys.
     """
 
     def scale(images: jax.Array, keys: jax.Array) -> jax.Array:

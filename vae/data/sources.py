@@ -120,8 +120,8 @@ def _npz_split(arrays: dict[str, np.ndarray], which: str, where: str) -> Split:
             labels.dtype, np.integer
         ):
             raise UserError(
-                f"{where}: y_{which} is {labels.dtype} of shape {labels.shape}; it must "
-                f"be integers of shape ({len(images)},)"
+                f"{where}: y_{which} is {labels.dtype} of shape {labels.shape}; it "
+                f"must be integers of shape ({len(images)},)"
             )
         labels = labels.astype(np.int32)
     return Split(images, labels)
@@ -149,7 +149,7 @@ def from_folder(folder: Path) -> tuple[Split, Split]:
 
 
 def _read_pictures(folder: Path, where: str) -> np.ndarray:
-    """Reads pictures [N, H, W, C] in the order of their names; C is 1 if all are grey."""
+    """Reads pictures [N, H, W, C] in order of their names; C is 1 if all are grey."""
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
     if not paths:
         raise UserError(

@@ -1,7 +1,7 @@
 """What a data set is to the rest of the library: arrays, cut into splits."""
 
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from vae.types import UserError
 class Split(NamedTuple):
     """Images [N, H, W, C], uint8 in 0..255 or floating point, and labels [N] int32."""
 
-    images: np.ndarray
-    labels: np.ndarray | None
+    images: Any  # arrays of numpy, or of JAX once on a device
+    labels: Any  # or None for data without labels
 
     def __getitem__(self, index) -> "Split":
         labels = None if self.labels is None else self.labels[index]
@@ -65,5 +65,5 @@ def content_hash(dataset: Dataset) -> str:
             if array is not None:
                 digest.update(f"{array.shape}{array.dtype}".encode())
                 for start in range(0, len(array), 4096):
-                    digest.update(np.ascontiguousarray(array[start : start + 4096]))
+                    digest.update(array[start : start + 4096].tobytes())
     return digest.hexdigest()

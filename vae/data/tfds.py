@@ -1,9 +1,10 @@
-"""Image data sets of TensorFlow Datasets, read without TensorFlow and cached decoded."""
+"""Image data sets of TensorFlow Datasets, read without TensorFlow, cached decoded."""
 
 import difflib
 import hashlib
 import logging
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ def _prepared_builder(name: str, data_dir: str):
 
 def _unknown_dataset(name: str, tfds) -> str:
     builders = tfds.list_builders(with_community_datasets=False)
-    near = difflib.get_close_matches(name.split(":", maxsplit=1)[0].split("/", maxsplit=1)[0], builders, n=3)
+    stem = re.split("[:/]", name)[0]
+    near = difflib.get_close_matches(stem, builders, n=3)
     hint = f" (nearest: {', '.join(near)})" if near else ""
     return (
         f"dataset.name={name} is unknown{hint}: use mnist_5k, npz:PATH, images:DIR or "

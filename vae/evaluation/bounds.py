@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vae import rng
 from vae.models.base import Model
 from vae.objectives.elbo import elbo_terms, kl_per_dimension
-from vae.types import Params
+from vae.types import Array, Params
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -17,12 +17,12 @@ ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the core
 class ImageBounds(NamedTuple):
     """What importance sampling says of each image."""
 
-    distortion: jax.Array  # [B], mean over samples
-    rate: jax.Array  # [B]
-    log_likelihood: jax.Array  # [B], the importance-weighted bound L_K
-    effective_sample_size: jax.Array  # [B], in 1..K
-    posterior_mean: jax.Array  # [B, D]
-    kl_per_dimension: jax.Array  # [B, D]
+    distortion: Array  # [B], mean over samples
+    rate: Array  # [B]
+    log_likelihood: Array  # [B], the importance-weighted bound L_K
+    effective_sample_size: Array  # [B], in 1..K
+    posterior_mean: Array  # [B, D]
+    kl_per_dimension: Array  # [B, D]
 
 
 def make_importance_bound(

@@ -65,15 +65,15 @@ def summarize(
     bounds: ImageBounds, split: Split, *, name: str, num_samples: int
 ) -> dict[str, Any]:
     """Averages bounds over the images of a split, in float64; see `make_evaluator`."""
-    bounds = jax.tree.map(lambda array: array.astype(np.float64), bounds)
-    elbo = -(bounds.distortion + bounds.rate)
-    nll = -bounds.log_likelihood
+    bounds = ImageBounds(*(np.asarray(array, np.float64) for array in bounds))
+    elbo = -np.add(bounds.distortion, bounds.rate)
+    nll = -np.asarray(bounds.log_likelihood)
     nll_name = f"{name}/nll_is{num_samples}"
     pixels = np.prod(split.images.shape[1:])
     return {
         f"{name}/elbo_nats": float(elbo.mean()),
         f"{name}/elbo_stderr": _standard_error(elbo),
-        f"{name}/distortion_nats": float(bounds.distortion.mean()),
+        f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
         f"{name}/rate_nats": float(bounds.rate.mean()),
         f"{nll_name}_nats": float(nll.mean()),
         f"{nll_name}_stderr": _standard_error(nll),

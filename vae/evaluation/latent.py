@@ -1,11 +1,11 @@
 """How the latent space is used."""
 
-import numpy as np
+from vae.types import Array
 
 ACTIVE_VARIANCE = 0.01
 
 
-def active_units(posterior_means: np.ndarray) -> int:
+def active_units(posterior_means: Array) -> int:
     """Counts the dimensions whose posterior mean varies over the data by more than
     0.01 (its variance), from posterior means [N, D].
 

@@ -3,9 +3,8 @@
 from typing import Any, Protocol
 
 import jax
-from numpyro.distributions import Distribution
 
-from vae.types import Inference, Params
+from vae.types import Distribution, Inference, Params
 
 
 class Model(Protocol):

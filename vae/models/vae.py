@@ -5,10 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from numpyro.distributions import Distribution
 
 from vae import reparameterization, rng
-from vae.types import Inference, LatentGroup
+from vae.types import Distribution, Inference, LatentGroup
 
 
 class VAE(nn.Module):

@@ -7,11 +7,18 @@ References:
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution, kl_divergence
+from numpyro.distributions import kl_divergence
 
 from vae import rng
 from vae.models.base import Model
-from vae.types import Batch, ElboTerms, Inference, LatentGroup, Metrics, Objective
+from vae.types import (
+    Batch,
+    Distribution,
+    ElboTerms,
+    Inference,
+    Metrics,
+    Objective,
+)
 
 
 def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
@@ -19,7 +26,9 @@ def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
     log_likelihood = inference.likelihood.log_prob(x)
     rates = jnp.stack(
         [
-            jnp.broadcast_to(_closed_form_kl(group), log_likelihood.shape)
+            jnp.broadcast_to(
+                kl_divergence(group.posterior, group.prior), log_likelihood.shape
+            )
             for group in inference.groups
         ]
     )
@@ -35,14 +44,9 @@ def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
     )
 
 
-def _closed_form_kl(group: LatentGroup) -> jax.Array:
-    """KL(q(z | x) || p(z)), [B]."""
-    return kl_divergence(group.posterior, group.prior)
-
-
 def kl_per_dimension(posterior: Distribution, prior: Distribution) -> jax.Array:
     """Returns KL [B, D] of a factorised posterior from a factorised prior, in nats."""
-    return kl_divergence(posterior.base_dist, prior.base_dist)
+    return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
 
 
 def make_beta_vae(model: Model) -> Objective:

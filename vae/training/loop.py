@@ -115,7 +115,7 @@ def train(
       writer: takes the metrics; flushed before each checkpoint.
       evaluate: gives validation metrics of the parameters.
       on_log: told of each logged step, for people to see.
-      should_stop: asked after each call, with the step; if true, the run is saved and ends.
+      should_stop: asked after each call; if true, the run is saved and ends.
 
     Raises:
       Diverged: a metric is not finite; nothing was saved since.

@@ -60,9 +60,14 @@ def _scale_by_learning_rate(
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by minus the learning rate, read from the train state."""
 
-    def update(updates, state, params=None, *, hparams, step):
+    def init(params: optax.Params) -> optax.OptState:
         del params
+        return optax.EmptyState()
+
+    def update(updates, state, params=None, **extra):
+        del params
+        hparams, step = extra["hparams"], extra["step"]
         rate = schedule(hparams["learning_rate"], step)
         return jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates), state
 
-    return optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -10,14 +10,14 @@ from vae import rng
 from vae.data.batching import batch_indices, epoch_order
 from vae.data.splits import Split
 from vae.training.state import NORMS, Totals, TrainState, add_to_totals
-from vae.types import Batch, Metrics, Objective
+from vae.types import Array, Batch, Metrics, Objective
 
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Preprocess = Callable[[jax.Array, jax.Array], jax.Array]
 Carry = tuple[TrainState, Totals]
 RunStep = Callable[[Carry, Split, jax.Array], Carry]
 # (carry, data, positions [B], number of steps) -> carry
-TrainCall = Callable[[Carry, Split, jax.Array, jax.Array], Carry]
+TrainCall = Callable[[Carry, Split, jax.Array, Array], Carry]
 
 
 def make_train_step(
@@ -105,7 +105,7 @@ def make_resident_call(run_step: RunStep, *, size: int, batch_size: int) -> Trai
     steps_per_epoch = size // batch_size
 
     def call(
-        carry: Carry, data: Split, positions: jax.Array, num_steps: jax.Array
+        carry: Carry, data: Split, positions: jax.Array, num_steps: Array
     ) -> Carry:
         end = carry[0].step + num_steps
 
@@ -132,7 +132,7 @@ def make_streaming_call(run_step: RunStep) -> TrainCall:
     """Returns a call on a chunk of batches: a Split of images [S, B, H, W, C]."""
 
     def call(
-        carry: Carry, data: Split, positions: jax.Array, num_steps: jax.Array
+        carry: Carry, data: Split, positions: jax.Array, num_steps: Array
     ) -> Carry:
         def body(i: jax.Array, carry: Carry) -> Carry:
             examples = jax.tree.map(lambda array: array[i], data)
