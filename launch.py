@@ -10,6 +10,7 @@ command launched again continues.
 """  # noqa: E501
 
 import logging
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,16 @@ def _join_hosts(initialize) -> None:
 
 def _explain(error: Exception) -> str:
     """Returns the cause that ml_collections wraps in layers, on one line."""
-    lines = [line for line in str(error).strip("'\"").splitlines() if line.strip()]
-    if isinstance(error, (AttributeError, KeyError)):
-        return f"the config has no field {' '.join(lines)}".replace("\\n", ". ")
-    if "Error whilst parsing config file" in str(error):
+    text = str(error).replace("\\'", "'").replace("\\n", "\n")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if "No such file" in text:
+        return f"--config: {lines[-1].strip()}"
+    if "Error whilst parsing config file" in text:
         return f"--config: {lines[-1]}"
+    if match := re.search(r"""Did you mean "(.*)" instead of "(.*)"\?""", text):
+        return f"the config has no field {match[2]}; did you mean {match[1]}?"
+    if isinstance(error, (AttributeError, KeyError)):
+        return f"the config has no field {' '.join(lines)}"
     return " ".join(lines)
 
 

@@ -60,6 +60,15 @@ def _flatten(features: jax.Array) -> tuple[jax.Array, tuple[int, ...]]:
     return features.reshape(*features.shape[:-3], -1), features.shape[-3:]
 
 
+class StableBernoulli(BernoulliLogits):
+    """numpyro's distribution with the right gradient, x - 1/2, at a logit of zero too
+    (its own clips there, and gives x or x - 1)."""
+
+    def log_prob(self, value: jax.Array) -> jax.Array:
+        """Returns log p(value) in nats, elementwise."""
+        return value * self.logits - jax.nn.softplus(self.logits)
+
+
 class Bernoulli(nn.Module):
     """Binary pixels, parameterised by logits (finite with finite gradients at any)."""
 
@@ -69,7 +78,7 @@ class Bernoulli(nn.Module):
     def __call__(self, features: jax.Array) -> Distribution:
         """Returns a distribution over [H, W, C] with the features' leading shape."""
         logits, image_shape = _flatten(features)
-        return PixelDistribution(BernoulliLogits(logits), image_shape)
+        return PixelDistribution(StableBernoulli(logits), image_shape)
 
     @staticmethod
     def supports(pixels: np.ndarray) -> bool:

@@ -60,7 +60,7 @@ def from_npz(path: Path) -> tuple[Split, Split]:
     if not path.is_file():
         raise UserError(f"{where}: there is no such file")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(

@@ -12,6 +12,10 @@ import numpy as np
 from vae.data.splits import Split, every_tenth_is_test
 from vae.types import UserError
 
+# TFDS stores examples shuffled by a hash of their keys. Where the key is the place in
+# the original files, that order is restored: papers cut validation sets and draw
+# binarisations in it.
+KEYED_BY_PLACE = ("mnist", "fashion_mnist", "kmnist")
 DECODE_BLOCK = 1024  # examples decoded per read
 
 
@@ -80,11 +84,14 @@ def _feature_keys(builder, name: str) -> tuple[str, str | None]:
 def _cached_split(builder, split: str, image_key: str, label_key: str | None) -> Split:
     """Maps the decoded split into memory, decoding it first if it is not cached."""
     place = hashlib.sha256(str(builder.data_dir).encode()).hexdigest()[:8]
-    stem = f"{builder.info.full_name.replace('/', '-')}-{split}-{place}"
+    order = "-original" if builder.name in KEYED_BY_PLACE else ""
+    stem = f"{builder.info.full_name.replace('/', '-')}-{split}{order}-{place}"
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vae"
     images, labels = (root / f"{stem}.{what}.npy" for what in ("images", "labels"))
     if not images.exists() or (label_key and not labels.exists()):
         decoded = _decode(builder.as_data_source(split), image_key, label_key)
+        if builder.name in KEYED_BY_PLACE:
+            decoded = decoded[_places(split, decoded.size)]
         try:
             if decoded.labels is not None:
                 _save_atomically(labels, decoded.labels)
@@ -93,6 +100,15 @@ def _cached_split(builder, split: str, image_key: str, label_key: str | None) ->
             logging.warning("could not cache the decoded images: %s", error)
         return decoded
     return Split(np.load(images, mmap_mode="r"), np.load(labels) if label_key else None)
+
+
+def _places(split: str, size: int) -> np.ndarray:
+    """Returns, for each place in the original files, where TFDS stored its example."""
+    from tensorflow_datasets.core import hashing
+
+    hasher = hashing.Hasher(split)
+    stored_order = np.argsort([hasher.hash_key(place) for place in range(size)])
+    return np.argsort(stored_order)
 
 
 def _decode(source, image_key: str, label_key: str | None) -> Split:

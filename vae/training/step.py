@@ -54,7 +54,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         norms = jax.lax.cond(
             with_norms,
-            lambda: [optax.global_norm(tree) for tree in (grads, params, updates)],
+            lambda: [optax.tree.norm(tree) for tree in (grads, params, updates)],
             lambda: [jnp.zeros_like(metrics["loss"])] * len(NORMS),
         )
         metrics |= dict(zip(NORMS, norms, strict=True))

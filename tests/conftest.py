@@ -1,0 +1,75 @@
+"""Four simulated devices for every test, and small experiments to run on them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from configs import default
+
+jax.config.update("jax_num_cpu_devices", 4)
+# Many tests compile the same small programs: one folder of compiled ones a session.
+jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="vae-tests-"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _restore_numerics() -> Iterator[None]:
+    """`build` sets JAX's precision for the process; tests start in float32."""
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def small_config() -> Any:
+    """A beta-VAE on one device that trains in about a second."""
+    config = default.get_config("smoke")
+    config.num_devices = 1
+    config.model.latent_dim = 4
+    config.model.encoder.widths = config.model.decoder.widths = (16,)
+    config.dataset.batch_size = 20
+    config.evaluate.importance_samples = 3
+    return config
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `launch.py` as a user does, in an empty folder, with a clean environment."""
+
+    def run(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            launch_command(*flags),
+            check=False,
+            cwd=tmp_path,
+            env=launch_environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def launch_command(*flags: str) -> list[str]:
+    return [sys.executable, str(ROOT / "launch.py"), *flags]
+
+
+def launch_environment(**changes: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    return kept | changes
+
+
+@pytest.fixture
+def mnist_dir() -> str:
+    """The TFDS folder that holds MNIST, or a skip that says what to set."""
+    folder = os.environ.get("TFDS_DATA_DIR", "")
+    if not (Path(folder) / "mnist").is_dir():
+        pytest.skip("needs MNIST: set TFDS_DATA_DIR to a folder where TFDS prepared it")
+    return folder

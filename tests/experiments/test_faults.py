@@ -1,0 +1,135 @@
+"""Kills, signals and full disks: the same command continues as if nothing happened."""
+
+import json
+import random
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, launch_command, launch_environment
+from vae.training.checkpoint import Checkpointer
+
+FLAGS = [
+    f"--config={ROOT}/configs/quickstart.py",
+    "--config.train.steps=2400",
+    "--config.train.log_every=100",
+    "--config.train.steps_per_call=50",
+    "--config.train.checkpoint_every=300",
+    "--config.model.encoder.widths=(64,)",
+    "--config.model.decoder.widths=(64,)",
+    "--config.evaluate.importance_samples=2000",
+]
+
+
+def start(workdir: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        launch_command(*FLAGS, f"--workdir={workdir}"),
+        env=launch_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(workdir: Path) -> None:
+    process = start(workdir)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, "the run ended before the moment came"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def checkpointed(workdir: Path) -> list[int]:
+    names = [path.name for path in (workdir / "checkpoints").glob("*")]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]:
+    """Final checkpoint, results without times, and metrics."""
+    checkpointer = Checkpointer(workdir)
+    manager = checkpointer._manager  # reads whatever is there, without a target
+    import orbax.checkpoint as ocp
+
+    arguments = ocp.args.Composite(
+        state=ocp.args.StandardRestore(), info=ocp.args.JsonRestore()
+    )
+    checksum = manager.restore(manager.latest_step(), args=arguments)["info"]["crc32"]
+    checkpointer.close()
+    results = json.loads((workdir / "results.json").read_text())
+    timed = ("train/seconds", "train/steps_per_second")
+    timed += ("train/data_wait_share", "train/checkpoint_share")
+    results = {key: value for key, value in results.items() if key not in timed}
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return checksum, results, [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+def test_killed_at_five_moments_and_continued(tmp_path: Path) -> None:
+    finish(tmp_path / "whole")
+    workdir, moments = tmp_path / "killed", random.Random(time.time_ns())
+    checkpoints = workdir / "checkpoints"
+
+    def saving() -> bool:
+        return any("tmp" in path.name for path in checkpoints.glob("*"))
+
+    def logged(lines: int) -> bool:
+        metrics = workdir / "metrics.jsonl"
+        return metrics.exists() and metrics.read_text().count("\n") >= lines
+
+    conditions = {
+        "compiling": lambda: (workdir / "config.json").exists(),
+        "stepping": lambda: logged(moments.randrange(1, 5)),
+        "saving": saving,
+        "anywhere": lambda: len(checkpointed(workdir)) >= 2,
+        "evaluating": lambda: 2400 in checkpointed(workdir),
+    }
+    for moment, condition in conditions.items():
+        process = start(workdir)
+        wait_for(condition, process)
+        time.sleep(moments.uniform(0, 0 if moment == "saving" else 0.3))
+        assert process.poll() is None, f"the run ended before it was killed {moment}"
+        process.kill()
+        process.communicate()
+    assert not (workdir / "results.json").exists()
+    finish(workdir)
+    assert outcome(workdir) == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, number: int) -> None:
+    process = start(tmp_path)
+    wait_for((tmp_path / "metrics.jsonl").exists, process)
+    wait_for((tmp_path / "metrics.jsonl").read_text, process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "launch the same command again to continue" in errors
+    assert "Traceback" not in errors
+    (step,) = [n for n in checkpointed(tmp_path) if f"step {n} of" in errors]
+    assert 0 < step <= 2400
+
+
+def test_a_full_disk_is_told_of_and_earlier_checkpoints_stay(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    wait_for(lambda: checkpointed(tmp_path), process)
+    # No file may grow beyond 50 kB from now on: checkpoints do not fit, metrics do.
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, 50_000))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "is the disk full?" in errors
+    assert "Traceback" not in errors
+    kept = checkpointed(tmp_path)
+    assert kept
+    finish(tmp_path)

@@ -1,0 +1,121 @@
+"""Bad input ends with status 2, one helpful line, and nothing touched."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from vae.build import build
+from vae.types import UserError
+
+CONFIG = f"--config={ROOT}/configs/quickstart.py:smoke"
+
+COMMAND_LINES = {
+    "unknown field": ([CONFIG, "--config.modle.latent_dim=3"], "did you mean model?"),
+    "wrong type": ([CONFIG, "--config.train.steps=many"], "train.steps=many"),
+    "unknown flag": ([CONFIG, "--confg.seed=1"], "confg.seed"),
+    "no such config": (["--config=absent.py"], "absent.py"),
+    "unknown mode": ([CONFIG.replace("smoke", "smok")], "choose from smoke"),
+    "no config": ([], "--config is missing"),
+    "stray word": ([CONFIG, "seed=1"], "not a flag: seed=1"),
+    "negative size": ([CONFIG, "--config.model.latent_dim=-1"], "positive integer"),
+    "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "requirements-tfds.txt"),
+    "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
+}
+
+
+@pytest.mark.parametrize("case", COMMAND_LINES)
+def test_bad_command_lines(launch, tmp_path: Path, case: str) -> None:
+    flags, message = COMMAND_LINES[case]
+    start = time.monotonic()
+    done = launch(*flags, TFDS_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert time.monotonic() - start < 10
+    assert not list(tmp_path.iterdir())
+
+
+VALUES = {
+    "zero rate": ("optimizer.learning_rate", 0.0, "must be a positive number"),
+    "infinite rate": ("optimizer.learning_rate", np.inf, "must be finite"),
+    "nan rate": ("optimizer.learning_rate", np.nan, "positive number"),
+    "zero batch": ("dataset.batch_size", 0, "positive integer"),
+    "zero width": ("model.encoder.widths", (5, 0), "positive integers"),
+    "float width": ("model.encoder.widths", (5.5,), "positive integers"),
+    "negative beta": ("objective.beta", -1.0, "zero or positive"),
+    "b1": ("optimizer.b1", 1.0, r"in \[0, 1\)"),
+    "dataset": ("dataset.name", "mnst", "nearest: mnist"),
+    "model": ("model.name", "vea", "did you mean vae.*choose from"),
+    "objective": ("objective.name", "beta", "beta_vae.*choose from"),
+    "encoder": ("model.encoder.name", "cnn", "choose from mlp, conv"),
+    "activation": ("model.decoder.activation", "rleu", "did you mean relu"),
+    "binarize": ("dataset.binarize", "always", "choose from dynamic"),
+    "precision": ("precision", "float16", "choose from float32"),
+    "parallel": ("parallel", "xmap", "choose from auto"),
+    "schedule": ("optimizer.schedule.name", "poly", "choose from constant"),
+    "large batch": ("dataset.batch_size", 5000, "larger than the training data"),
+    "odd batch": ("dataset.batch_size", 21, "cannot be divided among 4 devices"),
+    "devices": ("num_devices", 9, "there are 4"),
+    "validation": ("dataset.validation_size", 4500, "leaves no training data"),
+    "evaluation": ("train.evaluate_every", 5, "set dataset.validation_size"),
+    "support": ("dataset.binarize", "none", "density over pixels that are 0 or 1"),
+    "seed": ("seed", 2**32, "below"),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_bad_values(small_config, case: str) -> None:
+    field, value, message = VALUES[case]
+    small_config.num_devices = 0
+    with small_config.ignore_type():
+        small_config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message):
+        build(small_config)
+
+
+def test_a_vae_with_another_beta_is_refused(small_config) -> None:
+    small_config.objective.name = "vae"
+    build(small_config)
+    small_config.objective.beta = 4.0
+    with pytest.raises(UserError, match="use objective.name=beta_vae"):
+        build(small_config)
+
+
+def test_convolutions_that_do_not_divide_the_image(small_config) -> None:
+    small_config.model.encoder.name = "conv"
+    small_config.model.encoder.channels = (4, 4, 4)
+    with pytest.raises(UserError, match="28x28 pixels cannot be divided by 8"):
+        build(small_config)
+
+
+def test_divergence_ends_with_status_3(launch) -> None:
+    done = launch(
+        CONFIG,
+        "--workdir=run",
+        "--config.optimizer.learning_rate=1e6",
+        "--config.train.log_every=5",
+    )
+    assert done.returncode == 3
+    assert "diverged at step 2" in done.stderr
+    assert "rate_nats" in done.stderr
+    assert "last good checkpoint: none" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["quickstart", "default"])
+def test_smoke_configs(launch, tmp_path: Path, name: str) -> None:
+    done = launch(f"--config={ROOT}/configs/{name}.py:smoke")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"runs/{name}_smoke/results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["mnist_vae", "mnist_conv_vae"])
+def test_smoke_configs_on_mnist(
+    launch, mnist_dir: str, tmp_path: Path, name: str
+) -> None:
+    done = launch(f"--config={ROOT}/configs/{name}.py:smoke", TFDS_DATA_DIR=mnist_dir)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / f"runs/{name}_smoke/results.json").exists()

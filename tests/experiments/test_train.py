@@ -1,0 +1,150 @@
+"""A run in its folder: what it leaves, and what it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import evaluate, train
+from vae.types import UserError
+
+RESULTS = {
+    "test/elbo_nats",
+    "test/distortion_nats",
+    "test/rate_nats",
+    "test/nll_is3_nats",
+    "test/nll_is3_stderr",
+    "test/nll_is3_ess",
+    "test/bits_per_dim",
+    "latent/active_units",
+    "latent/kl_per_dim",
+    "train/steps",
+    "train/seconds",
+    "train/steps_per_second",
+    "train/data_wait_share",
+    "train/checkpoint_share",
+    "objective/beta",
+    "objective/beta_normalised",
+}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
+    small_config.dataset.validation_size = 100
+    small_config.train.evaluate_every = 15
+    train.run(small_config, tmp_path)
+    results = read(tmp_path / "results.json")
+    assert results.keys() >= RESULTS
+    assert len(results["latent/kl_per_dim"]) == 4
+    np.testing.assert_allclose(
+        results["test/rate_nats"], sum(results["latent/kl_per_dim"]), rtol=1e-5
+    )
+    assert results["objective/beta_normalised"] == 4 / 784
+    assert read(tmp_path / "config.json")["model"]["latent_dim"] == 4
+    provenance = read(tmp_path / "provenance.json")
+    assert len(provenance["data_sha256"]) == 64
+    assert provenance["launches"][0]["packages"].keys() >= {"jax", "flax", "optax"}
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    metrics = {line["step"]: line for line in map(json.loads, lines)}
+    assert list(metrics) == [10, 15, 20]
+    assert metrics[10].keys() >= {"train/loss", "train/elbo_nats", "train/grad_norm"}
+    assert "validation/elbo_nats" in metrics[15]
+    for name in ("samples", "reconstructions"):
+        with Image.open(tmp_path / f"images/{name}.png") as picture:
+            assert picture.width > 400
+    assert list(tmp_path.glob("events.out.*"))
+    assert (tmp_path / "checkpoints/20").is_dir()
+
+
+def test_launching_again_shows_the_results_and_changes_nothing(
+    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.run(small_config, tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    small_config.train.steps_per_call = 7  # changes how, not what
+    train.run(small_config, tmp_path)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_evaluating_again_with_more_samples(small_config, tmp_path: Path) -> None:
+    train.run(small_config, tmp_path)
+    first = read(tmp_path / "results.json")
+    evaluate.run(None, tmp_path)
+    assert read(tmp_path / "results.json") == first
+    small_config.evaluate.importance_samples = 5
+    evaluate.run(small_config, tmp_path)
+    assert read(tmp_path / "results.json")["test/nll_is5_nats"] > 0
+
+
+def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((40, 8, 8)) > 0.5
+    np.savez(tmp_path / "data.npz", x_train=x, x_test=x)
+    small_config.dataset.name = f"npz:{tmp_path}/data.npz"
+    workdir = tmp_path / "run"
+    train.run(small_config, workdir)
+    small_config.objective.beta = 4.0
+    with pytest.raises(UserError, match=r"objective.beta: 1.0 there, 4.0 now"):
+        train.run(small_config, workdir)
+    small_config.objective.beta = 1.0
+    np.savez(tmp_path / "data.npz", x_train=~x, x_test=x)
+    with pytest.raises(UserError, match="other data under the same name"):
+        train.run(small_config, workdir)
+
+
+def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no run"):
+        evaluate.run(None, tmp_path)
+    train.run(small_config, tmp_path)
+    for step in ("10", "20"):
+        (tmp_path / "checkpoints" / step).rename(tmp_path / f"moved_{step}")
+    with pytest.raises(UserError, match="not trained to its end"):
+        evaluate.run(None, tmp_path)
+
+
+def test_a_run_moves_between_device_counts_and_data_paths(
+    small_config, tmp_path: Path
+) -> None:
+    """1 -> 4 -> 1 devices, resident -> stream -> pmap, against one uninterrupted run."""
+    small_config.precision = "float64"
+    small_config.train.steps = small_config.train.log_every = 30
+    train.run(small_config, tmp_path / "whole")
+    stages = [(10, 1, "jit", "resident"), (20, 4, "jit", "stream")]
+    stages += [(30, 4, "pmap", "resident"), (30, 1, "jit", "resident")]
+    for steps, num_devices, parallel, pipeline in stages:
+        small_config.num_devices = num_devices
+        small_config.parallel = parallel
+        small_config.dataset.pipeline = pipeline
+        _train_until(small_config, tmp_path / "moved", steps)
+    whole, moved = (
+        read(tmp_path / name / "results.json") for name in ("whole", "moved")
+    )
+    for name in RESULTS:
+        if not name.startswith("train/"):
+            np.testing.assert_allclose(moved[name], whole[name], atol=1e-9, rtol=1e-9)
+
+
+def _train_until(config: Any, workdir: Path, step: int) -> None:
+    """Trains as if the process were asked to stop once `step` is reached."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "stop_on_signal", lambda: _StopAt(step))
+        try:
+            train.run(config, workdir)
+        except train.Interrupted:
+            assert step < config.train.steps
+
+
+class _StopAt:
+    def __init__(self, step: int):
+        self._step = step
+
+    def __enter__(self):
+        return lambda step: step >= self._step
+
+    def __exit__(self, *_: object) -> None: ...

@@ -1,0 +1,93 @@
+"""The import law: every module imports only what stands before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Modules of one rank do not import each other, except within one entry.
+RANKS = [
+    {"vae.types", "vae.rng"},
+    {"vae.data", "vae.layers"},
+    {
+        "vae.encoders",
+        "vae.decoders",
+        "vae.reparameterization",
+        "vae.posteriors",
+        "vae.priors",
+        "vae.likelihoods",
+    },
+    {"vae.models"},
+    {"vae.objectives"},
+    {"vae.training", "vae.evaluation", "vae.latents"},
+    {"vae.checks", "vae.build"},
+    {"experiments"},
+    {"launch"},
+]
+PARTS = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
+FILE_WRITERS = ("vae.training.checkpoint", "vae.training.metrics", "vae.data")
+
+
+def part_of(module: str) -> str | None:
+    candidates = [p for p in PARTS if module == p or module.startswith(f"{p}.")]
+    return max(candidates, key=len, default=None)
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def modules() -> dict[str, Path]:
+    paths = [*ROOT.glob("vae/**/*.py"), *ROOT.glob("experiments/**/*.py")]
+    paths += [*ROOT.glob("configs/**/*.py"), ROOT / "launch.py"]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in paths
+    }
+
+
+@pytest.mark.parametrize("module", sorted(modules()))
+def test_imports_go_one_way(module: str) -> None:
+    own = part_of(module)
+    for name in imported(modules()[module]):
+        other = part_of(name)
+        if module.startswith("configs"):
+            assert other is None, f"{module}: configs import nothing of ours ({name})"
+        elif other is not None and own is not None and other != own:
+            same = PARTS[other] == PARTS[own]
+            assert PARTS[other] <= PARTS[own], f"{module} may not import {name}"
+            # Likelihoods and posteriors share helpers; checks serve build.
+            assert not same or PARTS[own] in (0, 2, 5, 6), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in modules() if m.startswith("vae")))
+def test_library_keeps_to_arrays(module: str) -> None:
+    names = imported(modules()[module])
+    roots = {name.split(".")[0] for name in names}
+    assert not roots & {"absl", "rich", "matplotlib"}, (
+        "flags, terminals, plots: outside"
+    )
+    if module != "vae.build":
+        assert "ml_collections" not in roots, "only vae.build reads ConfigDict"
+    if not module.startswith(FILE_WRITERS):
+        assert not roots & {"os", "pathlib", "io", "json"}, "files: elsewhere"
+
+
+def test_files_are_small() -> None:
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in ROOT.glob("**/*.py")
+        if ".venv" not in path.parts
+        and (lines := len(path.read_text().splitlines())) > 300
+    }
+    assert not long

@@ -1,0 +1,46 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.train import initial_carry, make_data_path
+from vae.build import build
+from vae.data.batching import batch_indices, epoch_order
+
+
+def test_an_epoch_visits_every_example_once_in_a_new_order() -> None:
+    orders = [epoch_order(seed, epoch, 100) for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    for order in orders:
+        np.testing.assert_array_equal(np.sort(order), np.arange(100))
+    assert len({np.asarray(order).tobytes() for order in orders}) == 3
+    visited = [batch_indices(orders[0], i, jnp.arange(25), 25) for i in range(4)]
+    np.testing.assert_array_equal(np.concatenate(visited), orders[0])
+
+
+@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("start", [0, 3])
+def test_streaming_trains_as_resident_bit_for_bit(
+    small_config, parallel: str, start: int
+) -> None:
+    """Over two epochs and a remainder, from the start and from within an epoch."""
+    small_config.dataset.batch_size = 1000  # four batches in an epoch of 4,500
+    small_config.train.steps = 10
+    small_config.train.steps_per_call = small_config.train.log_every = 3
+    small_config.parallel = parallel
+
+    def final(pipeline: str):
+        small_config.dataset.pipeline = pipeline
+        experiment = build(small_config)
+        path = make_data_path(experiment, start)
+        positions = experiment.placement.positions(experiment.batch_size)
+        state, totals = initial_carry(experiment)
+        carry = (state._replace(step=jnp.int32(start)), totals)
+        for (first, end), data in zip(
+            path.plan.calls(start), path.chunks, strict=False
+        ):
+            carry = path.call(carry, data, positions, np.int32(end - first))
+        return carry[0]
+
+    resident, streamed = final("resident"), final("stream")
+    assert int(resident.step) == int(streamed.step) == 10
+    jax.tree.map(np.testing.assert_array_equal, resident.params, streamed.params)

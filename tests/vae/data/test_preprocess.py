@@ -1,0 +1,71 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from vae import rng
+from vae.data.preprocess import binarize_on_host, make_preprocess, mean_image, to_unit
+from vae.data.sources import load
+from vae.data.splits import Dataset, Split, cut_validation
+from vae.likelihoods import MEAN_BOUNDS
+from vae.types import UserError
+
+
+def keys(count: int) -> jax.Array:
+    return rng.per_example(rng.stream(0, "test"), jnp.arange(count))
+
+
+@pytest.mark.parametrize("as_float", [False, True])
+def test_dynamic_binarisation_has_the_pixel_as_probability(as_float: bool) -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    image = to_unit(pixels).astype(np.float32) if as_float else pixels
+    draws = 4000
+    images = np.broadcast_to(image, (draws, 16, 16, 1))
+    x = jax.jit(make_preprocess("dynamic", jnp.float32))(images, keys(draws))
+    assert set(np.unique(x)) == {0.0, 1.0}
+    p = pixels / 255
+    error = np.sqrt(p * (1 - p) / draws)
+    # 5 standard errors; the grid of 1/256 adds at most 1/510.
+    assert (np.abs(x.mean(0) - p) <= 5 * error + 1 / 510).all()
+
+
+def test_dynamic_binarisation_is_drawn_anew_for_each_key() -> None:
+    image = np.full((1, 28, 28, 1), 128, np.uint8)
+    preprocess = make_preprocess("dynamic", jnp.float32)
+    first, second = (preprocess(image, keys(2)[i : i + 1]) for i in (0, 1))
+    assert 300 < (first != second).sum() < 484  # of 784 coins: 392 +- 14
+
+
+def test_static_recipe_gives_the_published_test_set(mnist_dir: str) -> None:
+    """Tomczak & Welling's seed 777; figures computed for this project from it."""
+    train, test = load("mnist", mnist_dir)
+    dataset = binarize_on_host(cut_validation(train, test, 10_000), "static")
+    means = [to_unit(s.images).mean() for s in (dataset.validation, dataset.test)]
+    np.testing.assert_allclose(means, [0.129101, 0.132442], atol=5e-7)
+    # Independent pixels with the training means: 205.958 nats on this test set.
+    p = np.clip(mean_image(train), *MEAN_BOUNDS)
+    x = dataset.test.images > 0
+    nll = -np.where(x, np.log(p), np.log1p(-p)).sum((1, 2, 3)).mean()
+    np.testing.assert_allclose(nll, 205.958, atol=5e-4)
+
+
+def test_threshold_and_none() -> None:
+    split = Split(np.array([0, 127, 128, 255], np.uint8).reshape(1, 2, 2, 1), None)
+    dataset = Dataset(split, split, split)
+    on = binarize_on_host(dataset, "threshold").train.images.ravel()
+    np.testing.assert_array_equal(on, [0, 0, 255, 255])
+    assert binarize_on_host(dataset, "none") is dataset
+    scaled = make_preprocess("none", jnp.float32)(split.images, keys(1))
+    np.testing.assert_allclose(scaled.ravel(), [0, 127 / 255, 128 / 255, 1])
+
+
+def test_probabilities_outside_the_unit_interval_are_refused() -> None:
+    split = Split(np.full((1, 2, 2, 1), 1.5, np.float32), None)
+    with pytest.raises(UserError, match="from 1.5 to 1.5"):
+        binarize_on_host(Dataset(split, split, split), "dynamic")
+
+
+def test_mean_image() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5000, 2, 3, 1), dtype=np.uint8)
+    expected = (images / 255).mean(0)
+    np.testing.assert_allclose(mean_image(Split(images, None)), expected)

@@ -1,0 +1,80 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.vae import linear_gaussian as exact
+from vae import rng
+from vae.evaluation import bounds
+from vae.evaluation.bounds import make_importance_bound
+from vae.objectives.elbo import elbo_terms
+
+
+def bound_of(params, num_samples: int, count: int = 64, seed: int = 0):
+    x = exact.images(count)
+    keys = rng.per_example(rng.stream(seed, "test"), jnp.arange(count))
+    return jax.jit(make_importance_bound(exact.MODEL, num_samples))(params, x, keys)
+
+
+@pytest.mark.parametrize("num_samples", [1, 7, 100])
+def test_the_exact_posterior_gives_log_p_with_no_variance(num_samples: int) -> None:
+    got = bound_of(exact.params(), num_samples)
+    expected = exact.log_prob(exact.images(64))
+    # Rounding of float32 sums of order 10.
+    np.testing.assert_allclose(got.log_likelihood, expected, atol=2e-5)
+    np.testing.assert_allclose(got.effective_sample_size, num_samples, rtol=1e-4)
+
+
+def test_the_bound_grows_to_log_p_and_stays_below() -> None:
+    params = exact.params(posterior_shift=0.3, posterior_widening=1.2)
+    count = 2000
+    truth = exact.log_prob(exact.images(count))
+    gaps = []
+    for num_samples in (1, 10, 100):
+        difference = truth - bound_of(params, num_samples, count).log_likelihood
+        error = difference.std() / np.sqrt(count)
+        assert difference.mean() > -4 * error
+        gaps.append((difference.mean(), error))
+    for (gap, error), (next_gap, next_error) in zip(gaps, gaps[1:], strict=False):
+        assert gap - next_gap > 4 * np.hypot(error, next_error)
+
+
+def test_one_sample_is_the_elbo() -> None:
+    params = exact.params(0.3, 1.2)
+    x = exact.images(64)
+    keys = rng.per_example(rng.stream(0, "test"), jnp.arange(64))
+    terms = elbo_terms(exact.MODEL.apply({"params": params}, x, keys), x)
+    got = bound_of(params, 1)
+    np.testing.assert_allclose(got.log_likelihood, terms.log_weights[0], rtol=1e-5)
+    np.testing.assert_allclose(got.distortion, terms.distortion[0], rtol=1e-5)
+    np.testing.assert_allclose(got.rate, terms.rate[0], rtol=1e-5)
+
+
+def test_elbo_with_closed_form_rate_agrees_with_the_mean_of_log_weights() -> None:
+    params = exact.params(0.3, 1.2)
+    got = bound_of(params, 20_000, count=4)
+    keys = rng.per_example(rng.stream(1, "test"), jnp.arange(4))
+    x = exact.images(4)
+    inference = exact.MODEL.apply({"params": params}, x, keys, num_samples=20_000)
+    log_weights = elbo_terms(inference, x).log_weights
+    error = np.asarray(log_weights).std(0) / np.sqrt(20_000)
+    difference = -(got.distortion + got.rate) - log_weights.mean(0)
+    assert (np.abs(difference) < 5 * np.sqrt(2) * error).all()
+
+
+def test_the_bound_does_not_depend_on_how_samples_are_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    params = exact.params(0.3, 1.2)
+    whole = bound_of(params, 103)
+    monkeypatch.setattr(bounds, "ROWS_PER_CHUNK", 64 * 10)  # ten at once, then three
+    pieces = bound_of(params, 103)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5), whole, pieces
+    )
+
+
+def test_effective_sample_size_of_unequal_weights() -> None:
+    got = bound_of(exact.params(2.0), 50).effective_sample_size
+    assert (got >= 1).all()
+    assert (got < 40).all()

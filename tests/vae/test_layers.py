@@ -1,0 +1,76 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from vae.decoders import ConvDecoder, MLPDecoder, bias_from
+from vae.encoders import ConvEncoder
+from vae.layers import DoublingConv, HalvingConv
+
+SIZES = [(28, 1, 3), (32, 3, 8), (64, 1, 4)]
+
+
+@pytest.mark.parametrize("layer", [HalvingConv, DoublingConv])
+@pytest.mark.parametrize(("size", "channels", "features"), SIZES)
+def test_matrix_form_equals_lax_conv(
+    layer: type, size: int, channels: int, features: int
+) -> None:
+    x = jax.random.normal(jax.random.key(0), (2, size, size, channels))
+    forms = [layer(features, method) for method in ("matmul", "lax")]
+    params = forms[0].init(jax.random.key(1), x)
+    params = jax.tree.map(lambda p: p + 0.1, params)  # biases too
+
+    def outputs(form: nn.Module):
+        loss = lambda params, x: jnp.sin(form.apply(params, x)).sum()  # noqa: E731
+        return form.apply(params, x), jax.grad(loss, (0, 1))(params, x)
+
+    # Sums of up to 2 * 64 * 64 products of order one in float32.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3),
+        *map(outputs, forms),
+    )
+
+
+@pytest.mark.parametrize("method", ["matmul", "lax"])
+def test_doubling_is_the_adjoint_of_halving(method: str) -> None:
+    x, y = (
+        jax.random.normal(jax.random.key(i), shape)
+        for i, shape in enumerate([(1, 8, 8, 3), (1, 4, 4, 5)])
+    )
+    halving, doubling = HalvingConv(5, method), DoublingConv(3, method)
+    params = halving.init(jax.random.key(2), x)["params"]
+    # lax's transposed convolution correlates: its kernel is the flipped adjoint.
+    kernel = jnp.swapaxes(params["kernel"][::-1, ::-1], 2, 3)
+    adjoint = {"params": {"kernel": kernel, "bias": jnp.zeros(3)}}
+    left = jnp.vdot(halving.apply({"params": params}, x), y)
+    right = jnp.vdot(x, doubling.apply(adjoint, y))
+    np.testing.assert_allclose(left, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "depth"), [(28, 1, 2), (32, 3, 3), (64, 1, 4)]
+)
+def test_conv_shapes(size: int, channels: int, depth: int) -> None:
+    widths, features = (4,) * depth, (size, size, channels)
+    encoder = ConvEncoder(widths, (7,), nn.relu, "matmul")
+    decoder = ConvDecoder(
+        widths, (7,), nn.relu, features, nn.initializers.ones, "matmul"
+    )
+    x = jnp.zeros((2, *features))
+    encoded, _ = encoder.init_with_output(jax.random.key(0), x)
+    decoded, params = decoder.init_with_output(jax.random.key(0), jnp.zeros((2, 3)))
+    assert encoded.shape == (2, 7)
+    assert decoded.shape == (2, *features)
+    np.testing.assert_array_equal(params["params"]["output"]["bias"], 1)
+
+
+def test_output_bias_is_per_pixel_or_per_channel() -> None:
+    features = np.arange(12.0).reshape(2, 2, 3)
+    init = bias_from(features)
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(init(key, (12,), jnp.float32), np.arange(12.0))
+    np.testing.assert_allclose(init(key, (3,), jnp.float32), features.mean((0, 1)))
+    decoder = MLPDecoder((), nn.relu, (2, 2, 3), init)
+    at_zero, _ = decoder.init_with_output(key, jnp.zeros((1, 4)))
+    np.testing.assert_array_equal(at_zero[0], features)

@@ -1,0 +1,54 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vae.training import optimizer
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values"),
+    [
+        (optimizer.constant(), {0: 2.0, 99: 2.0}),
+        (optimizer.cosine(100), {0: 2.0, 50: 1.0, 100: 0.0}),
+        (optimizer.with_warmup(optimizer.constant(), 4), {0: 0.5, 3: 2.0, 9: 2.0}),
+        # Burda et al.: 1, 3, 9, ... epochs of 10 steps each, at 10^(-i/7)
+        (
+            optimizer.iwae(10),
+            {0: 2, 9: 2, 10: 2 * 10 ** (-1 / 7), 39: 2 * 10 ** (-1 / 7)}
+            | {40: 2 * 10 ** (-2 / 7), 129: 2 * 10 ** (-2 / 7)}
+            | {10_930: 0.2, 32_799: 0.2, 10_929: 2 * 10 ** (-6 / 7)},
+        ),
+    ],
+)
+def test_schedules(schedule, values: dict[int, float]) -> None:
+    for step, expected in values.items():
+        got = jax.jit(schedule)(jnp.float32(2), jnp.int32(step))
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_the_traced_learning_rate_gives_optax_adam() -> None:
+    params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
+    ours = optimizer.make_optimizer(optax.scale_by_adam(), optimizer.constant(), 1.0)
+    theirs = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1))
+    states = ours.init(params), theirs.init(params)
+    hparams = {"learning_rate": jnp.float32(0.1)}
+    for step in range(3):
+        grads = jax.tree.map(lambda p, step=step: p + step, params)
+        got, our_state = ours.update(grads, states[0], hparams=hparams, step=step)
+        expected, their_state = theirs.update(grads, states[1])
+        states = our_state, their_state
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, expected
+        )
+
+
+def test_no_clipping_by_default() -> None:
+    tx = optimizer.make_optimizer(optax.identity(), optimizer.constant(), math.inf)
+    grads = {"a": jnp.full(3, 1e6)}
+    hparams = {"learning_rate": jnp.float32(1.0)}
+    updates, _ = tx.update(grads, tx.init(grads), hparams=hparams, step=0)
+    np.testing.assert_array_equal(updates["a"], -grads["a"])

@@ -1,0 +1,138 @@
+"""Properties of the compiled training program."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.train import initial_carry, make_data_path
+from vae.build import build
+from vae.training.state import NORMS, first_nonfinite, read_totals
+from vae.training.step import Carry
+
+
+def train(config: Any, *, calls: list[int] | None = None) -> Carry:
+    """Trains without files, in calls of the given numbers of steps."""
+    experiment = build(config)
+    placement = experiment.placement
+    path = make_data_path(experiment, 0)
+    positions = placement.positions(experiment.batch_size)
+    carry = jax.device_put(initial_carry(experiment), placement.replicated)
+    for num_steps, data in zip(
+        calls or [config.train.steps], path.chunks, strict=False
+    ):
+        carry = path.call(carry, data, positions, np.int32(num_steps))
+    return jax.device_get(carry)
+
+
+def assert_equal(left: Any, right: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def test_results_do_not_depend_on_the_cut_into_calls(small_config) -> None:
+    small_config.dataset.batch_size = 500  # nine steps an epoch
+    whole = train(small_config)
+    assert_equal(whole, train(small_config, calls=[1, 7, 2, 10]))
+
+
+def test_training_lowers_the_loss(small_config) -> None:
+    _, first = train(small_config, calls=[20])
+    state, totals = train(small_config, calls=[2000])
+    losses = [t.sums["loss"] / t.steps for t in (first, totals)]
+    # The mean over 20 batches of 20 images, sd 50 each, has an error of 2.5 nats.
+    assert losses[1] < losses[0] - 15
+    assert state.step == totals.steps == 2000
+
+
+@pytest.mark.parametrize("seed_field", ["params", "first_loss"])
+def test_a_seed_controls_everything(small_config, seed_field: str) -> None:
+    def outcome(seed: int) -> Any:
+        small_config.seed = seed
+        if seed_field == "params":
+            return jax.device_get(initial_carry(build(small_config))[0].params)
+        return train(small_config, calls=[1])[1].sums
+
+    assert_equal(outcome(3), outcome(3))
+    pairs = zip(*map(jax.tree.leaves, (outcome(3), outcome(4))), strict=True)
+    differs = [(a != b).any() for a, b in pairs if np.asarray(a).any()]
+    assert any(differs)
+
+
+def test_norms_are_those_of_the_last_step(small_config) -> None:
+    small_config.train.log_every = 20
+    state, totals = train(small_config)
+    metrics = read_totals(totals)
+    squares = [np.square(leaf).sum() for leaf in jax.tree.leaves(state.params)]
+    np.testing.assert_allclose(metrics["param_norm"], np.sqrt(sum(squares)), rtol=1e-5)
+    assert all(metrics[name] > 0 for name in NORMS)
+
+
+def test_clipping_bounds_the_first_sgd_update(small_config) -> None:
+    small_config.optimizer.name = "sgd"
+    small_config.optimizer.clip_norm = 0.5
+    small_config.train.steps = small_config.train.log_every = 1
+    metrics = read_totals(train(small_config)[1])
+    assert metrics["grad_norm"] > 0.5
+    np.testing.assert_allclose(metrics["update_norm"], 0.5 * 1e-3, rtol=1e-5)
+
+
+def test_divergence_names_the_first_step_and_terms(small_config) -> None:
+    _, totals = train(small_config)
+    assert first_nonfinite(totals) is None
+    small_config.optimizer.learning_rate = 1e6
+    found = first_nonfinite(train(small_config)[1])
+    assert found is not None
+    step, terms = found
+    assert step == 2
+    assert {"loss", "rate_nats"} <= set(terms)
+
+
+def test_one_program_serves_calls_of_every_length(small_config) -> None:
+    experiment = build(small_config)
+    path = make_data_path(experiment, 0)
+    positions = experiment.placement.positions(experiment.batch_size)
+    carry = jax.device_put(initial_carry(experiment), experiment.placement.replicated)
+    for num_steps in (0, 1, 5, 2):
+        call_data = next(path.chunks)
+        carry = path.call(carry, call_data, positions, np.int32(num_steps))
+    assert path.call._cache_size() == 1
+
+
+PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
+
+
+def test_devices_and_pmap_agree(small_config) -> None:
+    small_config.train.steps = 50
+    results = {}
+    for precision in ("float64", "float32"):
+        small_config.precision = precision
+        for name, (parallel, num_devices) in PLACEMENTS.items():
+            small_config.parallel = parallel
+            small_config.num_devices = num_devices
+            results[precision, name] = train(small_config)
+    for name in ("jit4", "pmap4"):
+        one, many = results["float64", "jit1"], results["float64", name]
+        assert many[1].sums["loss"].dtype == np.float64
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
+            (one[0].params, one[1].sums["loss"] / 50),
+            (many[0].params, many[1].sums["loss"] / 50),
+        )
+        # In float32 Adam amplifies rounding: only the loss agrees.
+        one, many = results["float32", "jit1"][1], results["float32", name][1]
+        np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)
+
+
+def test_bfloat16_trains_with_float32_parameters_and_densities(small_config) -> None:
+    reference = read_totals(train(small_config)[1])
+    small_config.precision = "bfloat16"
+    state, totals = train(small_config)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {
+        np.dtype("float32")
+    }
+    assert totals.sums["loss"].dtype == np.float32
+    # bfloat16 keeps 8 bits: relative error of about 2^-8 in the decoder's products
+    np.testing.assert_allclose(
+        read_totals(totals)["loss"], reference["loss"], rtol=0.01
+    )
