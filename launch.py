@@ -57,7 +57,9 @@ def _launch(config) -> int:
     from vae.training.loop import Diverged, Interrupted
     from vae.types import UserError
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    # Orbax and TFDS log what they also raise, and with tracebacks.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    sys.unraisablehook = _tell_unless_loop_closed
     try:
         _join_hosts(jax.distributed.initialize)
         _run(config)
@@ -125,6 +127,12 @@ def _explain(error: Exception) -> str:
     if isinstance(error, (AttributeError, KeyError)):
         return f"the config has no field {' '.join(lines)}"
     return " ".join(lines)
+
+
+def _tell_unless_loop_closed(unraisable) -> None:
+    """Drops what TensorStore says to a loop that Orbax closed after a failed write."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        sys.__unraisablehook__(unraisable)
 
 
 def _fail(status: int, message: object) -> int:

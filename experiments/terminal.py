@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 SECONDS_BETWEEN_LINES = 10.0
+SHOWN = ("train/loss", "validation/elbo_nats")  # beside the bar
 
 
 class ProgressReport:
@@ -52,12 +53,16 @@ class ProgressReport:
         self.advance_to(self._done + count, {})
 
     def advance_to(self, done: int, values: Mapping[str, float]) -> None:
-        """Reports that `done` of the total are done, with values worth showing."""
+        """Reports that `done` of the total are done, and the metrics there."""
         self._done = done
         now = time.perf_counter()
         rate = (done - self._start) / max(now - self._started, 1e-9)
         left = (self._total - done) / max(rate, 1e-9)
-        shown = [f"{name} {value:.2f}" for name, value in values.items()]
+        shown = [
+            f"{name.split('/')[-1]} {value:.2f}"
+            for name, value in values.items()
+            if name in SHOWN
+        ]
         note = ", ".join([*shown, f"{rate:.0f} {self._unit}/s", f"{left:.0f} s left"])
         self._bar.update(self._task, completed=done, note=note)
         is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total

@@ -3,7 +3,7 @@
 import itertools
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,15 +57,21 @@ def run(config: ConfigDict, folder: Path) -> None:
 
 def train_in(experiment: Experiment, folder: Path) -> tuple[Params, dict[str, float]]:
     """Trains in `folder` and returns the model's parameters and the seconds spent."""
-    checkpointer = Checkpointer(folder)
-    carry = jax.device_put(initial_carry(experiment), experiment.placement.replicated)
+    with closing(Checkpointer(folder)) as checkpointer:
+        return _train_in(experiment, folder, checkpointer)
+
+
+def _train_in(
+    experiment: Experiment, folder: Path, checkpointer: Checkpointer
+) -> tuple[Params, dict[str, float]]:
+    carry = jax.device_get(initial_carry(experiment))
+    carry = jax.device_put(carry, experiment.placement.replicated)
     restored = checkpointer.restore(carry)
     step, seconds = 0, {}
     if restored is not None:
         step, seconds, carry = restored.step, restored.info["seconds"], restored.tree
         say(f"continuing at step {step} of {experiment.plan.steps}")
     if step == experiment.plan.steps:
-        checkpointer.close()
         return carry[0].params["model"], seconds
     path = make_data_path(experiment, step)
     positions = experiment.placement.positions(experiment.batch_size)
@@ -77,9 +83,9 @@ def train_in(experiment: Experiment, folder: Path) -> tuple[Params, dict[str, fl
     clock = Clock(seconds)
     is_main = jax.process_index() == 0
     writer = MetricWriter(folder, step) if is_main else NullWriter()
-    evaluate = experiment.make_evaluator(name="validation", num_samples=1)
     progress = ProgressReport("train", step, experiment.plan.steps, "steps")
-    with progress, stop_on_signal() as should_stop:
+    evaluate = experiment.make_evaluator(name="validation", num_samples=1)
+    with closing(writer), progress, stop_on_signal() as should_stop:
         carry = train(
             carry,
             run_call,
@@ -91,13 +97,9 @@ def train_in(experiment: Experiment, folder: Path) -> tuple[Params, dict[str, fl
             evaluate=lambda params: _scalars(
                 evaluate(params["model"], experiment.dataset.validation)
             ),
-            on_log=lambda step, metrics: progress.advance_to(
-                step, {"loss": metrics["train/loss"]} if is_main else {}
-            ),
+            on_log=progress.advance_to,
             should_stop=should_stop,
         )
-    writer.close()
-    checkpointer.close()
     return carry[0].params["model"], clock.seconds
 
 
@@ -186,8 +188,7 @@ def stop_on_signal() -> Iterator[Callable[[int], bool]]:
     def note(number: int, frame: Any) -> None:
         if received and number == signal.SIGINT:
             signal.default_int_handler(number, frame)
-        received.append(number)
-        say("stopping at the end of this call; the run will be saved")
+        received.append(number)  # and no more: a handler may run within anything
 
     old = {number: signal.signal(number, note) for number in STOP_SIGNALS}
     try:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, train
+from vae.training.loop import Interrupted
 from vae.types import UserError
 
 RESULTS = {
@@ -111,7 +112,7 @@ def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -
 def test_a_run_moves_between_device_counts_and_data_paths(
     small_config, tmp_path: Path
 ) -> None:
-    """1 -> 4 -> 1 devices, resident -> stream -> pmap, against one uninterrupted run."""
+    """1 -> 4 -> 1 devices, resident -> stream -> pmap, against one whole run."""
     small_config.precision = "float64"
     small_config.train.steps = small_config.train.log_every = 30
     train.run(small_config, tmp_path / "whole")
@@ -136,7 +137,7 @@ def _train_until(config: Any, workdir: Path, step: int) -> None:
         patch.setattr(train, "stop_on_signal", lambda: _StopAt(step))
         try:
             train.run(config, workdir)
-        except train.Interrupted:
+        except Interrupted:
             assert step < config.train.steps
 
 

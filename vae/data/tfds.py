@@ -42,7 +42,6 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
 def _prepared_builder(name: str, data_dir: str):
     import tensorflow_datasets as tfds  # imported late: only this source needs it
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # it tells of missing OpenCV
     try:
         builder = tfds.builder(
             name, data_dir=data_dir or None, file_format="array_record"

@@ -2,6 +2,8 @@
 when read."""
 
 import logging
+import os
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +52,7 @@ class Checkpointer:
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(tree), info=ocp.args.JsonSave(info)
         )
-        self._guard(lambda: self._manager.save(step, args=arguments), step)
+        self._guard(lambda: self._manager.save(step, args=arguments))
 
     def wait(self) -> None:
         """Returns when everything saved is on disk.
@@ -58,17 +60,16 @@ class Checkpointer:
         Raises:
           SaveError: it could not be written.
         """
-        self._guard(self._manager.wait_until_finished, self._manager.latest_step())
+        self._guard(self._manager.wait_until_finished)
 
-    def _guard(self, action: Callable[[], Any], step: int | None) -> None:
+    def _guard(self, action: Callable[[], Any]) -> None:
         try:
             action()
         except Exception as error:  # Orbax raises OSError, ValueError and others
-            reason = str(error).splitlines()[0][:300]
             raise SaveError(
-                f"checkpoint of step {step} not written to {self._workdir}/checkpoints "
-                f"(is the disk full?): {reason}; checkpoints on disk: {self.steps()}; "
-                "make room and launch the same command again to continue"
+                f"a checkpoint was not written to {self._workdir}/checkpoints "
+                f"({_reason(error)}); whole ones there: {self.steps()}; make room, and "
+                "launch the same command again to continue"
             ) from error
 
     def steps(self) -> list[int]:
@@ -101,12 +102,11 @@ class Checkpointer:
 
     def _set_aside(self, step: int, error: Exception) -> None:
         aside = self._workdir / f"damaged_checkpoint_{step}"
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         logging.warning(
             "the checkpoint of step %d is damaged (%s); moved to %s, falling back to "
             "the one before",
             step,
-            reason,
+            _reason(error),
             aside,
         )
         if jax.process_index() == 0:
@@ -115,6 +115,13 @@ class Checkpointer:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _reason(error: Exception) -> str:
+    """Returns what the operating system said, if it said it, or the error's start."""
+    if code := re.search(r"os_error_code='(\d+)'", str(error)):
+        return os.strerror(int(code[1]))
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _crc32(tree: Any) -> int:

@@ -155,7 +155,7 @@ def _read_and_reset(
     totals_now = jax.device_get(totals)
     _check_finite(totals_now, checkpointer)
     means = read_totals(totals_now)
-    zeros = zero_totals(totals_now.sums, totals_now.sums["loss"].dtype)
+    zeros = jax.device_get(zero_totals(means, totals_now.sums["loss"].dtype))
     zeros = jax.device_put(zeros, jax.tree.map(lambda array: array.sharding, totals))
     return {f"train/{name}": value for name, value in means.items()}, (state, zeros)
 
