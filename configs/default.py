@@ -82,7 +82,7 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
         config.train.steps_per_call = config.train.log_every = 10
         config.train.evaluate_every = 0
         config.train.checkpoint_every = 10
-        config.evaluate.importance_samples = 10
+        config.evaluate.importance_samples = 2
     elif mode not in ("", *other_modes):
         raise ValueError(
             f"unknown mode {mode!r}: choose from {', '.join(('smoke', *other_modes))}"

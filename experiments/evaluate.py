@@ -1,5 +1,7 @@
 """Evaluates a trained run: results, pictures and a table."""
 
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import figures, workdir
+from experiments.program import initial_carry
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
 from vae.build import Experiment, build, from_operative
@@ -30,8 +33,6 @@ def run(config: ConfigDict | None, folder: Path) -> None:
     experiment = build(config if config is not None else from_operative(held))
     data_hash = content_hash(experiment.dataset)
     workdir.check(folder, experiment.config, data_hash)
-    from experiments.train import initial_carry  # the only thing shared with training
-
     checkpointer = Checkpointer(folder)
     restored = checkpointer.restore(initial_carry(experiment))
     checkpointer.close()
@@ -87,4 +88,11 @@ def _about_training(
         "train/steps_per_second": experiment.plan.steps / seconds["train"],
         "train/data_wait_share": seconds["data_wait"] / seconds["train"],
         "train/checkpoint_share": seconds["checkpoint"] / seconds["train"],
+        "process/peak_memory_mib": _peak_memory_mib(),
     }
+
+
+def _peak_memory_mib() -> float:
+    """Returns the most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

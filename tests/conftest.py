@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
-import pytest
+# Many tests compile the same small programs: one folder of compiled ones a session,
+# which the session's processes (pytest-xdist's and the launched ones) inherit.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.TemporaryDirectory(prefix="vae-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
-from configs import default
+import jax  # noqa: E402  (reads the environment when imported)
+import pytest  # noqa: E402
+
+from configs import default  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
-# Many tests compile the same small programs: one folder of compiled ones a session.
-jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="vae-tests-"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+KEPT = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 ROOT = Path(__file__).parents[1]
 
 
@@ -62,7 +67,12 @@ def launch_command(*flags: str) -> list[str]:
 
 
 def launch_environment(**changes: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
+    """Returns this environment without JAX's settings but the cache's."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith(("JAX_", "XLA_"))
+    }
     return kept | changes
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, launch_command, launch_environment
+from tests.experiments.test_train import without_measurements
 from vae.training.checkpoint import Checkpointer
 
 FLAGS = [
@@ -23,14 +24,14 @@ FLAGS = [
     "--config.train.checkpoint_every=300",
     "--config.model.encoder.widths=(64,)",
     "--config.model.decoder.widths=(64,)",
-    "--config.evaluate.importance_samples=2000",
+    "--config.evaluate.importance_samples=500",
 ]
 
 
-def start(workdir: Path) -> subprocess.Popen[str]:
+def start(workdir: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         launch_command(*FLAGS, f"--workdir={workdir}"),
-        env=launch_environment(),
+        env=launch_environment(**environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -68,11 +69,8 @@ def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]
     checksum = manager.restore(manager.latest_step(), args=arguments)["info"]["crc32"]
     checkpointer.close()
     results = json.loads((workdir / "results.json").read_text())
-    timed = ("train/seconds", "train/steps_per_second")
-    timed += ("train/data_wait_share", "train/checkpoint_share")
-    results = {key: value for key, value in results.items() if key not in timed}
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return checksum, results, [json.loads(line) for line in lines]
+    return checksum, without_measurements(results), [json.loads(line) for line in lines]
 
 
 @pytest.mark.slow
@@ -96,7 +94,8 @@ def test_killed_at_five_moments_and_continued(tmp_path: Path) -> None:
         "evaluating": lambda: 2400 in checkpointed(workdir),
     }
     for moment, condition in conditions.items():
-        process = start(workdir)
+        compiled_before = {"JAX_ENABLE_COMPILATION_CACHE": str(moment != "compiling")}
+        process = start(workdir, **compiled_before)
         wait_for(condition, process)
         time.sleep(moments.uniform(0, 0 if moment == "saving" else 0.3))
         assert process.poll() is None, f"the run ended before it was killed {moment}"

@@ -57,12 +57,12 @@ def test_conv_shapes(size: int, channels: int, depth: int) -> None:
     decoder = ConvDecoder(
         widths, (7,), nn.relu, features, nn.initializers.ones, "matmul"
     )
-    x = jnp.zeros((2, *features))
-    encoded, _ = encoder.init_with_output(jax.random.key(0), x)
-    decoded, params = decoder.init_with_output(jax.random.key(0), jnp.zeros((2, 3)))
+    key, x, z = jax.random.key(0), jnp.zeros((2, *features)), jnp.zeros((2, 3))
+    encoded, _ = jax.eval_shape(encoder.init_with_output, key, x)
+    decoded, params = jax.eval_shape(decoder.init_with_output, key, z)
     assert encoded.shape == (2, 7)
     assert decoded.shape == (2, *features)
-    np.testing.assert_array_equal(params["params"]["output"]["bias"], 1)
+    assert params["params"]["output"]["bias"].shape == (channels,)
 
 
 def test_output_bias_is_per_pixel_or_per_channel() -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -51,21 +52,13 @@ class Clock:
     def __init__(self, seconds: Mapping[str, float]):
         self.seconds = {"train": 0.0, "data_wait": 0.0, "checkpoint": 0.0, **seconds}
 
-    def time(self, *names: str) -> "Clock._Span":
+    @contextmanager
+    def time(self, *names: str) -> Iterator[None]:
         """A context whose duration is added to each of `names`."""
-        return Clock._Span(self, names)
-
-    class _Span:
-        def __init__(self, clock: "Clock", names: tuple[str, ...]):
-            self._clock, self._names = clock, names
-
-        def __enter__(self) -> None:
-            self._start = time.perf_counter()
-
-        def __exit__(self, *_: object) -> None:
-            elapsed = time.perf_counter() - self._start
-            for name in self._names:
-                self._clock.seconds[name] += elapsed
+        start = time.perf_counter()
+        yield
+        for name in names:
+            self.seconds[name] += time.perf_counter() - start
 
 
 class Diverged(Exception):

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.train import initial_carry, make_data_path
+from experiments.program import initial_carry, make_data_path
 from vae.build import build
 from vae.data.batching import batch_indices, epoch_order
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.train import initial_carry
+from experiments.program import initial_carry
 from vae.build import build
 from vae.evaluation.latent import active_units
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.train import initial_carry, make_data_path
+from experiments.program import initial_carry, make_data_path
 from vae.build import build
 from vae.training.state import NORMS, first_nonfinite, read_totals
 from vae.training.step import Carry
