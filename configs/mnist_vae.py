@@ -2,8 +2,8 @@
 
 Purpose:  the field's reference VAE on MNIST, 13 epochs of the paper's 3,280.
 Command:  python launch.py --config=configs/mnist_vae.py   (:full for all 3,280 epochs)
-Time:     @MV_TIME@
-Expected: @MV_EXPECTED@
+Time:     106 s on 2 CPU cores (54 s of training; :full about 4 h)
+Expected: test/nll_is1000_nats 95.45 (+- 0.25 over the 10,000 test images)
 """
 
 from configs import default
