@@ -1,25 +1,24 @@
 """Evaluates a trained run: results, pictures and a table."""
 
-import resource
-import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
-from experiments import figures, workdir
+from experiments import figures, interrupt, workdir
 from experiments.program import initial_carry
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
-from vae.build import Experiment, build, from_operative
+from vae.build import Config, Experiment, build, from_operative
 from vae.data.splits import content_hash
 from vae.training.checkpoint import Checkpointer
+from vae.training.loop import Interrupted
 from vae.types import Params, UserError
 
 
-def run(config: ConfigDict | None, folder: Path) -> None:
+def run(config: Config | None, folder: Path) -> None:
     """Evaluates the run in `folder` again, from its last checkpoint.
 
     Args:
@@ -33,35 +32,40 @@ def run(config: ConfigDict | None, folder: Path) -> None:
     experiment = build(config if config is not None else from_operative(held))
     data_hash = content_hash(experiment.dataset)
     workdir.check(folder, experiment.config, data_hash)
-    checkpointer = Checkpointer(folder)
-    restored = checkpointer.restore(initial_carry(experiment))
-    checkpointer.close()
+    with closing(Checkpointer(folder)) as checkpointer:
+        restored = checkpointer.restore(initial_carry(experiment))
     if restored is None or restored.step < experiment.plan.steps:
         at = "no checkpoint" if restored is None else f"step {restored.step}"
         raise UserError(
             f"--workdir={folder} is not trained to its end ({at} of "
             f"{experiment.plan.steps} steps); launch its training again to continue"
         )
-    workdir.open_for_writing(folder, experiment.config, data_hash)
     state, _ = restored.tree
-    evaluate_and_report(
-        experiment, state.params["model"], folder, restored.info["seconds"]
-    )
+    cost = restored.info["cost"]
+    with workdir.opened(folder, experiment.config, data_hash):
+        evaluate_and_report(experiment, state.params["model"], folder, cost)
 
 
 def evaluate_and_report(
     experiment: Experiment,
     params: Params,
     folder: Path,
-    seconds: dict[str, float],
+    cost: dict[str, float],
 ) -> None:
-    """Evaluates on the test split, draws, and writes `results.json` last of all."""
+    """Evaluates on the test split, draws, and writes `results.json` last of all.
+
+    Results that are there already, with another number of samples, are kept.
+    """
     test = experiment.dataset.test
     with ProgressReport("evaluate", 0, test.size, "images") as progress:
+
+        def on_batch(images: int) -> None:
+            progress.advance(images)
+            if interrupt.requested():
+                raise Interrupted("stopped during evaluation; the training is saved")
+
         evaluate = experiment.make_evaluator(
-            name="test",
-            num_samples=experiment.importance_samples,
-            on_batch=progress.advance,
+            name="test", num_samples=experiment.importance_samples, on_batch=on_batch
         )
         results = evaluate(params, test)
     if jax.process_index() != 0:
@@ -69,14 +73,19 @@ def evaluate_and_report(
     params = jax.device_get(params)
     figures.draw_samples(experiment, params, folder / "images")
     figures.draw_reconstructions(experiment, params, folder / "images")
-    results |= _about_training(experiment, seconds)
+    before = read_json(folder / "results.json") or {}
+    results = before | results | _about_training(experiment, cost)
     write_json(folder / "results.json", results)
     print_results(results, str(folder))
 
 
-def _about_training(
-    experiment: Experiment, seconds: dict[str, float]
-) -> dict[str, Any]:
+def is_done(experiment: Experiment, folder: Path) -> bool:
+    """Says whether `results.json` holds what this experiment asks for."""
+    results = read_json(folder / "results.json") or {}
+    return f"test/nll_is{experiment.importance_samples}_nats" in results
+
+
+def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:
     beta = float(experiment.hparams["beta"])
     latent_dim = experiment.config["model"]["latent_dim"]
     pixels = int(np.prod(experiment.dataset.image_shape))
@@ -84,15 +93,9 @@ def _about_training(
         "objective/beta": beta,
         "objective/beta_normalised": beta * latent_dim / pixels,  # Higgins et al. 2017
         "train/steps": experiment.plan.steps,
-        "train/seconds": seconds["train"],
-        "train/steps_per_second": experiment.plan.steps / seconds["train"],
-        "train/data_wait_share": seconds["data_wait"] / seconds["train"],
-        "train/checkpoint_share": seconds["checkpoint"] / seconds["train"],
-        "process/peak_memory_mib": _peak_memory_mib(),
+        "train/seconds": cost["train"],
+        "train/steps_per_second": experiment.plan.steps / cost["train"],
+        "train/data_wait_share": cost["data_wait"] / cost["train"],
+        "train/checkpoint_share": cost["checkpoint"] / cost["train"],
+        "train/peak_memory_mib": cost["peak_memory_mib"],
     }
-
-
-def _peak_memory_mib() -> float:
-    """Returns the most memory this process has held so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

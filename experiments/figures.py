@@ -15,8 +15,10 @@ GAP = 2  # pixels between images
 
 
 def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
-    """Writes images [N, H, W, C] with pixels in [0, 1] (clipped), C = 1 or 3, as a grid
-    in reading order, enlarged to a width that can be looked at."""
+    """Writes images [N, H, W, C] with pixels in [0, 1] (clipped) as a grid in reading
+    order, enlarged to a width that can be looked at. Unless C is 3, channel 0 is shown.
+    """
+    images = images if images.shape[-1] == 3 else images[..., :1]
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     tile = (height + GAP, width + GAP)

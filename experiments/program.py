@@ -73,7 +73,7 @@ def make_data_path(experiment: Experiment, start: int) -> DataPath:
 
 
 def initial_carry(experiment: Experiment) -> Carry:
-    """Initialises state and totals, compiled, on the default device."""
+    """Initialises state and totals, the same on every device of the run."""
     first = experiment.dataset.train[: experiment.batch_size]
 
     def create(examples: Split) -> Carry:
@@ -93,4 +93,5 @@ def initial_carry(experiment: Experiment) -> Carry:
         _, metrics = jax.eval_shape(step, state, batch)
         return state, zero_totals(metrics, metrics["loss"].dtype)
 
-    return jax.jit(create)(first)
+    carry = jax.device_get(jax.jit(create)(first))
+    return jax.device_put(carry, experiment.placement.replicated)

@@ -1,5 +1,8 @@
 """What a person sees of a run: progress while it goes on, a table at its end."""
 
+import logging
+import re
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -69,6 +72,43 @@ class ProgressReport:
         if not self._console.is_terminal and is_due:
             self._last_line = now
             self._console.print(f"{self._what} {done}/{self._total}: {note}")
+
+
+def fail(status: int, message: object) -> int:
+    """Prints what is wrong as one line on standard error; returns `status`."""
+    print("error:", " ".join(str(message).split()), file=sys.stderr)
+    return status
+
+
+def explain_flags(error: Exception) -> str:
+    """Returns the cause of a refused command line, which ml_collections wraps in
+    layers."""
+    text = str(error).replace("\\'", "'").replace("\\n", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "No such file" in text:
+        return f"--config: {lines[-1]} (configs/... is looked for in this folder)"
+    if "Error whilst parsing config file" in text:
+        return f"--config: {lines[-1].removeprefix('ValueError: ')}"
+    if match := re.search(r"""Did you mean "(.*)" instead of "(.*)"\?""", text):
+        return f"the config has no field {match[2]}; did you mean {match[1]}?"
+    if isinstance(error, (AttributeError, KeyError)):
+        return f"the config has no field {' '.join(lines)}"
+    if "'config." in text:
+        return f"{' '.join(lines)} (overrides need --config=FILE before them)"
+    return " ".join(lines)
+
+
+def quieten_libraries() -> None:
+    """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise."""
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    logging.basicConfig(format="%(message)s")  # our own warnings are for people
+
+    def tell(unraisable: Any) -> None:
+        # TensorStore calls a loop that Orbax has closed after a failed write.
+        if str(unraisable.exc_value) != "Event loop is closed":
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = tell
 
 
 def say(message: str) -> None:

@@ -1,10 +1,13 @@
 """The folder of a run: what lies in it, and whether a launch may use it."""
 
+import fcntl
 import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -46,6 +49,8 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
                 "another workdir"
             )
         return
+    if not any((workdir / "checkpoints").glob("[0-9]*")):
+        return  # nothing there is worth keeping
     before, now = flatten(held), flatten(config)
     fields = [
         f"{field}: {before.get(field, 'absent')} there, {now.get(field, 'absent')} now"
@@ -68,12 +73,35 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
         )
 
 
-def open_for_writing(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
-    """Creates the workdir and writes `config.json` and `provenance.json`."""
+@contextmanager
+def opened(workdir: Path, config: dict[str, Any], data_hash: str) -> Iterator[None]:
+    """Creates the workdir, holds it, and writes `config.json` and `provenance.json`.
+
+    On several hosts the first process does.
+
+    Raises:
+      UserError: another process holds it, or it cannot be created.
+    """
+    if jax.process_index() != 0:
+        yield
+        return
     try:
         (workdir / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir={workdir}: {error}") from error
+    with (workdir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"--workdir={workdir} is in use by another process; wait for it, or "
+                "choose another workdir"
+            ) from error
+        _write_description(workdir, config, data_hash)
+        yield
+
+
+def _write_description(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
     old = read_json(workdir / "provenance.json") or {"launches": []}
     provenance = {
         "data_sha256": data_hash,

@@ -75,7 +75,7 @@ SCHEDULES: dict[str, Callable[[int, int], optimizer.Schedule]] = {
 
 
 class Experiment(NamedTuple):
-    """A configuration, checked and built; nothing of it has touched the disk."""
+    """A configuration, checked and built."""
 
     config: dict[str, Any]  # the operative configuration, as JSON holds it
     seed: int
@@ -95,6 +95,9 @@ class Experiment(NamedTuple):
 
 def build(config: Config) -> Experiment:
     """Checks the configuration and builds what it names.
+
+    Sets JAX's precision for the process, and loads the data (which TFDS data sets
+    leave decoded in the user's cache).
 
     Raises:
       UserError: a value is not acceptable, or the data do not fit it.
@@ -131,6 +134,9 @@ def build(config: Config) -> Experiment:
             seed=config.seed,
             by_example=placement.by_example,
             replicated=placement.replicated,
+            is_discrete=LIKELIHOODS[config.model.likelihood.name](
+                config.model.likelihood
+            ).is_discrete,
             **kwargs,
         )
 
@@ -210,7 +216,7 @@ def _build_model(config: Config, dataset: Dataset, dtype: Any) -> Model:
     bias_init = nn.initializers.zeros
     if bias == "data_mean":
         mean = preprocess.mean_image(dataset.train)
-        bias_init = decoders.bias_from(likelihood.features_of_mean(mean))
+        bias_init = decoders.bias_from_mean(mean, likelihood.features_of_mean)
     return model(
         encoder=encoder(**_layers("encoder", c.encoder, (height, width)), dtype=dtype),
         posterior=posterior(c.latent_dim, dtype),
@@ -232,11 +238,13 @@ def _layers(part: str, c: Config, size: tuple[int, int]) -> dict[str, Any]:
     if c.name != "conv":
         return arguments
     factor = 2 ** len(c.channels)
-    if not c.channels or size[0] % factor or size[1] % factor:
+    if not c.channels:
+        raise UserError(f"model.{part}.channels=() is empty: give one per halving")
+    if size[0] % factor or size[1] % factor:
         raise UserError(
             f"model.{part}.channels={tuple(c.channels)} halves the image "
             f"{len(c.channels)} times, but {size[0]}x{size[1]} pixels cannot be "
-            f"divided by {factor}; give at least one channel, and fewer of them"
+            f"divided by {factor}; give fewer channels"
         )
     method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
     if method == "auto":

@@ -27,11 +27,10 @@ NATURAL_NUMBERS = (
 POSITIVE_NUMBERS = (
     "model.likelihood.scale",
     "optimizer.learning_rate",
-    "optimizer.clip_norm",
     "optimizer.eps",
 )
 DECAYS = ("optimizer.b1", "optimizer.b2")
-WEIGHTS = ("objective.beta",)
+WEIGHTS = ("objective.beta", "optimizer.clip_norm")
 LAYER_SIZES = tuple(
     f"model.{part}.{field}"
     for part in ("encoder", "decoder")
@@ -69,8 +68,15 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         value = _get(config, field)
         if not (value >= 0 and math.isfinite(value)):
             raise UserError(f"{field}={value} must be zero or positive, and finite")
-    if not math.isfinite(_get(config, "optimizer.learning_rate")):
-        raise UserError("optimizer.learning_rate must be finite")
+    for field in POSITIVE_NUMBERS:
+        if not math.isfinite(_get(config, field)):
+            raise UserError(f"{field} must be finite")
+    warmup, steps = "optimizer.schedule.warmup_steps", "train.steps"
+    if _get(config, warmup) > _get(config, steps):
+        raise UserError(
+            f"{warmup}={_get(config, warmup)} is longer than the run "
+            f"({steps}={_get(config, steps)})"
+        )
     if _get(config, "seed") >= 2**32:
         raise UserError(f"seed={_get(config, 'seed')} must be below 2**32")
 

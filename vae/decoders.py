@@ -11,22 +11,28 @@ from flax import linen as nn
 from vae.layers import MLP, DoublingConv, Initializer, dense
 
 
-def bias_from(features: np.ndarray) -> Initializer:
-    """Returns an initialiser of output biases from the features [H, W, C] that the
-    decoder shall give at first: one per pixel, or its channel's mean if the layer
-    shares a bias over the image."""
+def bias_from_mean(
+    mean: np.ndarray, features_of_mean: Callable[[np.ndarray], np.ndarray]
+) -> Initializer:
+    """Returns an initialiser of output biases at which the decoder gives `mean`.
+
+    Args:
+      mean: the mean image [H, W, C]. A layer that shares its biases over the image
+        starts at the mean of each channel.
+      features_of_mean: from mean pixels to the likelihood's features.
+    """
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         del key
-        per_pixel = int(np.prod(shape)) == features.size
-        values = features if per_pixel else features.mean((0, 1))
-        return jnp.asarray(values, dtype).reshape(shape)
+        values = mean if int(np.prod(shape)) == mean.size else mean.mean((0, 1))
+        return jnp.asarray(features_of_mean(values), dtype).reshape(shape)
 
     return init
 
 
 class MLPDecoder(nn.Module):
-    """Dense layers, the last linear."""
+    """Dense layers, the last linear: `MLPEncoder` backwards, so `widths` are given in
+    the encoder's order, from the image inwards."""
 
     widths: Sequence[int]
     activation: Callable[[jax.Array], jax.Array]
@@ -37,7 +43,8 @@ class MLPDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
         """Maps codes [N, D] to features [N, H, W, C], with C as in `image_shape`."""
-        hidden = MLP(self.widths, self.activation, self.dtype, name="mlp")(z)
+        widths = tuple(reversed(self.widths))
+        hidden = MLP(widths, self.activation, self.dtype, name="mlp")(z)
         size = int(np.prod(self.image_shape))
         output = dense(size, "output", self.dtype, bias_init=self.bias_init)(hidden)
         return output.reshape(len(z), *self.image_shape)

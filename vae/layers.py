@@ -23,6 +23,11 @@ def dense(width: int, name: str, dtype: Any, **kwargs: Any) -> nn.Dense:
     )
 
 
+def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Raises bfloat16 to float32: densities are never computed in half precision."""
+    return tuple(a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in arrays)
+
+
 class MLP(nn.Module):
     """Dense layers, each followed by the activation."""
 

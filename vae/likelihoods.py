@@ -5,8 +5,6 @@ distribution, and says on which pixels it is a density: data outside its support
 refused before training, for then neither the ELBO nor beta would mean anything.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +12,7 @@ import numpyro.distributions
 from flax import linen as nn
 from numpyro.distributions import BernoulliLogits, Normal
 
-from vae.posteriors import at_least_float32
+from vae.layers import at_least_float32
 from vae.types import Distribution
 
 MEAN_BOUNDS = (0.001, 0.999)  # of the training mean, as in Burda et al.'s own code
@@ -73,6 +71,7 @@ class Bernoulli(nn.Module):
     """Binary pixels, parameterised by logits (finite with finite gradients at any)."""
 
     features_per_channel = 1
+    is_discrete = True
     support = "pixels that are 0 or 1 (choose a dataset.binarize other than none)"
 
     def __call__(self, features: jax.Array) -> Distribution:
@@ -95,8 +94,8 @@ class Gaussian(nn.Module):
     """Real pixels with one fixed standard deviation, in units of the scaled pixel."""
 
     scale: float
-    dtype: Any = jnp.float32
     features_per_channel = 1
+    is_discrete = False
     support = "finite real pixels"
 
     def __call__(self, features: jax.Array) -> Distribution:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from numpyro.distributions import Independent, Normal
 
-from vae.layers import dense
+from vae.layers import at_least_float32, dense
 from vae.types import Distribution
 
 
@@ -28,8 +28,3 @@ class DiagonalGaussian(nn.Module):
         log_variance = dense(self.latent_dim, "log_variance", self.dtype)(features)
         mean, log_variance = at_least_float32(mean, log_variance)
         return Independent(Normal(mean, jnp.exp(log_variance / 2)), 1)
-
-
-def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """Raises bfloat16 to float32: densities are never computed in half precision."""
-    return tuple(a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in arrays)

@@ -20,8 +20,8 @@ def sample(posterior: Distribution, keys: jax.Array) -> jax.Array:
       posterior: a diagonal Gaussian, event shape [D].
       keys: one key per sample and example [K, B], from `rng.per_sample`.
     """
-    gaussian = posterior.base_dist
-    if not (isinstance(posterior, Independent) and isinstance(gaussian, Normal)):
+    gaussian = posterior.base_dist if isinstance(posterior, Independent) else None
+    if not isinstance(gaussian, Normal):
         raise TypeError(f"no reparameterised samples of {posterior}")
     mean: Any = gaussian.loc
     return mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)

@@ -25,6 +25,9 @@ FLAGS = [
     "--config.model.encoder.widths=(64,)",
     "--config.model.decoder.widths=(64,)",
     "--config.evaluate.importance_samples=500",
+    "--config.dataset.pipeline=stream",
+    "--config.dataset.validation_size=100",
+    "--config.train.evaluate_every=400",
 ]
 
 
@@ -76,7 +79,9 @@ def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]
 @pytest.mark.slow
 def test_killed_at_five_moments_and_continued(tmp_path: Path) -> None:
     finish(tmp_path / "whole")
-    workdir, moments = tmp_path / "killed", random.Random(time.time_ns())
+    seed = time.time_ns()
+    print(f"moments drawn with seed {seed}")
+    workdir, moments = tmp_path / "killed", random.Random(seed)
     checkpoints = workdir / "checkpoints"
 
     def saving() -> bool:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import evaluate, train
+from experiments import evaluate, train, workdir
+from experiments.program import make_data_path
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -64,8 +65,8 @@ def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     metrics = {line["step"]: line for line in map(json.loads, lines)}
     assert list(metrics) == [10, 15, 20]
+    assert metrics[15].keys() == {"step", *train.VALIDATION}
     assert metrics[10].keys() >= {"train/loss", "train/elbo_nats", "train/grad_norm"}
-    assert "validation/elbo_nats" in metrics[15]
     for name in ("samples", "reconstructions"):
         with Image.open(tmp_path / f"images/{name}.png") as picture:
             assert picture.width > 400
@@ -98,22 +99,75 @@ def test_evaluating_again_with_more_samples(small_config, tmp_path: Path) -> Non
     assert without_measurements(again) == without_measurements(first)
     small_config.evaluate.importance_samples = 5
     evaluate.run(small_config, tmp_path)
-    assert read(tmp_path / "results.json")["test/nll_is5_nats"] > 0
+    both = read(tmp_path / "results.json")
+    assert both["test/nll_is3_nats"] == first["test/nll_is3_nats"]
+    # More samples, a tighter bound: larger by the noise of 5 samples at most.
+    assert 0 < both["test/nll_is5_nats"] < first["test/nll_is3_nats"] + 0.1
+    assert {k: both[k] for k in both if k.startswith("train/")} == {
+        k: first[k] for k in first if k.startswith("train/")
+    }
+
+
+def test_evaluating_on_several_devices(small_config, tmp_path: Path) -> None:
+    train.run(small_config, tmp_path)
+    first = read(tmp_path / "results.json")
+    small_config.num_devices = 4
+    evaluate.run(small_config, tmp_path)
+    again = without_measurements(read(tmp_path / "results.json"))
+    for name, value in without_measurements(first).items():
+        np.testing.assert_allclose(again[name], value, rtol=1e-5, err_msg=name)
+
+
+def test_killed_before_a_second_evaluation_it_is_done_next_time(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.run(small_config, tmp_path)
+    small_config.evaluate.importance_samples = 5
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "evaluate_and_report", lambda *_: 1 / 0)  # the kill
+        with pytest.raises(ZeroDivisionError):
+            train.run(small_config, tmp_path)
+    train.run(small_config, tmp_path)
+    assert "test/nll_is5_nats" in read(tmp_path / "results.json")
+
+
+def test_a_workdir_is_held_by_one_process(small_config, tmp_path: Path) -> None:
+    with (
+        workdir.opened(tmp_path, {"precision": "float32"}, "hash"),
+        pytest.raises(UserError, match="in use by another process"),
+    ):
+        train.run(small_config, tmp_path)
+
+
+def test_a_run_compiles_its_program_once(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = []
+
+    def make(*arguments: Any) -> Any:
+        paths.append(make_data_path(*arguments))
+        return paths[-1]
+
+    monkeypatch.setattr(train, "make_data_path", make)
+    small_config.train.log_every = 7  # calls of 7, 3, 4, 6 steps
+    train.run(small_config, tmp_path)
+    (path,) = paths
+    assert path.call._cache_size() == 1
 
 
 def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((40, 8, 8)) > 0.5
     np.savez(tmp_path / "data.npz", x_train=x, x_test=x)
     small_config.dataset.name = f"npz:{tmp_path}/data.npz"
-    workdir = tmp_path / "run"
-    train.run(small_config, workdir)
+    folder = tmp_path / "run"
+    train.run(small_config, folder)
     small_config.objective.beta = 4.0
     with pytest.raises(UserError, match=r"objective.beta: 1.0 there, 4.0 now"):
-        train.run(small_config, workdir)
+        train.run(small_config, folder)
     small_config.objective.beta = 1.0
     np.savez(tmp_path / "data.npz", x_train=~x, x_test=x)
     with pytest.raises(UserError, match="other data under the same name"):
-        train.run(small_config, workdir)
+        train.run(small_config, folder)
 
 
 def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -> None:
@@ -151,18 +205,8 @@ def test_a_run_moves_between_device_counts_and_data_paths(
 def _train_until(config: Any, workdir: Path, step: int) -> None:
     """Trains as if the process were asked to stop once `step` is reached."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "stop_on_signal", lambda: _StopAt(step))
+        patch.setattr(train, "_make_should_stop", lambda: lambda now: now >= step)
         try:
             train.run(config, workdir)
         except Interrupted:
             assert step < config.train.steps
-
-
-class _StopAt:
-    def __init__(self, step: int):
-        self._step = step
-
-    def __enter__(self):
-        return lambda step: step >= self._step
-
-    def __exit__(self, *_: object) -> None: ...

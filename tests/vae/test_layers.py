@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from vae.decoders import ConvDecoder, MLPDecoder, bias_from
+from vae.decoders import ConvDecoder, MLPDecoder, bias_from_mean
 from vae.encoders import ConvEncoder
 from vae.layers import DoublingConv, HalvingConv
+from vae.likelihoods import Bernoulli
 
 SIZES = [(28, 1, 3), (32, 3, 8), (64, 1, 4)]
 
@@ -65,12 +66,18 @@ def test_conv_shapes(size: int, channels: int, depth: int) -> None:
     assert params["params"]["output"]["bias"].shape == (channels,)
 
 
-def test_output_bias_is_per_pixel_or_per_channel() -> None:
-    features = np.arange(12.0).reshape(2, 2, 3)
-    init = bias_from(features)
-    key = jax.random.key(0)
-    np.testing.assert_array_equal(init(key, (12,), jnp.float32), np.arange(12.0))
-    np.testing.assert_allclose(init(key, (3,), jnp.float32), features.mean((0, 1)))
-    decoder = MLPDecoder((), nn.relu, (2, 2, 3), init)
-    at_zero, _ = decoder.init_with_output(key, jnp.zeros((1, 4)))
-    np.testing.assert_array_equal(at_zero[0], features)
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_decoders_start_at_the_mean(kind: str) -> None:
+    mean = np.random.default_rng(0).uniform(0.1, 0.9, (4, 4, 3))
+    bias_init = bias_from_mean(mean, Bernoulli.features_of_mean)
+    if kind == "mlp":
+        decoder: nn.Module = MLPDecoder((8, 5), nn.relu, (4, 4, 3), bias_init)
+        expected = mean  # a bias per pixel
+    else:
+        decoder = ConvDecoder((6,), (5,), nn.relu, (4, 4, 3), bias_init, "matmul")
+        expected = np.broadcast_to(mean.mean((0, 1)), (4, 4, 3))  # one per channel
+    at_zero, params = decoder.init_with_output(jax.random.key(0), jnp.zeros((1, 2)))
+    np.testing.assert_allclose(Bernoulli()(at_zero[0]).mean, expected, rtol=1e-5)
+    if kind == "mlp":  # widths are given from the image inwards
+        assert params["params"]["mlp"]["dense_0"]["kernel"].shape == (2, 5)
+        assert params["params"]["output"]["kernel"].shape == (8, 48)

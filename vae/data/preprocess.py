@@ -1,5 +1,6 @@
 """From stored pixels to what the model sees: scaling and binarisation."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,8 @@ from vae.data.splits import Dataset, Split
 from vae.types import UserError
 
 BINARIZATIONS = ("dynamic", "static", "threshold", "none")
+STATIC_FIRST = 10_000  # of the training images, from its end
+BLOCK = 4096  # images held in float64 at once
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
 
@@ -17,8 +20,9 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
     """Applies the binarisations that are drawn once: `static` and `threshold`.
 
     `static` is the recipe of the VampPrior's code: pixel / 255 as probability,
-    `numpy.random.seed(777)`, the validation images first, then test; then, beyond
-    that recipe, train, so that every image has one binarisation for ever.
+    `numpy.random.seed(777)`, first the last 10,000 training images (its validation
+    set), then test; then, beyond that recipe, the other training images, so that every
+    image has one binarisation for ever, whatever `validation_size` is.
     `threshold` turns a pixel on above one half. `dynamic` and `none` change nothing.
 
     Raises:
@@ -27,19 +31,34 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
     if binarize != "none":
         for split in dataset:
             _check_unit_interval(split, binarize)
-    if binarize == "static":
-        random = np.random.RandomState(STATIC_SEED)
-        draw = lambda x: random.binomial(1, x)  # noqa: E731
-    elif binarize == "threshold":
-        draw = lambda x: x > 0.5  # noqa: E731
-    else:
+    if binarize == "threshold":
+        return Dataset(*(_replace_pixels(s, lambda x: x > 0.5) for s in dataset))
+    if binarize != "static":
         return dataset
-    train, validation, test = dataset
-    validation, test, train = (
-        split._replace(images=draw(to_unit(split.images)).astype(np.uint8) * 255)
-        for split in (validation, test, train)
+    random = np.random.RandomState(STATIC_SEED)
+    draw = functools.partial(random.binomial, 1)
+    whole = np.concatenate([dataset.train.images, dataset.validation.images])
+    boundary = max(0, len(whole) - STATIC_FIRST)
+    last = _replace_pixels(Split(whole[boundary:], None), draw).images
+    test = _replace_pixels(dataset.test, draw)
+    first = _replace_pixels(Split(whole[:boundary], None), draw).images
+    whole, size = np.concatenate([first, last]), dataset.train.size
+    return Dataset(
+        train=dataset.train._replace(images=whole[:size]),
+        validation=dataset.validation._replace(images=whole[size:]),
+        test=test,
     )
-    return Dataset(train, validation, test)
+
+
+def _replace_pixels(
+    split: Split, binarize: Callable[[np.ndarray], np.ndarray]
+) -> Split:
+    """Replaces pixels by 0 or 255, in order and a block at a time."""
+    binary = np.empty(split.images.shape, np.uint8)
+    for start in range(0, split.size, BLOCK):
+        block = slice(start, start + BLOCK)
+        binary[block] = binarize(to_unit(split.images[block]))
+    return split._replace(images=binary * np.uint8(255))
 
 
 def to_unit(images: np.ndarray) -> np.ndarray:
@@ -50,8 +69,8 @@ def to_unit(images: np.ndarray) -> np.ndarray:
 def mean_image(split: Split) -> np.ndarray:
     """Returns the mean [H, W, C] of the scaled images."""
     total = np.zeros(split.images.shape[1:])
-    for start in range(0, split.size, 4096):
-        total += to_unit(split.images[start : start + 4096]).sum(0)
+    for start in range(0, split.size, BLOCK):
+        total += to_unit(split.images[start : start + BLOCK]).sum(0)
     return total / split.size
 
 

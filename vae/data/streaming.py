@@ -12,7 +12,7 @@ from vae.data.batching import epoch_order
 from vae.data.splits import Split
 
 READ_THREADS = 2
-CHUNKS_AHEAD = 2  # read before they are asked for, on the host and again on the device
+CHUNKS_AHEAD = 2  # read before they are asked for; one more waits on the device
 CHUNK_BYTES = 64 * 2**20  # a call's batches are held together in memory
 
 
@@ -52,10 +52,16 @@ def stream_chunks(
             indices[row] = order(epoch)[batch * batch_size : (batch + 1) * batch_size]
         return split[indices]
 
+    def to_devices(chunk: Split) -> Split:
+        # Unlike `device_put`, this is no collective: a thread of its own may do it.
+        return jax.tree.map(
+            lambda array: jax.make_array_from_callback(
+                array.shape, sharding, lambda index: array[index]
+            ),
+            chunk,
+        )
+
     source = grain.MapDataset.source(calls).map(read)
     chunks = source.to_iter_dataset(grain.ReadOptions(READ_THREADS, CHUNKS_AHEAD))
-    return iter(
-        grain.experimental.device_put(
-            chunks, sharding, cpu_buffer_size=CHUNKS_AHEAD, device_buffer_size=1
-        )
-    )
+    prefetch = grain.experimental.ThreadPrefetchIterDataset
+    return iter(prefetch(chunks.map(to_devices), prefetch_buffer_size=1))

@@ -24,6 +24,7 @@ def make_evaluator(
     num_samples: int,
     batch_size: int,
     seed: int,
+    is_discrete: bool,
     by_example: jax.sharding.NamedSharding,
     replicated: jax.sharding.NamedSharding,
     on_batch: Callable[[int], None] = lambda images: None,
@@ -34,7 +35,8 @@ def make_evaluator(
     split, whatever the batch size and the number of devices. Keys are
     `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
     `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
-    `/bits_per_dim`, and `latent/active_units`, `latent/kl_per_dim`.
+    `/bits_per_dim` (if the likelihood `is_discrete`), `/images`, and
+    `latent/active_units`, `latent/kl_per_dim`.
     """
     bound = make_importance_bound(model, num_samples)
 
@@ -56,7 +58,12 @@ def make_evaluator(
             parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
             on_batch(count)
         bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-        return summarize(bounds, split, name=name, num_samples=num_samples)
+        results = summarize(bounds, split, name=name, num_samples=num_samples)
+        if is_discrete:  # the negative log of a density is no code length
+            nats = results[f"{name}/nll_is{num_samples}_nats"]
+            pixels = np.prod(split.images.shape[1:])
+            results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
+        return results
 
     return evaluate
 
@@ -69,7 +76,6 @@ def summarize(
     elbo = -np.add(bounds.distortion, bounds.rate)
     nll = -np.asarray(bounds.log_likelihood)
     nll_name = f"{name}/nll_is{num_samples}"
-    pixels = np.prod(split.images.shape[1:])
     return {
         f"{name}/elbo_nats": float(elbo.mean()),
         f"{name}/elbo_stderr": _standard_error(elbo),
@@ -78,7 +84,6 @@ def summarize(
         f"{nll_name}_nats": float(nll.mean()),
         f"{nll_name}_stderr": _standard_error(nll),
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
-        f"{name}/bits_per_dim": float(nll.mean() / (pixels * np.log(2))),
         f"{name}/images": split.size,
         "latent/active_units": active_units(bounds.posterior_mean),
         "latent/kl_per_dim": bounds.kl_per_dimension.mean(0).tolist(),

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from vae.types import UserError
 
 
 class Restored(NamedTuple):
@@ -48,11 +51,12 @@ class Checkpointer:
         Raises:
           SaveError: this checkpoint, or the one before, could not be written.
         """
-        info = {**info, "crc32": _crc32(tree)}
+        info = {**info, "crc32": _crc32(tree), "leaves": _describe_leaves(tree)}
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(tree), info=ocp.args.JsonSave(info)
         )
-        self._guard(lambda: self._manager.save(step, args=arguments))
+        if not self._guard(lambda: self._manager.save(step, args=arguments)):
+            raise SaveError(f"Orbax refused to save step {step} in {self._workdir}")
 
     def wait(self) -> None:
         """Returns when everything saved is on disk.
@@ -62,9 +66,9 @@ class Checkpointer:
         """
         self._guard(self._manager.wait_until_finished)
 
-    def _guard(self, action: Callable[[], Any]) -> None:
+    def _guard(self, action: Callable[[], Any]) -> Any:
         try:
-            action()
+            return action()
         except Exception as error:  # Orbax raises OSError, ValueError and others
             raise SaveError(
                 f"a checkpoint was not written to {self._workdir}/checkpoints "
@@ -78,40 +82,68 @@ class Checkpointer:
         return sorted(int(name) for name in names if name.isdigit())
 
     def restore(self, target: Any) -> Restored | None:
-        """Reads the newest whole checkpoint, or returns None if there is none.
+        """Reads the newest whole checkpoint, or returns None if there is none at all.
 
-        Damaged ones are told of, set aside and passed over.
+        Damaged ones newer than that are told of and set aside.
 
         Args:
-          target: a pytree of arrays, or of `jax.ShapeDtypeStruct` with shardings; the
-            arrays come back placed like it, whatever devices wrote them.
+          target: a pytree of arrays, whose shapes, types and placement the result
+            takes, whatever devices wrote it.
+
+        Raises:
+          UserError: there are checkpoints, but of another structure, or none whole.
         """
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), info=ocp.args.JsonRestore()
-        )
-        for step in reversed(self._manager.all_steps()):
+        damaged: dict[int, str] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                read = self._manager.restore(step, args=arguments)
-                if _crc32(read["state"]) != read["info"].pop("crc32"):
-                    raise DamagedError("checksum mismatch")
-                return Restored(step, read["state"], read["info"])
-            except Exception as error:  # any failure to read means the next older one
-                self._set_aside(step, error)
+                restored = self._read(step, target)
+            except UserError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise all kinds
+                damaged[step] = _reason(error)
+                continue
+            self._set_aside(damaged)
+            return restored
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self._workdir}/checkpoints can be read "
+                f"({damaged}); restore the files, or choose another workdir"
+            )
         return None
 
-    def _set_aside(self, step: int, error: Exception) -> None:
-        aside = self._workdir / f"damaged_checkpoint_{step}"
-        logging.warning(
-            "the checkpoint of step %d is damaged (%s); moved to %s, falling back to "
-            "the one before",
-            step,
-            _reason(error),
-            aside,
-        )
-        if jax.process_index() == 0:
-            (self._workdir / "checkpoints" / str(step)).rename(aside)
-        self._manager.reload()
+    def _read(self, step: int, target: Any) -> Restored:
+        arguments = ocp.args.Composite(info=ocp.args.JsonRestore())
+        info = self._manager.restore(step, args=arguments)["info"]
+        if info.pop("leaves") != _describe_leaves(target):
+            raise UserError(
+                f"the checkpoints in {self._workdir} were written by another version "
+                "of this code (their arrays differ); choose another workdir"
+            )
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        tree = self._manager.restore(step, args=arguments)["state"]
+        if _crc32(tree) != info.pop("crc32"):
+            raise DamagedError("checksum mismatch")
+        return Restored(step, tree, info)
+
+    def _set_aside(self, damaged: dict[int, str]) -> None:
+        for step, reason in damaged.items():
+            aside = self._workdir / f"damaged_checkpoint_{step}"
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}_again")
+            logging.warning(
+                "the checkpoint of step %d is damaged (%s); moved to %s, falling back "
+                "to the one before",
+                step,
+                reason,
+                aside,
+            )
+            if jax.process_index() == 0:
+                (self._workdir / "checkpoints" / str(step)).rename(aside)
+        if damaged:
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("damaged checkpoints set aside")
+            self._manager.reload()
 
     def close(self) -> None:
         self._manager.close()
@@ -128,5 +160,12 @@ def _crc32(tree: Any) -> int:
     """Returns a checksum of the bytes of all arrays, in the order of the leaves."""
     checksum = 0
     for leaf in jax.device_get(jax.tree.leaves(tree)):
-        checksum = zlib.crc32(np.asarray(leaf).tobytes(), checksum)
+        flat = np.ascontiguousarray(leaf).reshape(-1)
+        checksum = zlib.crc32(flat.view(np.uint8).data, checksum)
     return checksum
+
+
+def _describe_leaves(tree: Any) -> dict[str, str]:
+    """Returns the type and shape of every array, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(p): f"{x.dtype}{list(x.shape)}" for p, x in leaves}

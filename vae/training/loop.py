@@ -1,11 +1,14 @@
 """The training loop: calls the compiled program, logs, evaluates, checkpoints."""
 
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 from vae.training.checkpoint import Checkpointer
 from vae.training.state import first_nonfinite, read_totals, zero_totals
@@ -47,10 +50,11 @@ class TrainPlan(NamedTuple):
 
 
 class Clock:
-    """Sums the seconds of training, and what part of them went where."""
+    """Sums what training costs: seconds in all and by what they went into, and the
+    most memory that the process has held."""
 
-    def __init__(self, seconds: Mapping[str, float]):
-        self.seconds = {"train": 0.0, "data_wait": 0.0, "checkpoint": 0.0, **seconds}
+    def __init__(self, cost: Mapping[str, float]):
+        self.cost = {"train": 0.0, "data_wait": 0.0, "checkpoint": 0.0, **cost}
 
     @contextmanager
     def time(self, *names: str) -> Iterator[None]:
@@ -58,7 +62,14 @@ class Clock:
         start = time.perf_counter()
         yield
         for name in names:
-            self.seconds[name] += time.perf_counter() - start
+            self.cost[name] += time.perf_counter() - start
+
+    def note_memory(self) -> None:
+        """Takes the process's peak memory, in MiB, if it is the highest so far."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
+        name = "peak_memory_mib"
+        self.cost[name] = max(mebibytes, self.cost.get(name, 0.0))
 
 
 class Diverged(Exception):
@@ -69,8 +80,8 @@ class Diverged(Exception):
         good = "none" if last_good is None else f"step {last_good}"
         super().__init__(
             f"diverged at step {step}: {', '.join(terms)} became nan or infinite; last "
-            f"good checkpoint: {good}; try a lower optimizer.learning_rate or "
-            "optimizer.clip_norm"
+            f"good checkpoint: {good}; try a lower optimizer.learning_rate, or "
+            "a finite optimizer.clip_norm, in another --workdir"
         )
 
 
@@ -119,7 +130,9 @@ def train(
         with clock.time("train", "data_wait"):
             chunk = next(data)
         with clock.time("train"):
-            carry = run_call(carry, chunk, end - first)
+            # Waiting here costs a dispatch per call and keeps the clock honest; the
+            # next chunk is read ahead meanwhile.
+            carry = jax.block_until_ready(run_call(carry, chunk, end - first))
         metrics = {}
         if plan.is_logged(end):
             with clock.time("train"):
@@ -131,12 +144,14 @@ def train(
             on_log(end, metrics)
         stop = should_stop(end)
         due = plan.checkpoint_every and end % plan.checkpoint_every == 0
-        if due or stop or end == plan.steps:
+        if end < plan.steps and (due or stop):
             with clock.time("train", "checkpoint"):
                 _save(end, carry, checkpointer, writer, clock)
-        if stop and end < plan.steps:
+        if end < plan.steps and stop:
             checkpointer.wait()
             raise Interrupted(f"stopped and saved at step {end} of {plan.steps}")
+    # Not timed, so that the clock that is saved is the clock that is returned.
+    _save(plan.steps, carry, checkpointer, writer, clock)
     checkpointer.wait()
     return carry
 
@@ -157,13 +172,21 @@ def _save(
     step: int, carry: Carry, checkpointer: Checkpointer, writer: Writer, clock: Clock
 ) -> None:
     _check_finite(jax.device_get(carry[1]), checkpointer)
+    params = jax.tree.leaves(jax.device_get(carry[0].params))
+    if not all(np.isfinite(leaf).all() for leaf in params):
+        raise Diverged(step, ["parameters"], last_good=_last(checkpointer))
     writer.flush()
-    checkpointer.save(step, carry, {"seconds": clock.seconds})
+    clock.note_memory()
+    checkpointer.save(step, carry, {"cost": clock.cost})
 
 
 def _check_finite(totals: Any, checkpointer: Checkpointer) -> None:
     found = first_nonfinite(totals)
     if found is not None:
-        checkpointer.wait()
-        saved = checkpointer.steps()
-        raise Diverged(*found, last_good=saved[-1] if saved else None)
+        raise Diverged(*found, last_good=_last(checkpointer))
+
+
+def _last(checkpointer: Checkpointer) -> int | None:
+    """Returns the step of the last checkpoint, once it is on disk."""
+    checkpointer.wait()
+    return max(checkpointer.steps(), default=None)

@@ -1,6 +1,5 @@
 """Optimizers whose learning rate is a traced hyperparameter of the train state."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -43,14 +42,14 @@ def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
 def make_optimizer(
     scaling: optax.GradientTransformation,
     schedule: Schedule,
-    clip_norm: float = math.inf,
+    clip_norm: float = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
-    """Chains clipping by global norm, `scaling` (such as `optax.scale_by_adam()`) and
-    descent at the scheduled learning rate.
+    """Chains clipping by global norm (0: none), `scaling` (such as
+    `optax.scale_by_adam()`) and descent at the scheduled learning rate.
 
     Its `update` needs the keywords `hparams` (with `learning_rate`) and `step`.
     """
-    clip = optax.clip_by_global_norm(clip_norm) if math.isfinite(clip_norm) else None
+    clip = optax.clip_by_global_norm(clip_norm) if clip_norm else None
     steps = [clip, scaling, _scale_by_learning_rate(schedule)]
     return optax.chain(*(step for step in steps if step is not None))
 

@@ -11,6 +11,12 @@ from vae.likelihoods import MEAN_BOUNDS
 from vae.types import UserError
 
 
+def joined(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Returns all training images, validation at their end, and the test images."""
+    parts = [dataset.train.images, dataset.validation.images]
+    return np.concatenate(parts), dataset.test.images
+
+
 def keys(count: int) -> jax.Array:
     return rng.per_example(rng.stream(0, "test"), jnp.arange(count))
 
@@ -40,6 +46,9 @@ def test_static_recipe_gives_the_published_test_set(mnist_dir: str) -> None:
     """Tomczak & Welling's seed 777; figures computed for this project from it."""
     train, test = load("mnist", mnist_dir)
     dataset = binarize_on_host(cut_validation(train, test, 10_000), "static")
+    other = binarize_on_host(cut_validation(train, test, 500), "static")
+    for images in zip(joined(dataset), joined(other), strict=True):
+        np.testing.assert_array_equal(*images)
     means = [to_unit(s.images).mean() for s in (dataset.validation, dataset.test)]
     np.testing.assert_allclose(means, [0.129101, 0.132442], atol=1e-6)  # six digits
     # Independent pixels with the training means: 205.958 nats on this test set.

@@ -8,6 +8,7 @@ import pytest
 
 from vae.training.checkpoint import Checkpointer
 from vae.training.parallel import make_placement
+from vae.types import UserError
 
 TREE = {"w": jnp.arange(100_000.0), "step": jnp.int32(7)}
 
@@ -73,10 +74,28 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     np.testing.assert_array_equal(restored.tree["w"], TREE["w"] + 10)
     assert "step 20 is damaged" in caplog.text
     assert (tmp_path / "damaged_checkpoint_20").is_dir()
-    save_steps(tmp_path, 20)  # the step may be written again
+    save_steps(tmp_path, 20)  # the step may be written again, and damaged again
+    victim = largest_file(tmp_path / "checkpoints/20")
+    victim.write_bytes(DAMAGES[damage](victim.read_bytes()))
     restored = restore(tmp_path)
     assert restored is not None
-    assert restored.step == 20
+    assert restored.step == 10
+
+
+def test_if_none_can_be_read_nothing_is_moved(tmp_path: Path) -> None:
+    save_steps(tmp_path, 10)
+    victim = largest_file(tmp_path / "checkpoints/10")
+    victim.write_bytes(flip(victim.read_bytes()))
+    with pytest.raises(UserError, match="no checkpoint .* can be read"):
+        restore(tmp_path)
+    assert (tmp_path / "checkpoints/10").is_dir()
+
+
+def test_arrays_of_another_structure_are_no_damage(tmp_path: Path) -> None:
+    save_steps(tmp_path, 10, 20)
+    with pytest.raises(UserError, match="another version"):
+        restore(tmp_path, {**TREE, "new": jnp.zeros(3)})
+    assert restore(tmp_path) is not None
 
 
 def test_a_checkpoint_moves_between_device_counts(tmp_path: Path) -> None:
