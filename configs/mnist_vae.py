@@ -2,7 +2,7 @@
 
 Purpose:  the field's reference VAE on MNIST, 13 epochs of the paper's 3,280.
 Command:  python launch.py --config=configs/mnist_vae.py   (:full for all 3,280 epochs)
-Time:     106 s on 2 CPU cores (54 s of training; :full about 4 h)
+Time:     96 s on 2 CPU cores (49 s of training)
 Expected: test/nll_is1000_nats 95.45 (+- 0.25 over the 10,000 test images)
 """
 
