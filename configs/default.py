@@ -48,8 +48,19 @@ def get_config(mode: str = "") -> Config:
     model.likelihood.scale = 0.1  # gaussian only: standard deviation, pixels in [0, 1]
 
     objective = config.objective = ConfigDict()
-    objective.name = "beta_vae"  # vae | beta_vae
-    objective.beta = 1.0  # weight of the KL in nats; the objective vae needs 1
+    # vae | beta_vae | capacity | free_bits | free_bits_per_group | iwae | miwae | ciwae
+    objective.name = "beta_vae"
+    objective.beta = 1.0  # weight of the KL in nats; 1 where the objective has none
+    objective.growth = (
+        "constant"  # of beta or C: constant | linear | sigmoid | cyclical
+    )
+    objective.growth_steps = 10_000.0  # steps that the growth, or a cycle of it, takes
+    objective.gamma = 1_000.0  # capacity: weight of |KL - C|
+    objective.capacity = 25.0  # capacity: C after its growth, in nats
+    objective.free_nats = 0.1  # free_bits: of each dimension, or of each group
+    objective.num_samples = 1  # codes of each image; K of importance-weighted bounds
+    objective.num_bounds = 1  # miwae: bounds that share the samples
+    objective.elbo_share = 0.5  # ciwae: weight of the ELBO beside the bound
 
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | sgd

@@ -13,13 +13,13 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vae import decoders, encoders, likelihoods, posteriors, priors
-from vae.checks import check_numbers, one_of, pick
+from vae.checks import check_numbers, check_support, one_of, pick
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
 from vae.evaluation.evaluate import Evaluator, make_evaluator
 from vae.models.base import Model
 from vae.models.vae import VAE
-from vae.objectives import elbo
+from vae.objectives import elbo, importance, schedules
 from vae.training import optimizer
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
@@ -62,7 +62,25 @@ LIKELIHOODS: dict[str, Callable[[Any], Any]] = {
     "gaussian": lambda c: likelihoods.Gaussian(c.scale),
 }
 MODELS = {"vae": VAE}
-OBJECTIVES = {"vae": elbo.make_beta_vae, "beta_vae": elbo.make_beta_vae}
+GROWTHS = {
+    "constant": schedules.constant,
+    "linear": schedules.linear,
+    "sigmoid": schedules.sigmoid,
+    "cyclical": schedules.cyclical,
+}
+PENALTIES = {
+    "beta_vae": elbo.beta_vae,
+    "capacity": elbo.capacity,
+    "free_bits": elbo.free_bits_per_dimension,
+    "free_bits_per_group": elbo.free_bits_per_group,
+}
+BOUNDS: dict[str, Callable[[Any], importance.Bound]] = {
+    "iwae": lambda c: importance.iwae,
+    "miwae": lambda c: importance.miwae(c.num_bounds),
+    "ciwae": lambda c: importance.ciwae,
+}
+OBJECTIVES = ("vae", *PENALTIES, *BOUNDS)
+READ_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 OPTIMIZERS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),
     "sgd": lambda c: optax.trace(c.b1),
@@ -111,32 +129,27 @@ def build(config: Config) -> Experiment:
             f"dataset.batch_size={batch_size} is larger than the training data "
             f"({dataset.train.size} images)"
         )
-    mode = one_of("parallel", config.parallel, MODES)
-    placement = make_placement(mode, config.num_devices, batch_size)
+    one_of("parallel", config.parallel, MODES)
+    placement = make_placement(config.parallel, config.num_devices, batch_size)
     dtype = PRECISIONS[config.precision]
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
     model = _build_model(config, dataset, dtype)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
-    fits = dataset.train.images.nbytes <= RESIDENT_BYTES
-    if config.train.evaluate_every and not dataset.validation.size:
-        raise UserError(
-            "train.evaluate_every needs validation data: set dataset.validation_size"
-        )
-    devices = placement.num_devices
-    evaluation_batch = -(-config.evaluate.batch_size // devices) * devices
+    if pipeline == "auto":
+        fits = dataset.train.images.nbytes <= RESIDENT_BYTES
+        pipeline = "resident" if fits else "stream"
+    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
 
     def make_split_evaluator(**kwargs: Any) -> Evaluator:
         return make_evaluator(
             model,
             to_model,
-            batch_size=evaluation_batch,
+            batch_size=config.evaluate.batch_size,
             seed=config.seed,
             by_example=placement.by_example,
             replicated=placement.replicated,
-            is_discrete=LIKELIHOODS[config.model.likelihood.name](
-                config.model.likelihood
-            ).is_discrete,
+            is_discrete=model.likelihood.is_discrete,
             **kwargs,
         )
 
@@ -146,13 +159,14 @@ def build(config: Config) -> Experiment:
         dataset=dataset,
         batch_size=batch_size,
         preprocess=to_model,
-        resident=pipeline == "resident" or (pipeline == "auto" and fits),
+        resident=pipeline == "resident",
         model=model,
-        objective=_build_objective(config, model),
+        objective=_build_objective(config.objective, model),
         tx=_build_optimizer(config, dataset.train.size // batch_size),
         hparams={
-            "beta": jnp.asarray(config.objective.beta, density_dtype),
-            "learning_rate": jnp.asarray(config.optimizer.learning_rate, density_dtype),
+            name: jnp.asarray(value, density_dtype)
+            for name, value in numbers.items()
+            if isinstance(value, float)
         },
         plan=TrainPlan(**config.train),
         placement=placement,
@@ -178,28 +192,16 @@ def from_operative(config: dict[str, Any]) -> Config:
 
 
 def _build_dataset(config: Config) -> Dataset:
-    names = preprocess.BINARIZATIONS
-    binarize = one_of("dataset.binarize", config.dataset.binarize, names)
-    choice = config.model.likelihood.name
-    likelihood = pick("model.likelihood.name", choice, LIKELIHOODS)
+    binarize = config.dataset.binarize
+    one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS)
+    c = config.model.likelihood
+    likelihood = pick("model.likelihood.name", c.name, LIKELIHOODS)(c)
     train, test = sources.load(config.dataset.name, config.dataset.data_dir)
     dataset = cut_validation(train, test, config.dataset.validation_size)
     dataset = preprocess.binarize_on_host(dataset, binarize)
     if binarize == "none":
-        _check_support(dataset, likelihood(config.model.likelihood), choice)
+        check_support(dataset, likelihood, c.name)
     return dataset
-
-
-def _check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    for split_name, split in dataset._asdict().items():
-        for start in range(0, split.size, 4096):
-            pixels = preprocess.to_unit(split.images[start : start + 4096])
-            if not likelihood.supports(pixels):
-                raise UserError(
-                    f"model.likelihood.name={name} is a density over "
-                    f"{likelihood.support}, but the {split_name} images hold other "
-                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
-                )
 
 
 def _build_model(config: Config, dataset: Dataset, dtype: Any) -> Model:
@@ -252,14 +254,28 @@ def _layers(part: str, c: Config, size: tuple[int, int]) -> dict[str, Any]:
     return {**arguments, "channels": tuple(c.channels), "method": method}
 
 
-def _build_objective(config: Config, model: Model) -> Objective:
-    c = config.objective
-    make = pick("objective.name", c.name, OBJECTIVES)
-    if c.name == "vae" and c.beta != 1:
+def _build_objective(c: Config, model: Model) -> Objective:
+    name = one_of("objective.name", c.name, OBJECTIVES)
+    growth = pick("objective.growth", c.growth, GROWTHS)
+    if c.beta != 1 and name not in READ_BETA:
         raise UserError(
-            f"objective.name=vae has beta 1, not {c.beta}; use objective.name=beta_vae"
+            f"objective.name={name} has no beta, but objective.beta={c.beta}; use "
+            "objective.name=beta_vae, or leave it at 1"
         )
-    return make(model)
+    if name in BOUNDS:
+        if c.num_samples % c.num_bounds:
+            raise UserError(
+                f"objective.num_samples={c.num_samples} cannot be shared among "
+                f"objective.num_bounds={c.num_bounds}; make it a multiple"
+            )
+        return importance.make_importance_weighted(
+            model, BOUNDS[name](c), num_samples=c.num_samples
+        )
+    if name == "vae":
+        name, growth = "beta_vae", schedules.constant
+    return elbo.make_penalized(
+        model, PENALTIES[name](growth), num_samples=c.num_samples
+    )
 
 
 def _build_optimizer(

@@ -5,6 +5,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from vae.data.preprocess import to_unit
+from vae.data.splits import Dataset
 from vae.types import UserError
 
 POSITIVE_INTEGERS = (
@@ -15,6 +17,8 @@ POSITIVE_INTEGERS = (
     "train.log_every",
     "evaluate.importance_samples",
     "evaluate.batch_size",
+    "objective.num_samples",
+    "objective.num_bounds",
 )
 NATURAL_NUMBERS = (
     "seed",
@@ -28,9 +32,17 @@ POSITIVE_NUMBERS = (
     "model.likelihood.scale",
     "optimizer.learning_rate",
     "optimizer.eps",
+    "objective.growth_steps",
 )
 DECAYS = ("optimizer.b1", "optimizer.b2")
-WEIGHTS = ("objective.beta", "optimizer.clip_norm")
+WEIGHTS = (
+    "objective.beta",
+    "objective.gamma",
+    "objective.capacity",
+    "objective.free_nats",
+    "objective.elbo_share",
+    "optimizer.clip_norm",
+)
 LAYER_SIZES = tuple(
     f"model.{part}.{field}"
     for part in ("encoder", "decoder")
@@ -71,6 +83,11 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for field in POSITIVE_NUMBERS:
         if not math.isfinite(_get(config, field)):
             raise UserError(f"{field} must be finite")
+    validation_size = _get(config, "dataset.validation_size")
+    if _get(config, "train.evaluate_every") and not validation_size:
+        raise UserError(
+            "train.evaluate_every needs validation data: set dataset.validation_size"
+        )
     warmup, steps = "optimizer.schedule.warmup_steps", "train.steps"
     if _get(config, warmup) > _get(config, steps):
         raise UserError(
@@ -104,3 +121,20 @@ def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(str(name), menu, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")
+
+
+def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
+    """Refuses images that the likelihood called `name` is no density of.
+
+    Raises:
+      UserError: some pixels are outside its support.
+    """
+    for split_name, split in dataset._asdict().items():
+        for start in range(0, split.size, 4096):
+            pixels = to_unit(split.images[start : start + 4096])
+            if not likelihood.supports(pixels):
+                raise UserError(
+                    f"model.likelihood.name={name} is a density over "
+                    f"{likelihood.support}, but the {split_name} images hold other "
+                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
+                )

@@ -63,6 +63,8 @@ VALUES = {
     "evaluation": ("train.evaluate_every", 5, "set dataset.validation_size"),
     "support": ("dataset.binarize", "none", "density over pixels that are 0 or 1"),
     "seed": ("seed", 2**32, "below"),
+    "warm-up": ("optimizer.schedule.warmup_steps", 21, "longer than the run"),
+    "growth": ("objective.growth", "cubic", "choose from constant"),
 }
 
 
@@ -80,7 +82,7 @@ def test_a_vae_with_another_beta_is_refused(small_config) -> None:
     small_config.objective.name = "vae"
     build(small_config)
     small_config.objective.beta = 4.0
-    with pytest.raises(UserError, match="use objective.name=beta_vae"):
+    with pytest.raises(UserError, match="objective.name=vae has no beta"):
         build(small_config)
 
 

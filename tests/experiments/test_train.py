@@ -38,7 +38,16 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-@pytest.mark.parametrize("name", ["default", "mnist_vae", "mnist_conv_vae"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "default",
+        "mnist_vae",
+        "mnist_conv_vae",
+        "papers.iwae",
+        "papers.burgess_capacity",
+    ],
+)
 def test_configs_smoke(name: str, tmp_path: Path) -> None:
     config = importlib.import_module(f"configs.{name}").get_config("smoke")
     config.dataset.name = "mnist_5k"

@@ -39,6 +39,8 @@ def make_evaluator(
     `latent/active_units`, `latent/kl_per_dim`.
     """
     bound = make_importance_bound(model, num_samples)
+    devices = by_example.num_devices
+    batch_size = -(-batch_size // devices) * devices
 
     def evaluate_batch(params: Params, images: jax.Array, positions: jax.Array):
         preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)

@@ -10,6 +10,8 @@ from vae.types import Distribution, Inference, Params
 class Model(Protocol):
     """A Linen module; its methods run inside `model.apply({"params": ...}, ...)`."""
 
+    likelihood: Any  # the module that makes p(x | z); says if it `is_discrete`
+
     def __call__(
         self, x: jax.Array, key: jax.Array, *, num_samples: int = 1, train: bool = False
     ) -> Inference:

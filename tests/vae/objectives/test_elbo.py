@@ -1,11 +1,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpyro.distributions import Independent, Normal
+import pytest
+from numpyro.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+)
 
 from tests.vae import linear_gaussian as exact
 from vae import rng
-from vae.objectives.elbo import elbo_terms, kl_per_dimension, make_beta_vae
+from vae.objectives import elbo, schedules
+from vae.objectives.elbo import elbo_terms, kl_per_dimension, make_penalized
 from vae.types import Batch
 
 
@@ -32,17 +39,80 @@ def test_terms_have_the_shapes_of_the_contract() -> None:
     np.testing.assert_allclose(terms.rate_per_group.sum(0), terms.rate)
 
 
+BATCH = Batch(jnp.asarray(exact.images(8)), None, jnp.arange(8))
+PARAMS = {"model": exact.params(0.3), "objective": {}}
+
+
+def loss_and_metrics(penalty, step: int = 0, **hparams: float):
+    objective = make_penalized(exact.MODEL, penalty)
+    traced = {name: jnp.float32(value) for name, value in hparams.items()}
+    key = jax.random.key(0)
+    return objective.loss(PARAMS, BATCH, key, traced, jnp.int32(step))
+
+
 def test_beta_weighs_the_rate_and_nothing_else() -> None:
-    objective = make_beta_vae(exact.MODEL)
-    batch = Batch(jnp.asarray(exact.images(8)), None, jnp.arange(8))
-    params = {"model": exact.params(0.3), "objective": {}}
     for beta in (0.0, 1.0, 4.0):
-        hparams = {"beta": jnp.float32(beta)}
-        loss, metrics = objective.loss(params, batch, jax.random.key(0), hparams, 0)
+        penalty = elbo.beta_vae(schedules.constant)
+        loss, metrics = loss_and_metrics(penalty, beta=beta, growth_steps=1)
         expected = metrics["distortion_nats"] + beta * metrics["rate_nats"]
         np.testing.assert_allclose(loss, expected, rtol=1e-6)
-        elbo = -(metrics["distortion_nats"] + metrics["rate_nats"])
-        np.testing.assert_allclose(metrics["elbo_nats"], elbo, rtol=1e-6)
+        bound = -(metrics["distortion_nats"] + metrics["rate_nats"])
+        np.testing.assert_allclose(metrics["elbo_nats"], bound, rtol=1e-6)
+
+
+def test_growth_scales_beta_by_the_step() -> None:
+    penalty = elbo.beta_vae(schedules.linear)
+    for step, weight in ((0, 0.0), (5, 1.0), (10, 2.0), (99, 2.0)):
+        loss, metrics = loss_and_metrics(penalty, step, beta=2, growth_steps=10)
+        expected = metrics["distortion_nats"] + weight * metrics["rate_nats"]
+        np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_capacity_holds_the_rate_at_c() -> None:
+    penalty = elbo.capacity(schedules.linear)
+    for step, target in ((0, 0.0), (5, 10.0), (50, 20.0)):
+        loss, metrics = loss_and_metrics(
+            penalty, step, gamma=3, capacity=20, growth_steps=10
+        )
+        expected = 3 * abs(metrics["rate_nats"] - target)
+        np.testing.assert_allclose(
+            loss - metrics["distortion_nats"], expected, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "make", [elbo.free_bits_per_dimension, elbo.free_bits_per_group]
+)
+def test_free_bits_are_a_floor_below_which_the_rate_costs_nothing(make) -> None:
+    penalty = make(schedules.constant)
+    hparams = {"beta": 1.0, "growth_steps": 1.0}
+    loss, metrics = loss_and_metrics(penalty, free_nats=0, **hparams)
+    np.testing.assert_allclose(loss, -metrics["elbo_nats"], rtol=1e-6)
+    loss, metrics = loss_and_metrics(penalty, free_nats=100, **hparams)
+    floors = 2 if make is elbo.free_bits_per_dimension else 1
+    np.testing.assert_allclose(
+        loss - metrics["distortion_nats"], 100.0 * floors, rtol=1e-5
+    )
+
+
+def test_a_rate_without_closed_form_is_sampled() -> None:
+    keys = rng.per_sample(
+        rng.per_example(jax.random.key(0), jnp.arange(8)), jnp.arange(3)
+    )
+    variables = {"params": PARAMS["model"]}
+    posterior = exact.MODEL.apply(variables, BATCH.image, method="encode")
+    inference = exact.MODEL.apply(variables, posterior, keys, method="infer")
+    (group,) = inference.groups
+    mixture = MixtureSameFamily(  # of one component: the prior, without closed form
+        Categorical(jnp.ones(1)), Independent(Normal(jnp.zeros((1, 2)), 1.0), 1)
+    )
+    inference = inference._replace(groups=(group._replace(prior=mixture),))
+    terms = elbo_terms(inference, BATCH.image)
+    expected = group.posterior.log_prob(group.z) - group.prior.log_prob(group.z)
+    np.testing.assert_allclose(terms.rate, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        terms.log_weights, -(terms.distortion + terms.rate), rtol=1e-5
+    )
 
 
 def test_the_elbo_of_the_exact_posterior_is_log_p() -> None:

@@ -1,0 +1,67 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.vae import linear_gaussian as exact
+from vae import rng
+from vae.objectives import elbo, importance, schedules
+from vae.objectives.elbo import elbo_terms
+from vae.types import Batch
+
+BATCH = Batch(jnp.asarray(exact.images(200)), None, jnp.arange(200))
+PARAMS = {"model": exact.params(0.3, 1.2), "objective": {}}
+KEY = jax.random.key(0)
+
+
+def loss_of(bound: importance.Bound, num_samples: int, **hparams: float) -> float:
+    make = importance.make_importance_weighted
+    objective = make(exact.MODEL, bound, num_samples=num_samples)
+    traced = {name: jnp.float32(value) for name, value in hparams.items()}
+    return float(objective.loss(PARAMS, BATCH, KEY, traced, 0)[0])
+
+
+def log_weights(num_samples: int) -> jax.Array:
+    keys = rng.per_example(KEY, BATCH.position)
+    inference = exact.MODEL.apply(
+        {"params": PARAMS["model"]}, BATCH.image, keys, num_samples=num_samples
+    )
+    return elbo_terms(inference, BATCH.image).log_weights
+
+
+def test_one_sample_is_the_sampled_elbo() -> None:
+    expected = -log_weights(1).mean()
+    np.testing.assert_allclose(loss_of(importance.iwae, 1), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("num_samples", [1, 4, 32])
+def test_at_the_exact_posterior_every_bound_is_log_p(num_samples: int) -> None:
+    objective = importance.make_importance_weighted(
+        exact.MODEL, importance.iwae, num_samples=num_samples
+    )
+    params = {"model": exact.params(), "objective": {}}
+    loss, _ = objective.loss(params, BATCH, KEY, {}, 0)
+    expected = -exact.log_prob(exact.images(200)).mean()
+    np.testing.assert_allclose(loss, expected, atol=2e-5)
+
+
+def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
+    losses = [loss_of(importance.miwae(bounds), 12) for bounds in (1, 3, 12)]
+    np.testing.assert_allclose(losses[0], loss_of(importance.iwae, 12), rtol=1e-6)
+    np.testing.assert_allclose(losses[2], -log_weights(12).mean(), rtol=1e-6)
+    # Jensen's inequality holds for the very same weights, not in the mean only.
+    assert losses[0] < losses[1] < losses[2]
+
+
+def test_ciwae_mixes_the_elbo_and_iwae() -> None:
+    bound, iwae = importance.ciwae, loss_of(importance.iwae, 8)
+    ends = [loss_of(bound, 8, elbo_share=share) for share in (0.0, 1.0)]
+    np.testing.assert_allclose(ends[0], iwae, rtol=1e-6)
+    vae = elbo.make_penalized(
+        exact.MODEL, elbo.beta_vae(schedules.constant), num_samples=8
+    )
+    hparams = {"beta": jnp.float32(1), "growth_steps": jnp.float32(1)}
+    expected = vae.loss(PARAMS, BATCH, KEY, hparams, 0)[0]
+    np.testing.assert_allclose(ends[1], expected, rtol=1e-6)
+    middle = loss_of(bound, 8, elbo_share=0.25)
+    np.testing.assert_allclose(middle, 0.25 * ends[1] + 0.75 * ends[0], rtol=1e-6)
