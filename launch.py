@@ -1,13 +1,14 @@
 """Launches an experiment from flags, from the root of the repository.
 
     python launch.py --config=configs/quickstart.py
-    python launch.py --config=configs/mnist_vae.py --config.objective.beta=4 --workdir=runs/b4
+    python launch.py --config=configs/quickstart.py --config.objective.beta=4 \\
+        --workdir=runs/b4
     python launch.py --experiment=evaluate --workdir=runs/b4
 
 Exit status: 0 done; 1 the machine failed (a full disk); 2 the input is wrong; 3 the
 run diverged; 130 interrupted. Each failure is one line on standard error, and the same
 command launched again continues.
-"""  # noqa: E501
+"""
 
 import sys
 from pathlib import Path

@@ -128,11 +128,17 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
 
 def git_commit() -> str:
     """Returns the commit of this code, with "+changes" if files differ from it."""
-    here = Path(__file__).parent
-    try:
-        git = lambda *words: subprocess.run(  # noqa: E731
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
+
+    try:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "-s") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
