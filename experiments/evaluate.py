@@ -32,6 +32,16 @@ def run(config: Config | None, folder: Path) -> None:
     experiment = build(config if config is not None else from_operative(held))
     data_hash = content_hash(experiment.dataset)
     workdir.check(folder, experiment.config, data_hash)
+    with workdir.locked(folder):
+        cost, params = _restore_trained(experiment, folder)
+        workdir.describe(folder, experiment.config, data_hash)
+        evaluate_and_report(experiment, params, folder, cost)
+
+
+def _restore_trained(
+    experiment: Experiment, folder: Path
+) -> tuple[dict[str, float], Params]:
+    """Returns what training cost and the model's parameters at its end."""
     with closing(Checkpointer(folder)) as checkpointer:
         restored = checkpointer.restore(initial_carry(experiment))
     if restored is None or restored.step < experiment.plan.steps:
@@ -41,9 +51,7 @@ def run(config: Config | None, folder: Path) -> None:
             f"{experiment.plan.steps} steps); launch its training again to continue"
         )
     state, _ = restored.tree
-    cost = restored.info["cost"]
-    with workdir.opened(folder, experiment.config, data_hash):
-        evaluate_and_report(experiment, state.params["model"], folder, cost)
+    return restored.info["cost"], state.params["model"]
 
 
 def evaluate_and_report(

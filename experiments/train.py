@@ -32,7 +32,8 @@ def run(config: Config, folder: Path) -> None:
         say(f"{folder}: trained and evaluated already; nothing to do")
         print_results(workdir.read_json(folder / "results.json"), str(folder))
         return
-    with workdir.opened(folder, experiment.config, data_hash):
+    with workdir.locked(folder):
+        workdir.describe(folder, experiment.config, data_hash)
         params, cost = train_in(experiment, folder)
         evaluate_and_report(experiment, params, folder, cost)
 

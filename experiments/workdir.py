@@ -74,10 +74,8 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
 
 
 @contextmanager
-def opened(workdir: Path, config: dict[str, Any], data_hash: str) -> Iterator[None]:
-    """Creates the workdir, holds it, and writes `config.json` and `provenance.json`.
-
-    On several hosts the first process does.
+def locked(workdir: Path) -> Iterator[None]:
+    """Creates the workdir and holds it; on several hosts the first process does.
 
     Raises:
       UserError: another process holds it, or it cannot be created.
@@ -97,11 +95,14 @@ def opened(workdir: Path, config: dict[str, Any], data_hash: str) -> Iterator[No
                 f"--workdir={workdir} is in use by another process; wait for it, or "
                 "choose another workdir"
             ) from error
-        _write_description(workdir, config, data_hash)
         yield
 
 
-def _write_description(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
+def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
+    """Writes `config.json` and adds this launch to `provenance.json`; on several hosts
+    the first process does."""
+    if jax.process_index() != 0:
+        return
     old = read_json(workdir / "provenance.json") or {"launches": []}
     provenance = {
         "data_sha256": data_hash,

@@ -13,7 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from vae import decoders, encoders, likelihoods, posteriors, priors
-from vae.checks import check_numbers, check_support, one_of, pick
+from vae.checks import check_fields_are_read, check_numbers, check_support, one_of, pick
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
 from vae.evaluation.evaluate import Evaluator, make_evaluator
@@ -80,7 +80,6 @@ BOUNDS: dict[str, Callable[[Any], importance.Bound]] = {
     "ciwae": lambda c: importance.ciwae,
 }
 OBJECTIVES = ("vae", *PENALTIES, *BOUNDS)
-READ_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 OPTIMIZERS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
     "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),
     "sgd": lambda c: optax.trace(c.b1),
@@ -121,6 +120,7 @@ def build(config: Config) -> Experiment:
       UserError: a value is not acceptable, or the data do not fit it.
     """
     check_numbers(operative(config))
+    check_fields_are_read(operative(config))
     _set_numerics(config)
     dataset = _build_dataset(config)
     batch_size = config.dataset.batch_size
@@ -257,11 +257,6 @@ def _layers(part: str, c: Config, size: tuple[int, int]) -> dict[str, Any]:
 def _build_objective(c: Config, model: Model) -> Objective:
     name = one_of("objective.name", c.name, OBJECTIVES)
     growth = pick("objective.growth", c.growth, GROWTHS)
-    if c.beta != 1 and name not in READ_BETA:
-        raise UserError(
-            f"objective.name={name} has no beta, but objective.beta={c.beta}; use "
-            "objective.name=beta_vae, or leave it at 1"
-        )
     if name in BOUNDS:
         if c.num_samples % c.num_bounds:
             raise UserError(

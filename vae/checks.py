@@ -50,6 +50,30 @@ LAYER_SIZES = tuple(
 )
 
 
+# Fields that only some objectives read: their neutral value, and which read them.
+BETA_READERS = ("beta_vae", "free_bits", "free_bits_per_group")
+READ_BY_SOME = {
+    "objective.beta": (1.0, BETA_READERS),
+    "objective.growth": ("constant", (*BETA_READERS, "capacity")),
+}
+
+
+def check_fields_are_read(config: Mapping[str, Any]) -> None:
+    """Refuses a value that the chosen objective would silently ignore.
+
+    Raises:
+      UserError: the objective does not read the field.
+    """
+    name = _get(config, "objective.name")
+    for field, (neutral, readers) in READ_BY_SOME.items():
+        value = _get(config, field)
+        if value != neutral and name not in readers:
+            raise UserError(
+                f"objective.name={name} does not read {field}={value}; leave it at "
+                f"{neutral}, or use one of {', '.join(readers)}"
+            )
+
+
 def check_numbers(config: Mapping[str, Any]) -> None:
     """Refuses sizes, counts and rates that mean nothing.
 
@@ -80,6 +104,8 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         value = _get(config, field)
         if not (value >= 0 and math.isfinite(value)):
             raise UserError(f"{field}={value} must be zero or positive, and finite")
+    if _get(config, "objective.elbo_share") > 1:
+        raise UserError("objective.elbo_share must be in [0, 1]")
     for field in POSITIVE_NUMBERS:
         if not math.isfinite(_get(config, field)):
             raise UserError(f"{field} must be finite")

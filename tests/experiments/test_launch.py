@@ -64,6 +64,7 @@ VALUES = {
     "support": ("dataset.binarize", "none", "density over pixels that are 0 or 1"),
     "seed": ("seed", 2**32, "below"),
     "warm-up": ("optimizer.schedule.warmup_steps", 21, "longer than the run"),
+    "share": ("objective.elbo_share", 1.5, r"in \[0, 1\]"),
     "growth": ("objective.growth", "cubic", "choose from constant"),
 }
 
@@ -82,7 +83,15 @@ def test_a_vae_with_another_beta_is_refused(small_config) -> None:
     small_config.objective.name = "vae"
     build(small_config)
     small_config.objective.beta = 4.0
-    with pytest.raises(UserError, match="objective.name=vae has no beta"):
+    with pytest.raises(UserError, match="vae does not read objective.beta=4.0"):
+        build(small_config)
+
+
+def test_a_growth_that_nothing_reads_is_refused(small_config) -> None:
+    small_config.objective.name = "iwae"
+    build(small_config)
+    small_config.objective.growth = "linear"
+    with pytest.raises(UserError, match="iwae does not read objective.growth"):
         build(small_config)
 
 

@@ -142,10 +142,20 @@ def test_killed_before_a_second_evaluation_it_is_done_next_time(
 
 def test_a_workdir_is_held_by_one_process(small_config, tmp_path: Path) -> None:
     with (
-        workdir.opened(tmp_path, {"precision": "float32"}, "hash"),
+        workdir.locked(tmp_path),
         pytest.raises(UserError, match="in use by another process"),
     ):
         train.run(small_config, tmp_path)
+
+
+def test_a_folder_in_use_is_not_evaluated(small_config, tmp_path: Path) -> None:
+    """Opening the checkpoints clears what a save in progress has written so far."""
+    train.run(small_config, tmp_path)
+    with (
+        workdir.locked(tmp_path),
+        pytest.raises(UserError, match="in use by another process"),
+    ):
+        evaluate.run(None, tmp_path)
 
 
 def test_a_run_compiles_its_program_once(

@@ -23,7 +23,9 @@ def test_matrix_form_equals_lax_conv(
     params = jax.tree.map(lambda p: p + 0.1, params)  # biases too
 
     def outputs(form: nn.Module):
-        loss = lambda params, x: jnp.sin(form.apply(params, x)).sum()  # noqa: E731
+        def loss(params, x):
+            return jnp.sin(form.apply(params, x)).sum()
+
         return form.apply(params, x), jax.grad(loss, (0, 1))(params, x)
 
     # Sums of up to 2 * 64 * 64 products of order one in float32.

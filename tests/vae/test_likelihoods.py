@@ -12,7 +12,10 @@ from vae.likelihoods import Bernoulli, Gaussian
 @pytest.mark.parametrize("pixel", [0.0, 1.0])
 def test_bernoulli_is_finite_at_large_logits(logit: float, pixel: float) -> None:
     x = jnp.full((1, 1, 1), pixel)
-    log_prob = lambda logits: Bernoulli()(logits).log_prob(x)  # noqa: E731
+
+    def log_prob(logits):
+        return Bernoulli()(logits).log_prob(x)
+
     value, grad = jax.value_and_grad(log_prob)(jnp.full((1, 1, 1), logit))
     # log p = -softplus(-+logit), d/dlogit = x - sigmoid(logit), in float64
     expected = -np.logaddexp(0, -logit if pixel else logit)

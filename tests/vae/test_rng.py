@@ -23,7 +23,9 @@ def test_noise_depends_on_place_not_on_how_many_there_are() -> None:
 
 
 def test_a_traced_seed_draws_what_a_plain_seed_draws() -> None:
-    draw = lambda seed: jax.random.normal(rng.at_step(seed, "a", 3), (4,))  # noqa: E731
+    def draw(seed):
+        return jax.random.normal(rng.at_step(seed, "a", 3), (4,))
+
     np.testing.assert_array_equal(draw(5), jax.jit(draw)(jnp.uint32(5)))
 
 

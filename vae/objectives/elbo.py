@@ -62,7 +62,9 @@ def kl_per_dimension(posterior: Distribution, prior: Distribution) -> jax.Array:
     return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
 
 
-def infer(model: Model, params: Params, batch: Batch, key: jax.Array, samples: int):
+def infer(
+    model: Model, params: Params, batch: Batch, key: jax.Array, samples: int
+) -> Inference:
     """Runs the model on a training batch: the one place where objectives do."""
     return model.apply(
         {"params": params["model"]},
