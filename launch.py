@@ -10,6 +10,7 @@ run diverged; 130 interrupted. Each failure is one line on standard error, and t
 command launched again continues.
 """
 
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides."
 )
 _EXPERIMENT = flags.DEFINE_enum(
-    "experiment", "train", ("train", "evaluate"), "What to launch."
+    "experiment", "train", ("train", "evaluate", "reproduce"), "What to launch."
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/NAME of the config)."
@@ -77,7 +78,7 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, train
+    from experiments import evaluate, reproduce, train
     from vae.types import UserError
 
     if _EXPERIMENT.value == "evaluate":
@@ -87,12 +88,34 @@ def _run(config: Any) -> None:
         return
     if config is None:
         raise UserError("--config is missing, as in --config=configs/quickstart.py")
-    train.run(config, Path(_WORKDIR.value or _default_workdir()))
+    folder = Path(_WORKDIR.value or _default_workdir())
+    if _EXPERIMENT.value == "reproduce":
+        reproduce.run(config, _beside_config("table"), folder)
+    else:
+        train.run(config, folder)
+
+
+def _beside_config(name: str) -> Any:
+    """Returns the function called `name` of the config's file."""
+    from vae.types import UserError
+
+    file, _, _ = _config_filename().partition(":")
+    try:
+        return runpy.run_path(file)[name]
+    except KeyError as error:
+        raise UserError(
+            f"--experiment={_EXPERIMENT.value} needs a config with a function "
+            f"{name}(), and {file} has none"
+        ) from error
+
+
+def _config_filename() -> str:
+    flag: Any = flags.FLAGS["config"]
+    return flag.config_filename
 
 
 def _default_workdir() -> str:
-    flag: Any = flags.FLAGS["config"]
-    file, _, mode = flag.config_filename.partition(":")
+    file, _, mode = _config_filename().partition(":")
     return f"runs/{Path(file).stem}" + (f"_{mode}" if mode else "")
 
 

@@ -31,36 +31,72 @@ def get_config(mode: str = "") -> Config:
 
     model = config.model = ConfigDict()
     model.name = "vae"
-    model.latent_dim = 20
+    model.latent_dim = 20  # dimensions; positions of discrete codes
+    model.condition = "none"  # label: encoder, decoder and prior are given the label
     model.encoder = ConfigDict()
-    model.encoder.name = "mlp"  # mlp | conv
+    model.encoder.name = "mlp"  # mlp | gated_mlp | conv | conv_locatello | resnet
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
-    model.encoder.channels = (32, 64)  # conv only: each halves the image
     model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
-    model.encoder.convolution = "auto"  # conv only: matmul | lax | auto (matmul on CPU)
+    model.encoder.channels = (32, 64)  # conv, resnet: each halves the image
+    model.encoder.blocks = 1  # resnet: residual blocks at each size
+    model.encoder.convolution = "auto"  # matmul | lax | auto (matmul on CPU)
     # The decoder's fields are the encoder's, in the same order.
     model.decoder = model.encoder.copy_and_resolve_references()
     model.decoder.output_bias = "data_mean"  # starts at the train mean, or at zeros
-    model.posterior = ConfigDict({"name": "diagonal_gaussian"})
-    model.prior = ConfigDict({"name": "standard_normal"})
-    model.likelihood = ConfigDict()
-    model.likelihood.name = "bernoulli"  # bernoulli | gaussian
-    model.likelihood.scale = 0.1  # gaussian only: standard deviation, pixels in [0, 1]
+
+    posterior = model.posterior = ConfigDict()
+    # diagonal_gaussian | full_gaussian | planar_flow | iaf | coupling_flow
+    # | von_mises_fisher | relaxed_categorical | vector_quantized
+    posterior.name = "diagonal_gaussian"
+    posterior.num_layers = 2  # of flows
+    posterior.widths = (200,)  # iaf, coupling_flow: of each layer's network
+    posterior.num_classes = 10  # of discrete codes, at each position
+    posterior.temperature = 0.67  # relaxed_categorical
+    posterior.embedding_dim = 16  # vector_quantized: length of a codebook's vector
+
+    prior = model.prior = ConfigDict()
+    # standard_normal | conditional_gaussian | gaussian_mixture | vamp | realnvp;
+    # uniform_on_sphere for von_mises_fisher;
+    # uniform_codes | autoregressive_codes for discrete codes
+    prior.name = "standard_normal"
+    prior.num_components = 500  # gaussian_mixture; vamp: its pseudo-inputs
+    prior.num_layers = 4  # realnvp
+    prior.widths = (200,)  # realnvp, autoregressive_codes: of their networks
+
+    likelihood = model.likelihood = ConfigDict()
+    # bernoulli | continuous_bernoulli | gaussian | gaussian_shared | gaussian_optimal
+    # | gaussian_per_pixel | discretized_logistic | discretized_logistic_mixture
+    # | categorical (over 256 levels)
+    likelihood.name = "bernoulli"
+    likelihood.scale = 0.1  # gaussian: standard deviation, pixels in [0, 1]
+    likelihood.num_components = 10  # discretized_logistic_mixture
 
     objective = config.objective = ConfigDict()
-    # vae | beta_vae | capacity | free_bits | free_bits_per_group | iwae | miwae | ciwae
+    # elbo | beta_vae | capacity | free_bits | free_bits_per_group | geco | iwae | miwae
+    # | ciwae | piwae | dreg | beta_tcvae | factor_vae | dip_vae_i | dip_vae_ii
+    # | info_vae | wae_mmd | vq_vae
     objective.name = "beta_vae"
-    objective.beta = 1.0  # weight of the KL in nats; 1 where the objective has none
-    objective.growth = (
-        "constant"  # of beta or C: constant | linear | sigmoid | cyclical
-    )
+    objective.beta = 1.0  # weight of the KL in nats; beta_tcvae: of the TC
+    objective.growth = "constant"  # of beta or C: linear | sigmoid | cyclical
     objective.growth_steps = 10_000.0  # steps that the growth, or a cycle of it, takes
     objective.gamma = 1_000.0  # capacity: weight of |KL - C|
     objective.capacity = 25.0  # capacity: C after its growth, in nats
     objective.free_nats = 0.1  # free_bits: of each dimension, or of each group
+    objective.distortion_target = 80.0  # geco: in nats
+    objective.multiplier_learning_rate = 1e-4  # geco: a step of log multiplier per nat
     objective.num_samples = 1  # codes of each image; K of importance-weighted bounds
-    objective.num_bounds = 1  # miwae: bounds that share the samples
+    objective.num_bounds = 1  # miwae, piwae: bounds that share the samples
     objective.elbo_share = 0.5  # ciwae: weight of the ELBO beside the bound
+    objective.estimator = "weighted"  # beta_tcvae: minibatch weighted | stratified
+    objective.tc_weight = 10.0  # factor_vae: weight of the total correlation (gamma)
+    objective.discriminator_widths = (1000,) * 6  # factor_vae
+    objective.discriminator_learning_rate = 1e-4  # factor_vae
+    objective.lambda_od = 10.0  # dip_vae: weight of covariances
+    objective.lambda_d = 100.0  # dip_vae: weight of variances' distance from 1
+    objective.alpha = 0.0  # info_vae: weight of the mutual information
+    objective.mmd_weight = 100.0  # info_vae, wae_mmd: lambda
+    objective.kernel = "imq"  # info_vae, wae_mmd: rbf | imq (inverse multiquadratic)
+    objective.commitment = 0.25  # vq_vae: weight of the distance to the codebook
 
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # adam | sgd
@@ -83,6 +119,9 @@ def get_config(mode: str = "") -> Config:
     config.evaluate = ConfigDict()
     config.evaluate.importance_samples = 100  # K of the bound on log p(x)
     config.evaluate.batch_size = 100  # images at once; changes no result
+    # Components of a Gaussian mixture fitted to the codes of the training images, to
+    # draw samples from beside the prior's; 0: none.
+    config.evaluate.fitted_components = 0
     return finish(config, mode)
 
 

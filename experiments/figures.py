@@ -34,11 +34,13 @@ def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
 
 
 def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
-    """Writes `samples.png`: the mean image of each of 128 codes from the prior."""
+    """Writes `samples.png`: the mean image of each of 128 codes from the prior. A
+    conditional model's labels go from left to right."""
+    labels = np.tile(np.arange(COLUMNS), ROWS) % (experiment.model.num_labels or 1)
     generate = jax.jit(
         lambda params, key: (
             experiment.model.apply(
-                {"params": params}, key, COLUMNS * ROWS, method="generate"
+                {"params": params}, key, COLUMNS * ROWS, label=labels, method="generate"
             ).mean
         )
     )
@@ -47,24 +49,25 @@ def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
 
 
 def draw_reconstructions(experiment: Experiment, params: Params, folder: Path) -> None:
-    """Writes `reconstructions.png`: test images, each above its reconstruction."""
+    """Writes `reconstructions.png`: test images, each above the mean image of one code
+    drawn from its posterior."""
     spread = np.linspace(0, experiment.dataset.test.size - 1, COLUMNS * ROWS // 2)
-    stored = experiment.dataset.test.images[np.unique(spread.astype(int))]
+    stored = experiment.dataset.test[np.unique(spread.astype(int))]
 
     @jax.jit
-    def reconstruct(params, images, positions):
-        keys = rng.per_example(rng.stream(experiment.seed, "figures"), positions)
-        x = experiment.preprocess(images, keys)
-        posterior = experiment.model.apply({"params": params}, x, method="encode")
-        decoded = experiment.model.apply(
-            {"params": params}, posterior.mean, method="decode"
-        )
-        return x, decoded.mean
+    def reconstruct(params, stored, positions):
+        stream = rng.stream(experiment.seed, "figures")
+        keys = rng.per_example(rng.named(stream, "preprocess"), positions)
+        x = experiment.preprocess(stored.images, keys)
+        keys = rng.per_example(rng.named(stream, "latent"), positions)
+        variables = {"params": params}
+        inference = experiment.model.apply(variables, x, keys, label=stored.labels)
+        return x, inference.likelihood.mean[0]
 
-    pairs = reconstruct(params, stored, np.arange(len(stored)))
+    pairs = reconstruct(params, stored, np.arange(stored.size))
     originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)
     rows = []
-    for start in range(0, len(stored), COLUMNS):
+    for start in range(0, stored.size, COLUMNS):
         for images in (originals, reconstructions):
             row = images[start : start + COLUMNS]
             padding = [(0, COLUMNS - len(row)), (0, 0), (0, 0), (0, 0)]

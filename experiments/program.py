@@ -13,7 +13,7 @@ from vae.data import streaming
 from vae.data.splits import Split
 from vae.training.loop import TrainPlan
 from vae.training.parallel import compile_call
-from vae.training.state import create_train_state, zero_totals
+from vae.training.state import NORMS, create_train_state, zero_totals
 from vae.training.step import (
     Carry,
     TrainCall,
@@ -89,9 +89,8 @@ def initial_carry(experiment: Experiment) -> Carry:
             tx=experiment.tx,
             hparams=experiment.hparams,
         )
-        step = make_train_step(experiment.objective, experiment.tx)
-        _, metrics = jax.eval_shape(step, state, batch)
-        return state, zero_totals(metrics, metrics["loss"].dtype)
+        names = (*experiment.metric_names, *NORMS)
+        return state, zero_totals(names, batch.image.dtype)
 
     carry = jax.device_get(jax.jit(create)(first))
     return jax.device_put(carry, experiment.placement.replicated)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {"vae.types", "vae.rng"},
     {"vae.data", "vae.layers"},
+    {"vae.distributions", "vae.flows"},
     {
         "vae.encoders",
         "vae.decoders",
@@ -23,6 +24,8 @@ RANKS = [
     {"vae.objectives"},
     {"vae.training", "vae.evaluation", "vae.latents"},
     {"vae.checks"},
+    {"vae.menus"},
+    {"vae.compose"},
     {"vae.build"},
     {"experiments"},
     {"launch"},

@@ -1,7 +1,4 @@
-"""From configuration to built objects: the only reader of `ConfigDict`.
-
-The menus are plain dictionaries; a new method is one more line in one of them.
-"""
+"""From configuration to built objects: the only reader of `ConfigDict`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,21 +6,20 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from ml_collections import ConfigDict
 
-from vae import decoders, encoders, likelihoods, posteriors, priors
+from vae import menus
 from vae.checks import check_fields_are_read, check_numbers, check_support, one_of, pick
+from vae.compose import compose_model
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
 from vae.evaluation.evaluate import Evaluator, make_evaluator
 from vae.models.base import Model
-from vae.models.vae import VAE
-from vae.objectives import elbo, importance, schedules
 from vae.training import optimizer
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
-from vae.types import Objective, UserError
+from vae.training.state import create_train_state
+from vae.types import Batch, Objective, UserError
 
 Config = Any  # a ConfigDict, whose fields no type checker knows
 
@@ -42,53 +38,6 @@ RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
 PIPELINES = ("auto", "resident", "stream")
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 MATMUL_PRECISIONS = ("default", "high", "highest")
-CONVOLUTIONS = ("auto", "matmul", "lax")
-OUTPUT_BIASES = ("data_mean", "zeros")
-
-ACTIVATIONS = {
-    "tanh": nn.tanh,
-    "relu": nn.relu,
-    "leaky_relu": nn.leaky_relu,
-    "elu": nn.elu,
-    "gelu": nn.gelu,
-    "silu": nn.silu,
-}
-ENCODERS = {"mlp": encoders.MLPEncoder, "conv": encoders.ConvEncoder}
-DECODERS = {"mlp": decoders.MLPDecoder, "conv": decoders.ConvDecoder}
-POSTERIORS = {"diagonal_gaussian": posteriors.DiagonalGaussian}
-PRIORS = {"standard_normal": priors.StandardNormal}
-LIKELIHOODS: dict[str, Callable[[Any], Any]] = {
-    "bernoulli": lambda c: likelihoods.Bernoulli(),
-    "gaussian": lambda c: likelihoods.Gaussian(c.scale),
-}
-MODELS = {"vae": VAE}
-GROWTHS = {
-    "constant": schedules.constant,
-    "linear": schedules.linear,
-    "sigmoid": schedules.sigmoid,
-    "cyclical": schedules.cyclical,
-}
-PENALTIES = {
-    "beta_vae": elbo.beta_vae,
-    "capacity": elbo.capacity,
-    "free_bits": elbo.free_bits_per_dimension,
-    "free_bits_per_group": elbo.free_bits_per_group,
-}
-BOUNDS: dict[str, Callable[[Any], importance.Bound]] = {
-    "iwae": lambda c: importance.iwae,
-    "miwae": lambda c: importance.miwae(c.num_bounds),
-    "ciwae": lambda c: importance.ciwae,
-}
-OBJECTIVES = ("vae", *PENALTIES, *BOUNDS)
-OPTIMIZERS: dict[str, Callable[[Any], optax.GradientTransformation]] = {
-    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),
-    "sgd": lambda c: optax.trace(c.b1),
-}
-SCHEDULES: dict[str, Callable[[int, int], optimizer.Schedule]] = {
-    "constant": lambda steps, steps_per_epoch: optimizer.constant(),
-    "cosine": lambda steps, steps_per_epoch: optimizer.cosine(steps),
-    "iwae": lambda steps, steps_per_epoch: optimizer.iwae(steps_per_epoch),
-}
 
 
 class Experiment(NamedTuple):
@@ -102,6 +51,7 @@ class Experiment(NamedTuple):
     resident: bool  # the data path
     model: Model
     objective: Objective
+    metric_names: tuple[str, ...]  # of the objective
     tx: optax.GradientTransformationExtraArgs
     hparams: dict[str, jax.Array]
     plan: TrainPlan
@@ -134,12 +84,20 @@ def build(config: Config) -> Experiment:
     dtype = PRECISIONS[config.precision]
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
-    model = _build_model(config, dataset, dtype)
+    model = compose_model(config.model, dataset, dtype)
+    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
+    hparams = {
+        name: jnp.asarray(value, density_dtype)
+        for name, value in numbers.items()
+        if isinstance(value, float)
+    }
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
         fits = dataset.train.images.nbytes <= RESIDENT_BYTES
         pipeline = "resident" if fits else "stream"
-    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
+    make_objective = _objective_maker(config, model, dataset)
+    batch = _abstract_batch(dataset, batch_size, density_dtype)
+    metric_names = _trace(model, make_objective(None), batch, hparams)
 
     def make_split_evaluator(**kwargs: Any) -> Evaluator:
         return make_evaluator(
@@ -161,13 +119,10 @@ def build(config: Config) -> Experiment:
         preprocess=to_model,
         resident=pipeline == "resident",
         model=model,
-        objective=_build_objective(config.objective, model),
+        objective=make_objective(placement.axis_name),
+        metric_names=metric_names,
         tx=_build_optimizer(config, dataset.train.size // batch_size),
-        hparams={
-            name: jnp.asarray(value, density_dtype)
-            for name, value in numbers.items()
-            if isinstance(value, float)
-        },
+        hparams=hparams,
         plan=TrainPlan(**config.train),
         placement=placement,
         make_evaluator=make_split_evaluator,
@@ -195,7 +150,7 @@ def _build_dataset(config: Config) -> Dataset:
     binarize = config.dataset.binarize
     one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS)
     c = config.model.likelihood
-    likelihood = pick("model.likelihood.name", c.name, LIKELIHOODS)(c)
+    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
     train, test = sources.load(config.dataset.name, config.dataset.data_dir)
     dataset = cut_validation(train, test, config.dataset.validation_size)
     dataset = preprocess.binarize_on_host(dataset, binarize)
@@ -204,88 +159,85 @@ def _build_dataset(config: Config) -> Dataset:
     return dataset
 
 
-def _build_model(config: Config, dataset: Dataset, dtype: Any) -> Model:
-    c = config.model
-    model = pick("model.name", c.name, MODELS)
-    posterior = pick("model.posterior.name", c.posterior.name, POSTERIORS)
-    prior = pick("model.prior.name", c.prior.name, PRIORS)
-    likelihood = LIKELIHOODS[c.likelihood.name](c.likelihood)
-    encoder = pick("model.encoder.name", c.encoder.name, ENCODERS)
-    decoder = pick("model.decoder.name", c.decoder.name, DECODERS)
-    height, width, channels = dataset.image_shape
-    features = channels * likelihood.features_per_channel
-    bias = one_of("model.decoder.output_bias", c.decoder.output_bias, OUTPUT_BIASES)
-    bias_init = nn.initializers.zeros
-    if bias == "data_mean":
-        mean = preprocess.mean_image(dataset.train)
-        bias_init = decoders.bias_from_mean(mean, likelihood.features_of_mean)
-    return model(
-        encoder=encoder(**_layers("encoder", c.encoder, (height, width)), dtype=dtype),
-        posterior=posterior(c.latent_dim, dtype),
-        prior=prior(c.latent_dim, dtype),
-        decoder=decoder(
-            **_layers("decoder", c.decoder, (height, width)),
-            image_shape=(height, width, features),
-            bias_init=bias_init,
-            dtype=dtype,
-        ),
-        likelihood=likelihood,
-    )
-
-
-def _layers(part: str, c: Config, size: tuple[int, int]) -> dict[str, Any]:
-    """Returns the arguments that encoder and decoder of one kind share."""
-    activation = pick(f"model.{part}.activation", c.activation, ACTIVATIONS)
-    arguments = {"widths": tuple(c.widths), "activation": activation}
-    if c.name != "conv":
-        return arguments
-    factor = 2 ** len(c.channels)
-    if not c.channels:
-        raise UserError(f"model.{part}.channels=() is empty: give one per halving")
-    if size[0] % factor or size[1] % factor:
+def _objective_maker(
+    config: Config, model: Model, dataset: Dataset
+) -> Callable[[str | None], Objective]:
+    """Returns what builds the objective, given the name of a `pmap`'s axis or None."""
+    c = config.objective
+    make = pick("objective.name", c.name, menus.OBJECTIVES)
+    one_of("objective.estimator", c.estimator, tuple(menus.ESTIMATORS))
+    one_of("objective.kernel", c.kernel, tuple(menus.KERNELS))
+    if c.num_samples % c.num_bounds:
         raise UserError(
-            f"model.{part}.channels={tuple(c.channels)} halves the image "
-            f"{len(c.channels)} times, but {size[0]}x{size[1]} pixels cannot be "
-            f"divided by {factor}; give fewer channels"
+            f"objective.num_samples={c.num_samples} cannot be shared among "
+            f"objective.num_bounds={c.num_bounds}; make it a multiple"
         )
-    method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
-    if method == "auto":
-        method = "matmul" if jax.default_backend() == "cpu" else "lax"
-    return {**arguments, "channels": tuple(c.channels), "method": method}
-
-
-def _build_objective(c: Config, model: Model) -> Objective:
-    name = one_of("objective.name", c.name, OBJECTIVES)
-    growth = pick("objective.growth", c.growth, GROWTHS)
-    if name in BOUNDS:
-        if c.num_samples % c.num_bounds:
-            raise UserError(
-                f"objective.num_samples={c.num_samples} cannot be shared among "
-                f"objective.num_bounds={c.num_bounds}; make it a multiple"
-            )
-        return importance.make_importance_weighted(
-            model, BOUNDS[name](c), num_samples=c.num_samples
-        )
-    if name == "vae":
-        name, growth = "beta_vae", schedules.constant
-    return elbo.make_penalized(
-        model, PENALTIES[name](growth), num_samples=c.num_samples
+    task = menus.Task(
+        model=model,
+        code_dim=model.posterior.code_dim,
+        dataset_size=dataset.train.size,
+        growth=pick("objective.growth", c.growth, menus.GROWTHS),
+        axis_name=None,
     )
+    return lambda axis_name: make(c, task._replace(axis_name=axis_name))
+
+
+def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
+    """Describes a batch, without its numbers."""
+
+    def array(shape: tuple[int, ...], dtype: Any) -> Any:
+        return jax.ShapeDtypeStruct((batch_size, *shape), dtype)
+
+    labels = dataset.train.labels
+    return Batch(
+        image=array(dataset.image_shape, dtype),
+        label=None if labels is None else array((), labels.dtype),
+        position=array((), jnp.int32),
+    )
+
+
+def _trace(
+    model: Model, objective: Objective, batch: Batch, hparams: dict[str, jax.Array]
+) -> tuple[str, ...]:
+    """Returns the names of the objective's metrics.
+
+    The loss is written down but not computed: an objective that the model does not
+    give what it needs refuses here, before anything is trained.
+
+    Raises:
+      UserError: it refuses, and says what to change.
+    """
+
+    def metrics_of(batch: Batch):
+        state = create_train_state(
+            0,
+            batch,
+            model=model,
+            objective=objective,
+            tx=optax.identity(),
+            hparams=hparams,
+        )
+        key = jax.random.key(0)
+        return objective.loss(state.params, batch, key, hparams, state.step)[1]
+
+    return tuple(jax.eval_shape(metrics_of, batch))
 
 
 def _build_optimizer(
     config: Config, steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
     c = config.optimizer
-    scaling = pick("optimizer.name", c.name, OPTIMIZERS)(c)
-    schedule = pick("optimizer.schedule.name", c.schedule.name, SCHEDULES)
-    return optimizer.make_optimizer(
+    scaling = pick("optimizer.name", c.name, menus.OPTIMIZERS)(c)
+    schedule = pick("optimizer.schedule.name", c.schedule.name, menus.SCHEDULES)
+    of_model = optimizer.make_optimizer(
         scaling,
         optimizer.with_warmup(
             schedule(config.train.steps, steps_per_epoch), c.schedule.warmup_steps
         ),
         c.clip_norm,
     )
+    of_objective = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, optax.identity)
+    return optimizer.by_part(of_model, of_objective())
 
 
 def _set_numerics(config: Config) -> None:

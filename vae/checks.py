@@ -12,6 +12,12 @@ from vae.types import UserError
 POSITIVE_INTEGERS = (
     "dataset.batch_size",
     "model.latent_dim",
+    "model.posterior.num_layers",
+    "model.posterior.num_classes",
+    "model.posterior.embedding_dim",
+    "model.prior.num_layers",
+    "model.prior.num_components",
+    "model.likelihood.num_components",
     "train.steps",
     "train.steps_per_call",
     "train.log_every",
@@ -25,11 +31,17 @@ NATURAL_NUMBERS = (
     "num_devices",
     "dataset.validation_size",
     "optimizer.schedule.warmup_steps",
+    "model.encoder.blocks",
+    "model.decoder.blocks",
+    "evaluate.fitted_components",
     "train.evaluate_every",
     "train.checkpoint_every",
 )
 POSITIVE_NUMBERS = (
     "model.likelihood.scale",
+    "model.posterior.temperature",
+    "objective.multiplier_learning_rate",
+    "objective.discriminator_learning_rate",
     "optimizer.learning_rate",
     "optimizer.eps",
     "objective.growth_steps",
@@ -41,20 +53,29 @@ WEIGHTS = (
     "objective.capacity",
     "objective.free_nats",
     "objective.elbo_share",
+    "objective.tc_weight",
+    "objective.lambda_od",
+    "objective.lambda_d",
+    "objective.mmd_weight",
+    "objective.commitment",
+    "objective.distortion_target",
     "optimizer.clip_norm",
 )
-LAYER_SIZES = tuple(
-    f"model.{part}.{field}"
-    for part in ("encoder", "decoder")
-    for field in ("widths", "channels")
+LAYER_SIZES = (
+    "model.encoder.widths",
+    "model.encoder.channels",
+    "model.decoder.widths",
+    "model.decoder.channels",
+    "model.posterior.widths",
+    "model.prior.widths",
+    "objective.discriminator_widths",
 )
 
-
 # Fields that only some objectives read: their neutral value, and which read them.
-BETA_READERS = ("beta_vae", "free_bits", "free_bits_per_group")
+GROWN_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 READ_BY_SOME = {
-    "objective.beta": (1.0, BETA_READERS),
-    "objective.growth": ("constant", (*BETA_READERS, "capacity")),
+    "objective.beta": (1.0, (*GROWN_BETA, "beta_tcvae")),
+    "objective.growth": ("constant", (*GROWN_BETA, "capacity")),
 }
 
 
@@ -164,3 +185,72 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
                     f"{likelihood.support}, but the {split_name} images hold other "
                     f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
                 )
+
+
+# Where the codes of posteriors live; a prior must live there too.
+POSTERIORS_ON = {
+    "the reals": (
+        "diagonal_gaussian",
+        "full_gaussian",
+        "planar_flow",
+        "iaf",
+        "coupling_flow",
+    ),
+    "the sphere": ("von_mises_fisher",),
+    "discrete codes": ("relaxed_categorical", "vector_quantized"),
+}
+PRIORS_ON = {
+    "the reals": (
+        "standard_normal",
+        "conditional_gaussian",
+        "gaussian_mixture",
+        "vamp",
+        "realnvp",
+    ),
+    "the sphere": ("uniform_on_sphere",),
+    "discrete codes": ("uniform_codes", "autoregressive_codes"),
+}
+
+
+def check_latent_space(posterior: str, prior: str, condition: str) -> None:
+    """Refuses a prior that does not go with the posterior or the condition.
+
+    Raises:
+      UserError: it lives elsewhere, or needs what the others do not give.
+    """
+    (space,) = (s for s, names in POSTERIORS_ON.items() if posterior in names)
+    if prior not in PRIORS_ON[space]:
+        raise UserError(
+            f"model.posterior.name={posterior} lives on {space}, but "
+            f"model.prior.name={prior} does not: choose {' or '.join(PRIORS_ON[space])}"
+        )
+    if prior == "vamp" and (posterior != "diagonal_gaussian" or condition != "none"):
+        raise UserError(
+            "model.prior.name=vamp mixes diagonal Gaussians without labels: choose "
+            "model.posterior.name=diagonal_gaussian and model.condition=none, or "
+            "another prior"
+        )
+    if prior == "conditional_gaussian" and condition == "none":
+        raise UserError(
+            "model.prior.name=conditional_gaussian depends on the label: set "
+            "model.condition=label"
+        )
+
+
+def check_halvings(
+    field: str, channels: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    """Refuses convolutions that halve an image of this size too often, or never.
+
+    Raises:
+      UserError: the size cannot be divided.
+    """
+    factor = 2 ** len(channels)
+    if not channels:
+        raise UserError(f"{field}.channels=() is empty: give one per halving")
+    if size[0] % factor or size[1] % factor:
+        raise UserError(
+            f"{field}.channels={tuple(channels)} halves the image {len(channels)} "
+            f"times, but {size[0]}x{size[1]} pixels cannot be divided by {factor}; "
+            "give fewer channels"
+        )

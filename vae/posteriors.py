@@ -1,12 +1,18 @@
-"""Approximate posteriors q(z | x): the encoder's features become a distribution."""
+"""Approximate posteriors q(z | x): the encoder's features become a distribution.
+
+Each says in `code_dim` how many numbers a code has.
+"""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from numpyro.distributions import Independent, Normal
+from numpyro.distributions import Independent, MultivariateNormal, Normal
 
+from vae.distributions.codes import OneHotCodes, Quantized, codebook_tracking_loss
+from vae.distributions.flowed import Flowed
+from vae.distributions.hyperspherical import VonMisesFisher as SphericalDistribution
 from vae.layers import at_least_float32, dense
 from vae.types import Distribution
 
@@ -21,6 +27,10 @@ class DiagonalGaussian(nn.Module):
     latent_dim: int
     dtype: Any = jnp.float32
 
+    @property
+    def code_dim(self) -> int:
+        return self.latent_dim
+
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
         """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
@@ -28,3 +38,175 @@ class DiagonalGaussian(nn.Module):
         log_variance = dense(self.latent_dim, "log_variance", self.dtype)(features)
         mean, log_variance = at_least_float32(mean, log_variance)
         return Independent(Normal(mean, jnp.exp(log_variance / 2)), 1)
+
+
+class FullGaussian(nn.Module):
+    """q(z | x) = N(mean(h), L(h) L(h)^T), with L triangular and positive on its
+    diagonal.
+
+    References:
+      Kingma & Welling 2019, arXiv 1906.02691, sec. 2.5.1.
+    """
+
+    latent_dim: int
+    dtype: Any = jnp.float32
+
+    @property
+    def code_dim(self) -> int:
+        return self.latent_dim
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
+        size = self.latent_dim
+        mean = dense(size, "mean", self.dtype)(features)
+        log_diagonal = dense(size, "log_diagonal", self.dtype)(features)
+        below = dense(size * (size - 1) // 2, "below", self.dtype)(features)
+        mean, log_diagonal, below = at_least_float32(mean, log_diagonal, below)
+        rows, columns = jnp.tril_indices(size, -1)
+        on = jnp.arange(size)
+        tril = jnp.zeros((*mean.shape, size), mean.dtype)
+        tril = tril.at[..., rows, columns].set(below)
+        tril = tril.at[..., on, on].set(jnp.exp(log_diagonal))
+        return MultivariateNormal(mean, scale_tril=tril)
+
+
+class FlowPosterior(nn.Module):
+    """A diagonal Gaussian sent through a flow, which is conditioned on the features.
+
+    References:
+      Rezende & Mohamed 2015, arXiv 1505.05770; Kingma et al. 2016, arXiv 1606.04934.
+    """
+
+    base: DiagonalGaussian
+    flow: nn.Module  # see `vae.flows`
+
+    @property
+    def code_dim(self) -> int:
+        return self.base.latent_dim
+
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
+        base = self.base(features)
+        (context,) = at_least_float32(features)
+        if self.is_initializing():
+            self.flow(base.mean, context)
+        flow, variables = self.flow.unbind()
+        return Flowed(base, flow, variables, context)
+
+
+class VonMisesFisher(nn.Module):
+    """q(z | x) on the unit sphere in `latent_dim` dimensions.
+
+    The concentration is softplus + 1, as in the authors' code: below one the
+    distribution is all but uniform.
+
+    References:
+      Davidson et al. 2018, arXiv 1804.00891 (S-VAE).
+    """
+
+    latent_dim: int
+    dtype: Any = jnp.float32
+
+    @property
+    def code_dim(self) -> int:
+        return self.latent_dim
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
+        mean = dense(self.latent_dim, "mean", self.dtype)(features)
+        concentration = dense(1, "concentration", self.dtype)(features)[..., 0]
+        mean, concentration = at_least_float32(mean, concentration)
+        direction = mean / jnp.sqrt((mean**2).sum(-1, keepdims=True) + 1e-12)
+        return SphericalDistribution(direction, nn.softplus(concentration) + 1)
+
+
+class RelaxedCategorical(nn.Module):
+    """Categorical codes at `latent_dim` positions, relaxed while training.
+
+    References:
+      Jang et al. 2017, arXiv 1611.01144 (Gumbel-softmax), with its KL of the
+      categorical distributions; Maddison et al. 2017, arXiv 1611.00712.
+    """
+
+    latent_dim: int
+    num_classes: int
+    temperature: float
+    dtype: Any = jnp.float32
+
+    @property
+    def code_dim(self) -> int:
+        return self.latent_dim * self.num_classes
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D],
+        D = latent_dim * num_classes."""
+        logits = dense(self.code_dim, "logits", self.dtype)(features)
+        (logits,) = at_least_float32(logits)
+        shape = (*logits.shape[:-1], self.latent_dim, self.num_classes)
+        return OneHotCodes(logits.reshape(shape), self.temperature)
+
+
+class Codebook(nn.Module):
+    """`num_classes` vectors that are moving averages of the encodings assigned to them.
+
+    References:
+      van den Oord et al. 2017, arXiv 1711.00937, appendix A.1.
+    """
+
+    num_classes: int
+    embedding_dim: int
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        share = 1 / self.num_classes
+        self.average_count = self.param(
+            "average_count", nn.initializers.constant(share), (self.num_classes,)
+        )
+        self.average_sum = self.param(
+            "average_sum",
+            nn.initializers.normal(share),
+            (self.num_classes, self.embedding_dim),
+        )
+
+    def __call__(self) -> jax.Array:
+        """Returns the vectors [C, E]."""
+        # A vector that is never chosen keeps its place: both averages shrink alike.
+        count = jnp.maximum(self.average_count, 1e-20)
+        return jax.lax.stop_gradient(self.average_sum / count[:, None])
+
+    def tracking_loss(self, quantized: Quantized) -> jax.Array:
+        """See `codes.codebook_tracking_loss`."""
+        return codebook_tracking_loss(self.average_count, self.average_sum, quantized)
+
+
+class VectorQuantized(nn.Module):
+    """Codes at `latent_dim` positions, each the nearest vector of one codebook.
+
+    References:
+      van den Oord et al. 2017, arXiv 1711.00937 (VQ-VAE).
+    """
+
+    latent_dim: int
+    codebook: Codebook
+    dtype: Any = jnp.float32
+
+    @property
+    def code_dim(self) -> int:
+        return self.latent_dim * self.codebook.embedding_dim
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D],
+        D = latent_dim * embedding_dim."""
+        encodings = dense(self.code_dim, "encodings", self.dtype)(features)
+        (encodings,) = at_least_float32(encodings)
+        shape = (*encodings.shape[:-1], self.latent_dim, self.codebook.embedding_dim)
+        return Quantized(encodings.reshape(shape), self.codebook())
+
+    def tracking_loss(self, posterior: Quantized, x: jax.Array) -> jax.Array:
+        """Zero, whose gradient moves the codebook: see `layers.track`."""
+        del x
+        return self.codebook.tracking_loss(posterior)

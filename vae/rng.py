@@ -14,9 +14,12 @@ import numpy as np
 
 def stream(seed: jax.Array | int, name: str) -> jax.Array:
     """Returns the key of the stream called `name`; `seed` may be traced."""
-    return jax.random.fold_in(
-        jax.random.key(seed), np.uint32(zlib.crc32(name.encode()))
-    )
+    return named(jax.random.key(seed), name)
+
+
+def named(key: jax.Array, name: str) -> jax.Array:
+    """Returns the part of a step's randomness that is called `name`."""
+    return jax.random.fold_in(key, np.uint32(zlib.crc32(name.encode())))
 
 
 def at_step(seed: jax.Array | int, name: str, step: jax.Array | int) -> jax.Array:

@@ -32,6 +32,7 @@ class LatentGroup(NamedTuple):
     """One group of latent variables, inferred and sampled."""
 
     z: jax.Array  # [K, B, D]
+    log_q: jax.Array  # [K, B], log q(z | x) of these samples
     posterior: Distribution  # q(z | x), batch shape [B]
     prior: Distribution  # p(z), batch shape [] or [B]
 
@@ -41,7 +42,8 @@ class Inference(NamedTuple):
 
     groups: tuple[LatentGroup, ...]  # L groups
     likelihood: Distribution  # p(x | z), batch shape [K, B], event shape [H, W, C]
-    aux: dict[str, jax.Array]  # whatever else a model reports
+    # "tracking_loss": zero, and its gradient moves moving averages (`layers.track`)
+    aux: dict[str, jax.Array]
 
 
 class ElboTerms(NamedTuple):
@@ -64,7 +66,7 @@ class Objective(NamedTuple):
     `init(key, batch)` returns the objective's own parameters (`{}` if it has none).
     `loss(params, batch, key, hparams, step)` returns `(scalar, metrics)`, where
     `params` is `{"model": ..., "objective": ...}`, `hparams` a dict of traced scalars,
-    and every metric the mean over the batch.
+    and every metric, among them `"loss"`, the mean over the batch.
     """
 
     init: Callable[[jax.Array, Batch], Params]

@@ -50,7 +50,7 @@ VALUES = {
     "dataset": ("dataset.name", "mnst", "nearest: mnist"),
     "model": ("model.name", "vea", "did you mean vae.*choose from"),
     "objective": ("objective.name", "beta", "beta_vae.*choose from"),
-    "encoder": ("model.encoder.name", "cnn", "choose from mlp, conv"),
+    "encoder": ("model.encoder.name", "cnn", "choose from mlp, gated_mlp"),
     "activation": ("model.decoder.activation", "rleu", "did you mean relu"),
     "binarize": ("dataset.binarize", "always", "choose from dynamic"),
     "precision": ("precision", "float16", "choose from float32"),
@@ -80,10 +80,10 @@ def test_bad_values(small_config, case: str) -> None:
 
 
 def test_a_vae_with_another_beta_is_refused(small_config) -> None:
-    small_config.objective.name = "vae"
+    small_config.objective.name = "elbo"
     build(small_config)
     small_config.objective.beta = 4.0
-    with pytest.raises(UserError, match="vae does not read objective.beta=4.0"):
+    with pytest.raises(UserError, match="elbo does not read objective.beta=4.0"):
         build(small_config)
 
 

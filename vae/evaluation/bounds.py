@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vae import rng
 from vae.models.base import Model
 from vae.objectives.elbo import elbo_terms, kl_per_dimension
-from vae.types import Array, Params
+from vae.types import Array, Inference, LatentGroup, Params
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -21,14 +21,15 @@ class ImageBounds(NamedTuple):
     rate: Array  # [B]
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
-    posterior_mean: Array  # [B, D]
-    kl_per_dimension: Array  # [B, D]
+    posterior_mean: Array  # [B, D], of all groups; the samples' where unknown
+    kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
 
 
 def make_importance_bound(
     model: Model, num_samples: int
-) -> Callable[[Params, jax.Array, jax.Array], ImageBounds]:
-    """Returns (model parameters, x [B, H, W, C], keys [B]) -> `ImageBounds`, pure.
+) -> Callable[[Params, jax.Array, jax.Array | None, jax.Array], ImageBounds]:
+    """Returns (model parameters, x [B, H, W, C], labels [B], keys [B]) ->
+    `ImageBounds`, pure.
 
     L_K = E[log 1/K sum_k p(x, z_k) / q(z_k | x)], by K = `num_samples` samples in
     pieces that fit in memory; the encoder runs once. Sample k does not depend on K or
@@ -38,20 +39,26 @@ def make_importance_bound(
       Burda et al. 2015, arXiv 1509.00519, eq. 8.
     """
 
-    def bound(params: Params, x: jax.Array, keys: jax.Array) -> ImageBounds:
+    def bound(
+        params: Params, x: jax.Array, labels: jax.Array | None, keys: jax.Array
+    ) -> ImageBounds:
         variables = {"params": params}
-        posterior = model.apply(variables, x, method="encode")
+        encoded = model.apply(variables, x, label=labels, method="encode")
         chunk = min(num_samples, max(1, ROWS_PER_CHUNK // len(x)))
         num_chunks = -(-num_samples // chunk)
 
+        def infer(sample_ids: jax.Array) -> Inference:
+            chunk_keys = rng.per_sample(keys, sample_ids)
+            return model.apply(variables, encoded, chunk_keys, method="infer")
+
         def add_chunk(sums, first):
             sample_ids = first * chunk + jnp.arange(chunk)
-            chunk_keys = rng.per_sample(keys, sample_ids)
-            inference = model.apply(variables, posterior, chunk_keys, method="infer")
+            inference = infer(sample_ids)
             terms = elbo_terms(inference, x)
             counts = (sample_ids < num_samples)[:, None]  # [chunk, 1]
             log_weights = jnp.where(counts, terms.log_weights, -jnp.inf)
-            log_sum, log_sum_squares, distortion, rate = sums
+            codes = jnp.concatenate([group.z for group in inference.groups], -1)
+            log_sum, log_sum_squares, distortion, rate, code = sums
             return (
                 jnp.logaddexp(log_sum, jax.nn.logsumexp(log_weights, axis=0)),
                 jnp.logaddexp(
@@ -59,20 +66,38 @@ def make_importance_bound(
                 ),
                 distortion + jnp.where(counts, terms.distortion, 0).sum(0),
                 rate + jnp.where(counts, terms.rate, 0).sum(0),
+                code + jnp.where(counts[..., None], codes, 0).sum(0),
             ), None
 
-        zeros = jnp.zeros(len(x), posterior.mean.dtype)
-        start = (zeros - jnp.inf, zeros - jnp.inf, zeros, zeros)
+        groups = infer(jnp.arange(1)).groups  # the compiler drops the decoding
+        code_dim = sum(group.z.shape[-1] for group in groups)
+        zeros = jnp.zeros(len(x), groups[0].log_q.dtype)
+        codes = jnp.zeros((len(x), code_dim), groups[0].z.dtype)
+        start = (zeros - jnp.inf, zeros - jnp.inf, zeros, zeros, codes)
         sums, _ = jax.lax.scan(add_chunk, start, jnp.arange(num_chunks))
-        log_sum, log_sum_squares, distortion, rate = sums
-        prior = model.apply(variables, method=lambda model: model.prior())
+        log_sum, log_sum_squares, distortion, rate, code = sums
         return ImageBounds(
             distortion=distortion / num_samples,
             rate=rate / num_samples,
             log_likelihood=log_sum - jnp.log(num_samples),
             effective_sample_size=jnp.exp(2 * log_sum - log_sum_squares),
-            posterior_mean=posterior.mean,
-            kl_per_dimension=kl_per_dimension(posterior, prior),
+            posterior_mean=_posterior_mean(groups, code / num_samples),
+            kl_per_dimension=_kl_per_dimension(groups),
         )
 
     return bound
+
+
+def _posterior_mean(
+    groups: tuple[LatentGroup, ...], sample_mean: jax.Array
+) -> jax.Array:
+    """The mean code [B, D] in closed form, or as sampled."""
+    try:
+        return jnp.concatenate([group.posterior.mean for group in groups], -1)
+    except NotImplementedError:
+        return sample_mean
+
+
+def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:
+    known = [kl for group in groups if (kl := kl_per_dimension(group)) is not None]
+    return jnp.concatenate(known, -1) if len(known) == len(groups) else None

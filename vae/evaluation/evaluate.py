@@ -36,16 +36,18 @@ def make_evaluator(
     `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
     `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
     `/bits_per_dim` (if the likelihood `is_discrete`), `/images`, and
-    `latent/active_units`, `latent/kl_per_dim`.
+    `latent/active_units`, and `latent/kl_per_dim` (where the rate is a sum over
+    dimensions).
     """
     bound = make_importance_bound(model, num_samples)
     devices = by_example.num_devices
     batch_size = -(-batch_size // devices) * devices
 
-    def evaluate_batch(params: Params, images: jax.Array, positions: jax.Array):
+    def evaluate_batch(params: Params, stored: Split, positions: jax.Array):
         preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)
         keys = rng.per_example(rng.stream(seed, f"{name}_latent"), positions)
-        return bound(params, preprocess(images, preprocess_keys), keys)
+        images = preprocess(stored.images, preprocess_keys)
+        return bound(params, images, stored.labels, keys)
 
     compiled = jax.jit(evaluate_batch, out_shardings=replicated)
 
@@ -53,8 +55,8 @@ def make_evaluator(
         parts = []
         for start in range(0, split.size, batch_size):
             positions = np.arange(start, start + batch_size, dtype=np.int32)
-            images = split.images[np.minimum(positions, split.size - 1)]  # pads the end
-            arguments = jax.device_put((images, positions), by_example)
+            stored = split[np.minimum(positions, split.size - 1)]  # pads the end
+            arguments = jax.device_put((stored, positions), by_example)
             part = jax.device_get(compiled(params, *arguments))
             count = min(batch_size, split.size - start)
             parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
@@ -74,11 +76,11 @@ def summarize(
     bounds: ImageBounds, split: Split, *, name: str, num_samples: int
 ) -> dict[str, Any]:
     """Averages bounds over the images of a split, in float64; see `make_evaluator`."""
-    bounds = ImageBounds(*(np.asarray(array, np.float64) for array in bounds))
+    bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
     elbo = -np.add(bounds.distortion, bounds.rate)
     nll = -np.asarray(bounds.log_likelihood)
     nll_name = f"{name}/nll_is{num_samples}"
-    return {
+    results = {
         f"{name}/elbo_nats": float(elbo.mean()),
         f"{name}/elbo_stderr": _standard_error(elbo),
         f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
@@ -88,8 +90,10 @@ def summarize(
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
         f"{name}/images": split.size,
         "latent/active_units": active_units(bounds.posterior_mean),
-        "latent/kl_per_dim": bounds.kl_per_dimension.mean(0).tolist(),
     }
+    if bounds.kl_per_dimension is not None:
+        results["latent/kl_per_dim"] = np.mean(bounds.kl_per_dimension, 0).tolist()
+    return results
 
 
 def _standard_error(values: np.ndarray) -> float:

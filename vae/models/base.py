@@ -8,37 +8,52 @@ from vae.types import Distribution, Inference, Params
 
 
 class Model(Protocol):
-    """A Linen module; its methods run inside `model.apply({"params": ...}, ...)`."""
+    """A Linen module; its methods run inside `model.apply({"params": ...}, ...)`.
 
+    Labels [B] are read by conditional models only; others take None.
+    """
+
+    num_labels: int | None  # how many labels a conditional model tells apart
+    posterior: Any  # the module that makes q(z | x); says its `code_dim`
+    prior: Any  # the module that makes p(z), or p(z | y) of one-hot labels y
     likelihood: Any  # the module that makes p(x | z); says if it `is_discrete`
+    # The names of the parameters' parts by which q(z | x) is inferred; the others
+    # belong to p(x, z).
+    inference_parts: tuple[str, ...]
 
     def __call__(
-        self, x: jax.Array, key: jax.Array, *, num_samples: int = 1, train: bool = False
+        self,
+        x: jax.Array,
+        key: jax.Array,
+        *,
+        label: jax.Array | None = None,
+        num_samples: int = 1,
+        train: bool = False,
     ) -> Inference:
         """Infers `num_samples` latent codes of each image x [B, H, W, C] and decodes
         them; `key` holds a key per example [B] (`rng.per_example`)."""
         ...
 
-    def encode(self, x: jax.Array, *, train: bool = False) -> Distribution:
-        """Returns q(z | x), batch shape [B]."""
+    def encode(
+        self, x: jax.Array, *, label: jax.Array | None = None, train: bool = False
+    ) -> Any:
+        """Returns all that `infer` needs of the images: a pytree of the model's own."""
         ...
 
-    def infer(
-        self, posterior: Distribution, keys: jax.Array, *, train: bool = False
-    ) -> Inference:
-        """Samples an already encoded posterior with keys [K, B]: `__call__` is
+    def infer(self, encoded: Any, keys: jax.Array, *, train: bool = False) -> Inference:
+        """Samples what was encoded with keys [K, B]: `__call__` is
         `infer(encode(x), rng.per_sample(key, arange(num_samples)))`."""
         ...
 
-    def decode(self, z: jax.Array, *, train: bool = False) -> Distribution:
-        """Returns p(x | z) for codes z [..., D], batch shape [...]."""
+    def decode(
+        self, z: jax.Array, *, label: jax.Array | None = None, train: bool = False
+    ) -> Distribution:
+        """Returns p(x | z) for codes z [..., B, D], batch shape [..., B]."""
         ...
 
-    def prior(self) -> Distribution:
-        """Returns p(z)."""
-        ...
-
-    def generate(self, key: jax.Array, num_samples: int) -> Distribution:
+    def generate(
+        self, key: jax.Array, num_samples: int, *, label: jax.Array | None = None
+    ) -> Distribution:
         """Returns p(x | z) for `num_samples` codes drawn from the prior."""
         ...
 

@@ -1,6 +1,7 @@
 """A variational autoencoder with one group of latent variables."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,45 +11,98 @@ from vae import reparameterization, rng
 from vae.types import Distribution, Inference, LatentGroup
 
 
+class Encoded(NamedTuple):
+    """What the encoder makes of images."""
+
+    posterior: Distribution  # q(z | x), batch shape [B]
+    condition: jax.Array | None  # one-hot labels [B, Y]
+
+
 class VAE(nn.Module):
     """p(x | z) p(z) with the approximate posterior q(z | x), by composition.
 
+    With `num_labels`, encoder, decoder and prior are given the label.
+
     References:
-      Kingma & Welling 2013, arXiv 1312.6114.
+      Kingma & Welling 2013, arXiv 1312.6114; Kingma et al. 2014, arXiv 1406.5298, eq.
+      6, for the conditional model with labels observed.
     """
 
-    encoder: nn.Module  # [B, H, W, C] -> [B, F]
+    encoder: nn.Module  # [B, H, W, C], condition -> [B, F]
     posterior: nn.Module  # [B, F] -> q(z | x)
-    prior: Callable[[], Distribution]  # a module; called, it returns p(z)
-    decoder: nn.Module  # [N, D] -> [N, H, W, C * features per channel]
+    prior: Callable[..., Distribution]  # condition -> p(z)
+    decoder: nn.Module  # [N, D], condition -> [N, H, W, C * features per channel]
     likelihood: nn.Module  # [..., H, W, C * features per channel] -> p(x | z)
+    num_labels: int | None = None
+    inference_parts = ("encoder", "posterior")
 
     def __call__(
-        self, x: jax.Array, key: jax.Array, *, num_samples: int = 1, train: bool = False
+        self,
+        x: jax.Array,
+        key: jax.Array,
+        *,
+        label: jax.Array | None = None,
+        num_samples: int = 1,
+        train: bool = False,
     ) -> Inference:
-        """See `base.Model`: x [B, H, W, C] and a key per example [B]."""
+        """See `base.Model`: x [B, H, W, C], a key per example [B], labels [B]."""
         keys = rng.per_sample(key, jnp.arange(num_samples))
-        return self.infer(self.encode(x, train=train), keys, train=train)
+        encoded = self.encode(x, label=label, train=train)
+        inference = self.infer(encoded, keys, train=train)
+        losses = [
+            part.tracking_loss(distribution, x)
+            for part, distribution in (
+                (self.posterior, encoded.posterior),
+                (self.likelihood, inference.likelihood),
+            )
+            if hasattr(part, "tracking_loss")
+        ]
+        return inference._replace(aux={"tracking_loss": sum(losses, start=0.0)})
 
-    def encode(self, x: jax.Array, *, train: bool = False) -> Distribution:
-        """Returns q(z | x), batch shape [B], event shape [D]."""
+    def encode(
+        self, x: jax.Array, *, label: jax.Array | None = None, train: bool = False
+    ) -> Encoded:
+        """Encodes images x [B, H, W, C], with labels [B] if the model has them."""
         del train  # none of the present layers behaves otherwise in training
-        return self.posterior(self.encoder(x))
+        condition = self._condition(label)
+        return Encoded(self.posterior(self.encoder(x, condition)), condition)
 
     def infer(
-        self, posterior: Distribution, keys: jax.Array, *, train: bool = False
+        self, encoded: Encoded, keys: jax.Array, *, train: bool = False
     ) -> Inference:
-        """Samples `posterior` with keys [K, B] and decodes the samples."""
-        z = reparameterization.sample(posterior, keys)
-        group = LatentGroup(z=z, posterior=posterior, prior=self.prior())
-        return Inference((group,), self.decode(z, train=train), aux={})
+        """Samples the posterior with keys [K, B] and decodes the samples."""
+        posterior, condition = encoded
+        sample = reparameterization.sample_and_log_prob
+        z, log_q = sample(posterior, keys, train=train)
+        group = LatentGroup(z, log_q, posterior, self.prior(condition))
+        return Inference((group,), self._decode(z, condition), aux={})
 
-    def decode(self, z: jax.Array, *, train: bool = False) -> Distribution:
-        """Returns p(x | z) for codes z [..., D]: batch shape [...]."""
+    def decode(
+        self, z: jax.Array, *, label: jax.Array | None = None, train: bool = False
+    ) -> Distribution:
+        """Returns p(x | z) for codes z [..., B, D]: batch shape [..., B]."""
         del train
-        features = self.decoder(z.reshape(-1, z.shape[-1]))
-        return self.likelihood(features.reshape(*z.shape[:-1], *features.shape[1:]))
+        return self._decode(z, self._condition(label))
 
-    def generate(self, key: jax.Array, num_samples: int) -> Distribution:
-        """Returns p(x | z) for `num_samples` codes drawn from the prior."""
-        return self.decode(self.prior().sample(key, (num_samples,)))
+    def generate(
+        self, key: jax.Array, num_samples: int, *, label: jax.Array | None = None
+    ) -> Distribution:
+        """Returns p(x | z) for `num_samples` codes drawn from the prior; a conditional
+        model needs their labels [num_samples]."""
+        prior = self.prior(self._condition(label))
+        shape = () if prior.batch_shape else (num_samples,)
+        return self.decode(prior.sample(key, shape), label=label)
+
+    def _condition(self, label: jax.Array | None) -> jax.Array | None:
+        if self.num_labels is None:
+            return None
+        if label is None:
+            raise ValueError("a conditional model needs labels")
+        return jax.nn.one_hot(label, self.num_labels)
+
+    def _decode(self, z: jax.Array, condition: jax.Array | None) -> Distribution:
+        if condition is not None:
+            shape = (*z.shape[:-1], condition.shape[-1])
+            condition = jnp.broadcast_to(condition, shape).reshape(-1, shape[-1])
+        features = self.decoder(z.reshape(-1, z.shape[-1]), condition)
+        return self.likelihood(features.reshape(*z.shape[:-1], *features.shape[1:]))

@@ -5,12 +5,14 @@ References:
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import kl_divergence
+from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
+from vae.distributions.codes import OneHotCodes
 from vae.models.base import Model
 from vae.objectives.schedules import Growth
 from vae.types import (
@@ -22,11 +24,22 @@ from vae.types import (
     Metrics,
     Objective,
     Params,
+    UserError,
 )
 
 Hparams = dict[str, jax.Array]
-# (inference, its terms, hyperparameters, step) -> what is added to the distortion
-Penalty = Callable[[Inference, ElboTerms, Hparams, jax.Array], jax.Array]
+
+
+class Moment(NamedTuple):
+    """Where training stands, for what depends on it."""
+
+    hparams: Hparams
+    step: jax.Array
+    key: jax.Array  # of this step, the same for the whole batch
+
+
+# (inference, its terms, moment) -> what is added to the distortion, metrics of its own
+Penalty = Callable[[Inference, ElboTerms, Moment], tuple[jax.Array, Metrics]]
 
 
 def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
@@ -35,12 +48,12 @@ def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
     rates = jnp.stack(
         [jnp.broadcast_to(_rate(g), log_likelihood.shape) for g in inference.groups]
     )
-    log_ratios = -sum(_log_ratio(group) for group in inference.groups)
+    log_ratio = sum(_log_ratio(group) for group in inference.groups)
     return ElboTerms(
         distortion=-log_likelihood,
         rate=rates.sum(0),
         rate_per_group=rates,
-        log_weights=log_likelihood + log_ratios,
+        log_weights=log_likelihood - log_ratio,
     )
 
 
@@ -54,12 +67,28 @@ def _rate(group: LatentGroup) -> jax.Array:
 
 def _log_ratio(group: LatentGroup) -> jax.Array:
     """log q(z | x) - log p(z), [K, B]."""
-    return group.posterior.log_prob(group.z) - group.prior.log_prob(group.z)
+    return group.log_q - group.prior.log_prob(group.z)
 
 
-def kl_per_dimension(posterior: Distribution, prior: Distribution) -> jax.Array:
-    """Returns KL [B, D] of a factorised posterior from a factorised prior, in nats."""
-    return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
+def kl_per_dimension(group: LatentGroup) -> jax.Array | None:
+    """Returns KL [B, D] in nats, or None where it is no sum over dimensions."""
+    if not (
+        is_diagonal_gaussian(group.posterior) and is_diagonal_gaussian(group.prior)
+    ):
+        return None
+    return jnp.asarray(kl_divergence(group.posterior.base_dist, group.prior.base_dist))
+
+
+def is_diagonal_gaussian(distribution: Distribution) -> bool:
+    """Says if a distribution is a product of normals over its dimensions."""
+    if not isinstance(distribution, Independent):
+        return False
+    return isinstance(distribution.base_dist, Normal)
+
+
+def has_relaxed_codes(inference: Inference) -> bool:
+    """Says if codes are discrete, which training replaces by relaxed ones."""
+    return any(isinstance(group.posterior, OneHotCodes) for group in inference.groups)
 
 
 def infer(
@@ -70,6 +99,7 @@ def infer(
         {"params": params["model"]},
         batch.image,
         rng.per_example(key, batch.position),
+        label=batch.label,
         num_samples=samples,
         train=True,
     )
@@ -81,15 +111,33 @@ def no_parameters(key: jax.Array, batch: Batch) -> Params:
     return {}
 
 
-def report(loss: jax.Array, terms: ElboTerms) -> Metrics:
-    """Returns the metrics that every objective tells, means over the batch."""
+def conclude(
+    value: jax.Array, inference: Inference, terms: ElboTerms, metrics: Metrics
+) -> tuple[jax.Array, Metrics]:
+    """Returns what `Objective.loss` does: the loss, and the metrics that every
+    objective tells beside its own `metrics`, means over the batch.
+
+    Here the moving averages of the model join the loss: see `layers.track`.
+    """
     distortion, rate = terms.distortion.mean(), terms.rate.mean()
-    return {
-        "loss": loss,
+    return value + inference.aux["tracking_loss"], {
+        "loss": value,
         "elbo_nats": -(distortion + rate),
         "distortion_nats": distortion,
         "rate_nats": rate,
+        **metrics,
     }
+
+
+def whole_batch(array: jax.Array, axis: int, axis_name: str | None) -> jax.Array:
+    """Gathers the batch along `axis` from all devices of a `pmap` (None: it is whole).
+
+    Objectives that couple examples read the whole batch, so that they do not depend on
+    the number of devices. Each device then has the whole gradient of its own part.
+    """
+    if axis_name is None:
+        return array
+    return jax.lax.all_gather(array, axis_name, axis=axis, tiled=True)
 
 
 def make_penalized(
@@ -102,8 +150,8 @@ def make_penalized(
     ) -> tuple[jax.Array, Metrics]:
         inference = infer(model, params, batch, key, num_samples)
         terms = elbo_terms(inference, batch.image)
-        value = terms.distortion.mean() + penalty(inference, terms, hparams, step)
-        return value, report(value, terms)
+        added, metrics = penalty(inference, terms, Moment(hparams, step, key))
+        return conclude(terms.distortion.mean() + added, inference, terms, metrics)
 
     return Objective(no_parameters, loss)
 
@@ -115,30 +163,31 @@ def beta_vae(growth: Growth) -> Penalty:
       Higgins et al. 2017, beta-VAE, eq. 4.
     """
 
-    def penalty(inference, terms, hparams, step):
+    def penalty(inference, terms, moment):
         del inference
-        weight = hparams["beta"] * growth(step, hparams["growth_steps"])
-        return weight * terms.rate.mean()
+        return _grown_beta(growth, moment) * terms.rate.mean(), {}
 
     return penalty
 
 
-def capacity(growth: Growth) -> Penalty:
+def capacity(growth: Growth, axis_name: str | None) -> Penalty:
     """gamma * |rate - C|, with the capacity C in nats growing to `hparams["capacity"]`.
 
     References:
       Burgess et al. 2018, arXiv 1804.03599, eq. 8.
     """
 
-    def penalty(inference, terms, hparams, step):
+    def penalty(inference, terms, moment):
         del inference
-        target = hparams["capacity"] * growth(step, hparams["growth_steps"])
-        return hparams["gamma"] * jnp.abs(terms.rate.mean() - target)
+        hparams = moment.hparams
+        target = hparams["capacity"] * growth(moment.step, hparams["growth_steps"])
+        rate = whole_batch(terms.rate, 1, axis_name).mean()
+        return hparams["gamma"] * jnp.abs(rate - target), {"capacity_nats": target}
 
     return penalty
 
 
-def free_bits_per_group(growth: Growth) -> Penalty:
+def free_bits_per_group(growth: Growth, axis_name: str | None) -> Penalty:
     """beta * sum over groups of max(rate of the group, `hparams["free_nats"]`).
 
     The rate is the mean over the minibatch, so no example is held back by others.
@@ -147,23 +196,41 @@ def free_bits_per_group(growth: Growth) -> Penalty:
       Kingma et al. 2016, arXiv 1606.04934, eq. 15.
     """
 
-    def penalty(inference, terms, hparams, step):
+    def penalty(inference, terms, moment):
         del inference
-        rates = terms.rate_per_group.mean((1, 2))
-        weight = hparams["beta"] * growth(step, hparams["growth_steps"])
-        return weight * jnp.maximum(rates, hparams["free_nats"]).sum()
+        rates = whole_batch(terms.rate_per_group, 2, axis_name).mean((1, 2))
+        floored = jnp.maximum(rates, moment.hparams["free_nats"]).sum()
+        return _grown_beta(growth, moment) * floored, {}
 
     return penalty
 
 
-def free_bits_per_dimension(growth: Growth) -> Penalty:
-    """As `free_bits_per_group`, for every latent dimension by itself."""
+def free_bits_per_dimension(growth: Growth, axis_name: str | None) -> Penalty:
+    """As `free_bits_per_group`, for every latent dimension by itself.
 
-    def penalty(inference, terms, hparams, step):
+    Raises:
+      UserError: the rate is no sum over dimensions.
+    """
+
+    def penalty(inference, terms, moment):
         del terms
-        weight = hparams["beta"] * growth(step, hparams["growth_steps"])
-        rates = [kl_per_dimension(g.posterior, g.prior) for g in inference.groups]
-        free = hparams["free_nats"]
-        return weight * sum(jnp.maximum(rate.mean(0), free).sum() for rate in rates)
+        floored = jnp.zeros(())
+        for group in inference.groups:
+            rate = kl_per_dimension(group)
+            if rate is None:
+                raise UserError(
+                    "objective.name=free_bits needs a KL per dimension: choose "
+                    "model.posterior.name=diagonal_gaussian with a standard_normal "
+                    "or conditional_gaussian prior, or objective.name="
+                    "free_bits_per_group"
+                )
+            rate = whole_batch(rate, 0, axis_name).mean(0)
+            floored += jnp.maximum(rate, moment.hparams["free_nats"]).sum()
+        return _grown_beta(growth, moment) * floored, {}
 
     return penalty
+
+
+def _grown_beta(growth: Growth, moment: Moment) -> jax.Array:
+    hparams = moment.hparams
+    return hparams["beta"] * growth(moment.step, hparams["growth_steps"])

@@ -1,6 +1,7 @@
 """Optimizers whose learning rate is a traced hyperparameter of the train state."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +9,8 @@ import optax
 
 # (learning rate at its peak, step) -> learning rate at this step
 Schedule = Callable[[jax.Array, jax.Array], jax.Array]
+
+AVERAGE_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
 
 
 def constant() -> Schedule:
@@ -43,19 +46,41 @@ def make_optimizer(
     scaling: optax.GradientTransformation,
     schedule: Schedule,
     clip_norm: float = 0.0,
+    rate_name: str = "learning_rate",
 ) -> optax.GradientTransformationExtraArgs:
     """Chains clipping by global norm (0: none), `scaling` (such as
     `optax.scale_by_adam()`) and descent at the scheduled learning rate.
 
-    Its `update` needs the keywords `hparams` (with `learning_rate`) and `step`.
+    Its `update` needs the keywords `hparams` (with `rate_name`) and `step`.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else None
-    steps = [clip, scaling, _scale_by_learning_rate(schedule)]
+    steps = [clip, scaling, _scale_by_learning_rate(schedule, rate_name)]
     return optax.chain(*(step for step in steps if step is not None))
 
 
+def by_part(
+    model: optax.GradientTransformation, objective: optax.GradientTransformation
+) -> optax.GradientTransformationExtraArgs:
+    """Optimizes the parameters {"model": ..., "objective": ...} each in its own way.
+
+    Wherever they stand, those called `average_...` are moving averages, which take
+    plain steps of size 1 - AVERAGE_DECAY: see `layers.track`.
+    """
+
+    def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
+        del leaf
+        names = [str(entry.key) for entry in path]
+        return "average" if names[-1].startswith("average_") else names[0]
+
+    averaging = optax.sgd(1 - AVERAGE_DECAY)
+    return optax.partition(
+        {"model": model, "objective": objective, "average": averaging},
+        lambda params: jax.tree_util.tree_map_with_path(label, params),
+    )
+
+
 def _scale_by_learning_rate(
-    schedule: Schedule,
+    schedule: Schedule, rate_name: str
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies updates by minus the learning rate, read from the train state."""
 
@@ -66,7 +91,7 @@ def _scale_by_learning_rate(
     def update(updates, state, params=None, **extra):
         del params
         hparams, step = extra["hparams"], extra["step"]
-        rate = schedule(hparams["learning_rate"], step)
+        rate = schedule(hparams[rate_name], step)
         return jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates), state
 
     return optax.GradientTransformationExtraArgs(init, update)

@@ -49,7 +49,9 @@ def create_train_state(
 ) -> TrainState:
     """Initialises parameters and optimizer; pure in `seed`, which may be traced."""
     keys = rng.per_example(rng.stream(seed, "init"), batch.position)
-    variables = model.init(rng.stream(seed, "model_init"), batch.image, keys)
+    variables = model.init(
+        rng.stream(seed, "model_init"), batch.image, keys, label=batch.label
+    )
     params = {
         "model": variables["params"],
         "objective": objective.init(rng.stream(seed, "objective_init"), batch),

@@ -1,0 +1,104 @@
+"""Runs the rows of a table, each with several seeds, and writes the table.
+
+A config file that has a table beside its `get_config` describes it by
+
+    def table() -> dict:
+        return {"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}
+
+where a row's overrides, {"objective.name": "iwae"}, change the file's config.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments import train, workdir
+from experiments.terminal import say
+from vae.build import Config
+from vae.training.loop import Diverged
+from vae.types import UserError
+
+COLUMNS = {
+    "NLL": "nll",
+    "rate": "test/rate_nats",
+    "distortion": "test/distortion_nats",
+    "active units": "latent/active_units",
+}
+
+
+def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> None:
+    """Trains and evaluates what is not there yet, then writes `table.md`, `table.json`.
+
+    The table is written after every row, with what there is. A row that fails is
+    marked with the reason and does not stop the others.
+    """
+    plan = table()
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for row in plan["rows"]:
+        say(f"row {len(rows) + 1} of {len(plan['rows'])}: {row['name']}")
+        rows.append({**row, **_run_row(config, row, plan["seeds"], folder)})
+        workdir.write_json(folder / "table.json", {"rows": rows})
+        text = _markdown(rows, plan["seeds"], config)
+        (folder / "table.md").write_text(text)
+    say(f"written to {folder}/table.md")
+
+
+def _run_row(
+    config: Config, row: dict[str, Any], seeds: tuple[int, ...], folder: Path
+) -> dict[str, Any]:
+    """Returns {"results": a list of each seed's} or {"failed": the reason}."""
+    results = []
+    slug = "".join(c if c.isalnum() else "_" for c in row["name"].lower())
+    for seed in seeds:
+        member = config.copy_and_resolve_references()
+        member_folder = folder / "members" / slug / f"seed_{seed}"
+        try:
+            member.update_from_flattened_dict({**row["overrides"], "seed": seed})
+            train.run(member, member_folder)
+        except (Diverged, UserError, TypeError, KeyError) as error:
+            say(f"row {row['name']}: {error}")
+            return {"failed": f"seed {seed}: {error}"}
+        finally:
+            jax.clear_caches()  # the programs of a row serve no other
+        results.append(workdir.read_json(member_folder / "results.json"))
+    return {"results": results}
+
+
+def _markdown(
+    rows: list[dict[str, Any]], seeds: tuple[int, ...], config: Config
+) -> str:
+    header = [*COLUMNS, "KL per dimension: largest, median, smallest"]
+    lines = [
+        f"Written by `python {' '.join(sys.argv)}`.",
+        "",
+        f"Mean and standard error over {len(seeds)} seeds, in nats; NLL is the "
+        f"importance-weighted bound with {config.evaluate.importance_samples} samples. "
+        "A dash stands where the KL is no sum over dimensions.",
+    ]
+    for group in dict.fromkeys(row["group"] for row in rows):
+        lines += ["", f"| {group} | {' | '.join(header)} |"]
+        lines.append("|---" * (len(header) + 1) + "|")
+        for row in (row for row in rows if row["group"] == group):
+            lines.append(f"| {row['name']} | {' | '.join(_cells(row, config))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(row: dict[str, Any], config: Config) -> Iterator[str]:
+    if "failed" in row:
+        yield f"failed: {row['failed']}"
+        yield from [""] * len(COLUMNS)
+        return
+    nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
+    for key in COLUMNS.values():
+        values = np.array([r[nll if key == "nll" else key] for r in row["results"]])
+        error = values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
+        yield f"{values.mean():.2f} +- {error:.2f}"
+    kls = [r["latent/kl_per_dim"] for r in row["results"] if "latent/kl_per_dim" in r]
+    mean = np.sort(np.mean([np.sort(kl) for kl in kls], 0)) if kls else np.array([])
+    middle = (mean[-1], np.median(mean), mean[0]) if kls else ()
+    yield ", ".join(f"{kl:.2f}" for kl in middle) or "-"

@@ -1,0 +1,1 @@
+"""Distributions that numpyro lacks, in its form."""

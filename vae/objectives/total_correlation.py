@@ -1,0 +1,198 @@
+"""Objectives that penalise the total correlation of the aggregate posterior q(z).
+
+TC(z) = KL(q(z) || prod_d q(z_d)), in nats.
+
+References:
+  Chen et al. 2018, arXiv 1802.04942 (beta-TCVAE).
+  Kim & Mnih 2018, arXiv 1802.05983 (FactorVAE).
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from vae import rng
+from vae.layers import MLP, dense
+from vae.models.base import Model
+from vae.objectives.elbo import (
+    Hparams,
+    Penalty,
+    conclude,
+    elbo_terms,
+    has_relaxed_codes,
+    infer,
+    is_diagonal_gaussian,
+    whole_batch,
+)
+from vae.types import Batch, Metrics, Objective, Params, UserError
+
+# (log q(z_i | x_j) [B, B, ...], dataset size) -> log q(z_i) [B, ...]
+Estimator = Callable[[jax.Array, int], jax.Array]
+
+
+def minibatch_weighted(log_densities: jax.Array, dataset_size: int) -> jax.Array:
+    """log 1/(NM) sum_j q(z_i | x_j), over a minibatch of M from N examples.
+
+    A lower bound in the mean; with the whole data set as minibatch it is low by log N.
+
+    References:
+      Chen et al. 2018, arXiv 1802.04942, eq. 5 and appendix C.1.
+    """
+    size = len(log_densities)
+    total = jax.nn.logsumexp(log_densities, axis=1)
+    return total - np.log(dataset_size) - np.log(size)
+
+
+def minibatch_stratified(log_densities: jax.Array, dataset_size: int) -> jax.Array:
+    """As `minibatch_weighted`, but with an unbiased density: each z_i's own example
+    has weight 1/N, and the others of the minibatch share the rest.
+
+    References:
+      Chen et al. 2018, arXiv 1802.04942, appendix C.2, eq. S3 to S5 (which share it
+      unequally, to the same mean).
+    """
+    size = len(log_densities)
+    others = (dataset_size - 1) / (dataset_size * (size - 1))
+    weights = np.full((size, size), others)
+    np.fill_diagonal(weights, 1 / dataset_size)
+    shape = (size, size, *[1] * (log_densities.ndim - 2))
+    log_weights = jnp.asarray(np.log(weights), log_densities.dtype).reshape(shape)
+    return jax.nn.logsumexp(log_densities + log_weights, axis=1)
+
+
+def beta_tcvae(
+    estimator: Estimator, dataset_size: int, axis_name: str | None
+) -> Penalty:
+    """rate + (beta - 1) * TC(z), with TC estimated from the minibatch.
+
+    References:
+      Chen et al. 2018, arXiv 1802.04942, eq. 4 with alpha = gamma = 1.
+
+    Raises:
+      UserError: the posterior is no diagonal Gaussian.
+    """
+
+    def penalty(inference, terms, moment):
+        correlation = jnp.zeros(())
+        for group in inference.groups:
+            if not is_diagonal_gaussian(group.posterior):
+                raise UserError(
+                    "objective.name=beta_tcvae needs the density of every dimension: "
+                    "choose model.posterior.name=diagonal_gaussian"
+                )
+            normal = jax.tree.map(
+                lambda leaf: whole_batch(leaf, 0, axis_name), group.posterior.base_dist
+            )
+            z = whole_batch(group.z, 1, axis_name)  # [K, B, D]
+            correlation += jax.vmap(
+                lambda z, normal=normal: total_correlation(
+                    type(normal)(normal.loc, normal.scale), z, estimator, dataset_size
+                )
+            )(z).mean()
+        excess = (moment.hparams["beta"] - 1) * correlation
+        return terms.rate.mean() + excess, {"total_correlation_nats": correlation}
+
+    return penalty
+
+
+def total_correlation(
+    normal, z: jax.Array, estimator: Estimator, dataset_size: int
+) -> jax.Array:
+    """Estimates TC, a scalar, from codes z [B, D] of `normal` posteriors [B, D]."""
+    log_densities = normal.log_prob(z[:, None])  # of z_i given x_j, [B, B, D]
+    joint = estimator(log_densities.sum(-1), dataset_size)
+    marginals = estimator(log_densities, dataset_size).sum(-1)
+    return (joint - marginals).mean()
+
+
+class Discriminator(nn.Module):
+    """The logit of "drawn from q(z)" against "drawn from prod_d q(z_d)".
+
+    At its optimum the logit is log q(z) - sum_d log q(z_d), whose mean is TC.
+    """
+
+    widths: Sequence[int]
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Maps codes [..., D] to logits [...]."""
+
+        def activation(x: jax.Array) -> jax.Array:
+            return nn.leaky_relu(x, 0.2)
+
+        hidden = MLP(self.widths, activation, z.dtype, name="mlp")(z)
+        return dense(1, "logit", z.dtype)(hidden)[..., 0]
+
+
+def discriminator_loss(logits: jax.Array, permuted_logits: jax.Array) -> jax.Array:
+    """Cross-entropy of telling codes from permuted codes, halved as in the paper."""
+    return (nn.softplus(-logits).mean() + nn.softplus(permuted_logits).mean()) / 2
+
+
+def permute_dimensions(key: jax.Array, z: jax.Array) -> jax.Array:
+    """Shuffles codes [B, D] over the batch, each dimension by itself."""
+    return jax.random.permutation(key, z, independent=True)
+
+
+def make_factor_vae(
+    model: Model,
+    *,
+    latent_dim: int,
+    widths: Sequence[int],
+    num_samples: int = 1,
+    axis_name: str | None = None,
+) -> Objective:
+    """distortion + rate + tc_weight * TC, with TC told by a discriminator.
+
+    Both players learn in the same step, from the same codes: gradients are stopped so
+    that each sees its own loss only. (The paper draws a second batch to permute.)
+
+    References:
+      Kim & Mnih 2018, arXiv 1802.05983, eq. 2, 3 and algorithm 2.
+
+    Raises:
+      UserError: the posterior is discrete.
+    """
+    discriminator = Discriminator(tuple(widths))
+
+    def init(key: jax.Array, batch: Batch) -> Params:
+        del batch
+        variables = discriminator.init(key, jnp.zeros((1, latent_dim)))
+        return {"discriminator": variables["params"]}
+
+    def logits_of(params: Params, z: jax.Array) -> jax.Array:
+        logits = discriminator.apply({"params": params["discriminator"]}, z)
+        return jnp.asarray(logits)
+
+    def loss(
+        params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+        del step
+        inference = infer(model, params, batch, key, num_samples)
+        terms = elbo_terms(inference, batch.image)
+        (group,) = inference.groups
+        if has_relaxed_codes(inference):
+            raise UserError(
+                "objective.name=factor_vae permutes continuous codes: choose a "
+                "continuous model.posterior.name"
+            )
+        frozen = jax.lax.stop_gradient(params["objective"])
+        correlation = logits_of(frozen, group.z).mean()
+        value = (terms.distortion + terms.rate).mean()
+        value += hparams["tc_weight"] * correlation
+        z = jax.lax.stop_gradient(whole_batch(group.z, 1, axis_name)[0])
+        permuted = permute_dimensions(rng.named(key, "permutation"), z)
+        adversary = discriminator_loss(
+            logits_of(params["objective"], z), logits_of(params["objective"], permuted)
+        )
+        metrics = {
+            "total_correlation_nats": correlation,
+            "discriminator_loss": adversary,
+        }
+        total, metrics = conclude(value, inference, terms, metrics)
+        return total + adversary, metrics
+
+    return Objective(init, loss)
