@@ -95,7 +95,7 @@ def build(config: Config) -> Experiment:
     if pipeline == "auto":
         fits = dataset.train.images.nbytes <= RESIDENT_BYTES
         pipeline = "resident" if fits else "stream"
-    make_objective = _objective_maker(config, model, dataset)
+    make_objective = objective_maker(config.objective, model, dataset)
     batch = _abstract_batch(dataset, batch_size, density_dtype)
     metric_names = _trace(model, make_objective(None), batch, hparams)
 
@@ -159,11 +159,14 @@ def _build_dataset(config: Config) -> Dataset:
     return dataset
 
 
-def _objective_maker(
-    config: Config, model: Model, dataset: Dataset
+def objective_maker(
+    c: menus.Group, model: Model, dataset: Dataset
 ) -> Callable[[str | None], Objective]:
-    """Returns what builds the objective, given the name of a `pmap`'s axis or None."""
-    c = config.objective
+    """Returns what builds the objective, given the name of a `pmap`'s axis or None.
+
+    Raises:
+      UserError: a name is unknown, or samples cannot be shared.
+    """
     make = pick("objective.name", c.name, menus.OBJECTIVES)
     one_of("objective.estimator", c.estimator, tuple(menus.ESTIMATORS))
     one_of("objective.kernel", c.kernel, tuple(menus.KERNELS))

@@ -102,15 +102,17 @@ class InverseAutoregressive(nn.Module):
         return z, log_gate.sum(-1)
 
     def inverse(self, z: jax.Array, context: jax.Array | None = None) -> Mapped:
-        """See the module's docstring. Pass d makes dimension d exact."""
+        """See the module's docstring. Pass d solves dimension d."""
         network, variables = self.network.unbind()
 
-        def refine(_: int, u: jax.Array) -> jax.Array:
+        def solve(d: jax.Array, u: jax.Array) -> jax.Array:
             parameters = network.apply(variables, u, context)
             mean, log_gate, log_complement = _gated(jnp.asarray(parameters))
-            return (z - jnp.exp(log_complement) * mean) * jnp.exp(-log_gate)
+            solution = (z - jnp.exp(log_complement) * mean) * jnp.exp(-log_gate)
+            # The later dimensions wait at zero: guesses of them might overflow.
+            return u.at[..., d].set(solution[..., d])
 
-        u = jax.lax.fori_loop(0, self.dim, refine, z)
+        u = jax.lax.fori_loop(0, self.dim, solve, jnp.zeros_like(z))
         return u, _gated(self.network(u, context))[1].sum(-1)
 
 
@@ -149,6 +151,8 @@ class Coupling(nn.Module):
         )
 
     def _log_scale_and_shift(self, x: jax.Array, context: jax.Array | None):
+        if self.dim == 1:  # there is no other half
+            x = jnp.ones_like(x, shape=(*x.shape[:-1], 1))
         for layer, from_context in zip(self.hidden, self.from_context, strict=True):
             x = layer(x)
             x = nn.elu(x if context is None else x + from_context(context))

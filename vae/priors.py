@@ -144,7 +144,8 @@ class UniformCodes(nn.Module):
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * C]."""
         del condition
-        return OneHotCodes(jnp.zeros((self.num_positions, self.num_classes)))
+        shape = (self.num_positions, self.num_classes)
+        return OneHotCodes(jnp.zeros(shape, self.dtype))
 
 
 class LearnedCodes(nn.Module):

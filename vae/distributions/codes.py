@@ -199,7 +199,12 @@ def codebook_tracking_loss(
     """
     codes = quantized.codes.reshape(-1, len(count))
     vectors = quantized.encodings.reshape(len(codes), -1)
-    return track(count, codes.mean(0)) + track(total, codes.T @ vectors / len(codes))
+    share, mean = codes.mean(0), codes.T @ vectors / len(codes)
+    # A vector that is never chosen keeps its place: its averages shrink alike, and
+    # rest before they vanish.
+    rests = (share == 0) & (count < 1e-10)
+    share, mean = jnp.where(rests, count, share), jnp.where(rests[:, None], total, mean)
+    return track(count, share) + track(total, mean)
 
 
 def _flat(array: jax.Array) -> jax.Array:

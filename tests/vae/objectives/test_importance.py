@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from tests.vae import linear_gaussian as exact
 from vae import rng
@@ -51,6 +52,60 @@ def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
     np.testing.assert_allclose(losses[2], -log_weights(12).mean(), rtol=1e-6)
     # Jensen's inequality holds for the very same weights, not in the mean only.
     assert losses[0] < losses[1] < losses[2]
+
+
+def gradients(objective, key: jax.Array, params=PARAMS) -> dict[str, jax.Array]:
+    """The gradients by the encoder's and the decoder's parameters, flat."""
+    grads, _ = jax.grad(objective.loss, has_aux=True)(params, BATCH, key, {}, 0)
+    parts = ("posterior", "decoder")
+    return {p: ravel_pytree(grads["model"][p])[0] for p in parts}
+
+
+def bounded(bound: importance.Bound, num_samples: int):
+    make = importance.make_importance_weighted
+    return make(exact.MODEL, bound, num_samples=num_samples)
+
+
+def test_piwae_trains_the_decoder_by_iwae_and_the_encoder_by_miwae() -> None:
+    piwae = importance.make_two_sided(
+        exact.MODEL, importance.iwae, importance.miwae(4), num_samples=12
+    )
+    got = gradients(piwae, KEY)
+    iwae = gradients(bounded(importance.iwae, 12), KEY)
+    miwae = gradients(bounded(importance.miwae(4), 12), KEY)
+    np.testing.assert_allclose(got["decoder"], iwae["decoder"], atol=1e-5)
+    np.testing.assert_allclose(got["posterior"], miwae["posterior"], atol=1e-5)
+    assert not np.allclose(got["posterior"], iwae["posterior"], atol=1e-3)
+
+
+def test_dreg_has_the_gradient_of_iwae_with_less_variance() -> None:
+    dreg = importance.make_two_sided(
+        exact.MODEL, importance.iwae, importance.dreg, num_samples=8
+    )
+    keys = jax.random.split(KEY, 400)
+    iwae = bounded(importance.iwae, 8)
+    draws = {
+        name: jax.jit(jax.vmap(lambda key, o=o: gradients(o, key)))(keys)
+        for name, o in (("dreg", dreg), ("iwae", iwae))
+    }
+    # The same keys draw the same samples, and the decoder's estimator is the same.
+    decoders = [draws[name]["decoder"] for name in ("dreg", "iwae")]
+    np.testing.assert_allclose(*decoders, atol=1e-4)
+    one, other = (draws[name]["posterior"] for name in ("dreg", "iwae"))
+    error = (one - other).std(0) / np.sqrt(len(keys))
+    assert (abs((one - other).mean(0)) < 5 * error + 1e-6).all()
+    assert one.var(0).sum() < 0.5 * other.var(0).sum()
+
+
+def test_at_the_exact_posterior_dreg_leaves_the_encoder_alone() -> None:
+    params = {"model": exact.params(), "objective": {}}
+    dreg = importance.make_two_sided(
+        exact.MODEL, importance.iwae, importance.dreg, num_samples=8
+    )
+    got = gradients(dreg, KEY, params)["posterior"]
+    plain = gradients(bounded(importance.iwae, 8), KEY, params)["posterior"]
+    np.testing.assert_allclose(got, 0, atol=1e-4)  # rounding of sums over pixels
+    assert abs(plain).max() > 1e-2
 
 
 def test_ciwae_mixes_the_elbo_and_iwae() -> None:

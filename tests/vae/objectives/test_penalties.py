@@ -1,0 +1,161 @@
+"""Moments, discrepancies, constraints; and what couples examples, on many devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.vae import linear_gaussian as exact
+from vae.objectives import constrained, discrepancy, elbo, moments, schedules
+from vae.objectives import total_correlation as tc
+from vae.objectives.discrepancy import maximum_mean_discrepancy
+from vae.objectives.elbo import make_penalized
+from vae.types import Batch, Objective
+
+BATCH = Batch(jnp.asarray(exact.images(16)), None, jnp.arange(16))
+KEY = jax.random.key(0)
+HPARAMS = {
+    **{"beta": 3.0, "growth_steps": 1.0, "gamma": 2.0, "capacity": 1.0},
+    **{"free_nats": 0.4, "lambda_od": 5.0, "lambda_d": 7.0, "tc_weight": 4.0},
+    **{"alpha": 0.5, "mmd_weight": 10.0, "distortion_target": 1.0},
+}
+
+
+def value_and_grad(objective: Objective, hparams: dict[str, float], params=None):
+    params = params or {
+        "model": exact.params(0.3),
+        "objective": objective.init(KEY, BATCH),
+    }
+    traced = {name: jnp.asarray(value) for name, value in hparams.items()}
+    loss = jax.value_and_grad(objective.loss, has_aux=True)
+    return loss(params, BATCH, KEY, traced, jnp.int32(5))
+
+
+def posterior() -> tuple[np.ndarray, np.ndarray]:
+    """The means and variances of q(z | x) of the batch."""
+    encoded = exact.MODEL.apply(
+        {"params": exact.params(0.3)}, BATCH.image, method="encode"
+    )
+    return np.asarray(encoded.posterior.mean), np.asarray(encoded.posterior.variance)
+
+
+@pytest.mark.parametrize("of_codes", [False, True])
+def test_dip_asks_for_an_identity_covariance(of_codes: bool) -> None:
+    means, variances = posterior()
+    covariance = np.cov(means.T, ddof=0)
+    if of_codes:
+        covariance += np.diag(variances.mean(0))
+    expected = 7 * ((np.diag(covariance) - 1) ** 2).sum() + 5 * (
+        2 * covariance[0, 1] ** 2
+    )
+    penalty = moments.dip_vae(of_codes=of_codes, axis_name=None)
+    (loss, metrics), _ = value_and_grad(make_penalized(exact.MODEL, penalty), HPARAMS)
+    np.testing.assert_allclose(loss + metrics["elbo_nats"], expected, rtol=1e-4)
+
+
+def test_mmd_of_two_gaussians() -> None:
+    """In one dimension, with k = exp(-d^2): E k = exp(-m^2 / 5) / sqrt(5)."""
+    random = np.random.default_rng(0)
+    estimates = [
+        maximum_mean_discrepancy(
+            random.normal(size=(200, 1)).astype("f4"),
+            random.normal(shift, size=(200, 1)).astype("f4"),
+            discrepancy.rbf,
+        )
+        for shift in (0.0, 1.0)
+        for _ in range(100)
+    ]
+    for got, shift in zip(np.reshape(estimates, (2, 100)), (0, 1), strict=True):
+        expected = 2 / np.sqrt(5) * (1 - np.exp(-(shift**2) / 5))
+        np.testing.assert_allclose(got.mean(), expected, atol=5 * got.std() / 10)
+
+
+def test_the_inverse_multiquadratic_kernel() -> None:
+    distances = jnp.array([0.0, 3.0])
+    scales = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10])
+    expected = [7, (8 * scales / (8 * scales + 3)).sum()]  # C = 2 D s with D = 4
+    got = discrepancy.inverse_multiquadratic(distances, 4)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_info_vae_meets_the_vae_and_wae() -> None:
+    info = make_penalized(exact.MODEL, discrepancy.info_vae(discrepancy.rbf, None))
+    wae = make_penalized(exact.MODEL, discrepancy.wae_mmd(discrepancy.rbf, None))
+    (loss, metrics), _ = value_and_grad(info, {"alpha": 0.0, "mmd_weight": 1.0})
+    np.testing.assert_allclose(loss, -metrics["elbo_nats"], rtol=1e-6)
+    (loss, _), _ = value_and_grad(info, {"alpha": 1.0, "mmd_weight": 10.0})
+    expected = value_and_grad(wae, {"mmd_weight": 10.0})[0][0]
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_geco_raises_its_multiplier_while_the_constraint_is_broken() -> None:
+    objective = constrained.make_geco(exact.MODEL)
+    params = {
+        "model": exact.params(0.3),
+        "objective": {
+            "log_multiplier": jnp.log(2.0),
+            "average_excess": jnp.float32(0.7),
+        },
+    }
+    (loss, metrics), grads = value_and_grad(objective, HPARAMS, params)
+    excess = metrics["distortion_nats"] - 1
+    np.testing.assert_allclose(loss, metrics["rate_nats"] + 2 * excess, rtol=1e-6)
+    np.testing.assert_allclose(grads["objective"]["log_multiplier"], -0.7)
+    np.testing.assert_allclose(
+        grads["objective"]["average_excess"], 0.7 - excess, rtol=1e-5
+    )
+    # The model sees beta = 1 / 2, times the multiplier.
+    vae = make_penalized(exact.MODEL, elbo.beta_vae(schedules.constant))
+    _, expected = value_and_grad(vae, {"beta": 0.5, "growth_steps": 1.0})
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, 2 * b, rtol=1e-4, atol=1e-5),
+        grads["model"],
+        expected["model"],
+    )
+
+
+def penalized(penalty) -> Objective:
+    return make_penalized(exact.MODEL, penalty, num_samples=2)
+
+
+COUPLED = {
+    "capacity": lambda axis: penalized(elbo.capacity(schedules.linear, axis)),
+    "free_bits": lambda axis: penalized(
+        elbo.free_bits_per_dimension(schedules.constant, axis)
+    ),
+    "free_bits_per_group": lambda axis: penalized(
+        elbo.free_bits_per_group(schedules.constant, axis)
+    ),
+    "beta_tcvae": lambda axis: penalized(
+        tc.beta_tcvae(tc.minibatch_stratified, 100, axis)
+    ),
+    "dip_vae": lambda axis: penalized(moments.dip_vae(of_codes=True, axis_name=axis)),
+    "info_vae": lambda axis: penalized(discrepancy.info_vae(discrepancy.rbf, axis)),
+    "factor_vae": lambda axis: tc.make_factor_vae(
+        exact.MODEL, latent_dim=2, widths=(5,), axis_name=axis
+    ),
+    "geco": lambda axis: constrained.make_geco(exact.MODEL),
+}
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_gradients_do_not_depend_on_the_number_of_devices(name: str) -> None:
+    whole, shared = COUPLED[name](None), COUPLED[name]("batch")
+    params = {"model": exact.params(0.3), "objective": whole.init(KEY, BATCH)}
+    hparams = {name: jnp.asarray(value) for name, value in HPARAMS.items()}
+
+    def grads_of(objective: Objective, batch: Batch):
+        loss = jax.grad(objective.loss, has_aux=True)
+        return loss(params, batch, KEY, hparams, jnp.int32(5))
+
+    def on_device(batch: Batch):
+        return jax.lax.pmean(grads_of(shared, batch), "batch")
+
+    parts = jax.tree.map(lambda leaf: np.reshape(leaf, (4, 4, *leaf.shape[1:])), BATCH)
+    got = jax.pmap(on_device, "batch", out_axes=None)(parts)
+    jax.tree.map(
+        # Rounding of sums in another order; an objective of its own part is off by .1.
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        got,
+        grads_of(whole, BATCH),
+    )

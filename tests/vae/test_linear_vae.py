@@ -1,0 +1,129 @@
+"""The linear VAE on MNIST against probabilistic PCA, whose optimum is known.
+
+References:
+  Tipping & Bishop 1999, Probabilistic Principal Component Analysis, eq. 7 and 8.
+  Lucas et al. 2019, arXiv 1911.02469, theorem 1 (the linear VAE has the same optimum)
+  and sec. 4 (which dimensions collapse).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.papers import linear_vae
+from experiments.program import initial_carry, make_data_path
+from vae.build import Experiment, build
+from vae.data.preprocess import to_unit
+from vae.training.state import TrainState
+from vae.types import Params
+
+
+def linear_config(mnist_dir: str, latent_dim: int, steps: int) -> Any:
+    config = linear_vae.get_config()
+    config.num_devices = 1
+    config.dataset.data_dir = mnist_dir
+    config.model.latent_dim = latent_dim
+    config.train.steps = config.train.steps_per_call = config.train.log_every = steps
+    return config
+
+
+def train(experiment: Experiment, state: TrainState, totals: Any) -> Params:
+    path = make_data_path(experiment, 0)
+    positions = experiment.placement.positions(experiment.batch_size)
+    steps = np.int32(experiment.plan.steps)
+    state, _ = path.call((state, totals), path.example, positions, steps)
+    model = state.params["model"]
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+
+
+def pixels(experiment: Experiment) -> np.ndarray:
+    return to_unit(experiment.dataset.train.images).reshape(-1, 784)
+
+
+def encode(params: Params, x: np.ndarray) -> list[np.ndarray]:
+    """Returns the means and log-variances [N, q] of q(z | x)."""
+    heads = params["posterior"]["mean"], params["posterior"]["log_variance"]
+    return [x @ head["kernel"] + head["bias"] for head in heads]
+
+
+def exact_elbo(params: Params, x: np.ndarray) -> float:
+    """The mean ELBO, with the expectation over z in closed form."""
+    mean, log_variance = encode(params, x)
+    output = params["decoder"]["output"]
+    residual = x - mean @ output["kernel"] - output["bias"]
+    spread = np.exp(log_variance) @ (output["kernel"] ** 2).sum(1)
+    variance = np.exp(2 * params["likelihood"]["log_scale"])
+    errors = (residual**2).sum(1) + spread
+    distortion = (784 * np.log(2 * np.pi * variance) + errors / variance) / 2
+    rate = (np.exp(log_variance) + mean**2 - 1 - log_variance).sum(1) / 2
+    return -(distortion + rate).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("latent_dim", "steps", "optimum"), [(2, 5_000, 12.4277), (10, 16_000, 182.1547)]
+)
+def test_the_elbo_reaches_the_optimum_of_probabilistic_pca(
+    mnist_dir: str, latent_dim: int, steps: int, optimum: float
+) -> None:
+    experiment = build(linear_config(mnist_dir, latent_dim, steps))
+    x = pixels(experiment)
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.T, ddof=0))[::-1]
+    kept, noise = eigenvalues[:latent_dim], eigenvalues[latent_dim:].mean()
+    logs = np.log(kept).sum() + (784 - latent_dim) * np.log(noise)
+    known = -(logs + 784 * (1 + np.log(2 * np.pi))) / 2
+    np.testing.assert_allclose(known, optimum, atol=1e-3)
+    elbo = exact_elbo(train(experiment, *initial_carry(experiment)), x)
+    assert optimum - 0.1 < elbo < optimum
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variance", "active"), [(0.5, 23), (1.0, 12)])
+def test_exactly_the_dimensions_above_the_noise_stay_active(
+    mnist_dir: str, variance: float, active: int
+) -> None:
+    """#{l_i > sigma^2}, trained from all principal directions active."""
+    config = linear_config(mnist_dir, active + 3, 3_000)
+    config.dataset.batch_size = 500
+    config.model.likelihood.name = "gaussian"
+    config.model.likelihood.scale = variance**0.5
+    # Adam's step does not shrink with the gradient, which nearly vanishes where l_i is
+    # nearly sigma^2.
+    config.optimizer.name, config.optimizer.learning_rate = "sgd", 0.01
+    experiment = build(config)
+    state, totals = initial_carry(experiment)
+    x = pixels(experiment)
+    model = principal_directions(x, active + 3)
+    params = train(
+        experiment, state._replace(params={**state.params, "model": model}), totals
+    )
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.T))
+    assert (eigenvalues > variance).sum() == active
+    # The variance of a mean is 1 - sigma^2 / l_i, at the weakest (l = .503) .0055.
+    assert (encode(params, x)[0].var(0) > 0.004).sum() == active
+
+
+def principal_directions(x: np.ndarray, count: int) -> Params:
+    """Parameters of the model with every leading principal component in use."""
+    eigenvalues, vectors = np.linalg.eigh(np.cov(x.T))
+    scale = np.sqrt(eigenvalues[::-1][:count])
+    directions = vectors[:, ::-1][:, :count]
+    tree = {
+        "posterior": {
+            "mean": {
+                "kernel": directions / scale,
+                "bias": -x.mean(0) @ directions / scale,
+            },
+            "log_variance": {
+                "kernel": np.zeros((784, count)),
+                "bias": np.full(count, np.log(0.3)),
+            },
+        },
+        "decoder": {
+            "output": {"kernel": (directions * scale).T, "bias": x.mean(0)},
+        },
+    }
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
