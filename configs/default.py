@@ -73,8 +73,8 @@ def get_config(mode: str = "") -> Config:
 
     objective = config.objective = ConfigDict()
     # elbo | beta_vae | capacity | free_bits | free_bits_per_group | geco | iwae | miwae
-    # | ciwae | piwae | dreg | beta_tcvae | factor_vae | dip_vae_i | dip_vae_ii
-    # | info_vae | wae_mmd | vq_vae
+    # | ciwae | piwae | dreg | sticking_the_landing | beta_tcvae | factor_vae
+    # | dip_vae_i | dip_vae_ii | info_vae | wae_mmd | vq_vae
     objective.name = "beta_vae"
     objective.beta = 1.0  # weight of the KL in nats; beta_tcvae: of the TC
     objective.growth = "constant"  # of beta or C: linear | sigmoid | cyclical

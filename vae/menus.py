@@ -217,6 +217,7 @@ OBJECTIVES: dict[str, Entry] = {
     "ciwae": _weighted(lambda c: importance.ciwae),
     "piwae": _two_sided(lambda c: importance.miwae(c.num_bounds)),
     "dreg": _two_sided(lambda c: importance.dreg),
+    "sticking_the_landing": _weighted(lambda c: importance.sticking_the_landing),
     "beta_tcvae": _penalized(
         lambda c, t: total_correlation.beta_tcvae(
             ESTIMATORS[c.estimator], t.dataset_size, t.axis_name

@@ -4,6 +4,7 @@ References:
   Burda et al. 2015, arXiv 1509.00519 (IWAE).
   Rainforth et al. 2018, arXiv 1802.04537 (MIWAE, CIWAE and PIWAE).
   Tucker et al. 2019, arXiv 1810.04152 (DReG).
+  Roeder et al. 2017, arXiv 1703.09194 (sticking the landing).
 """
 
 from collections.abc import Callable
@@ -127,13 +128,22 @@ def dreg(inference: Inference, terms: ElboTerms, hparams: Hparams) -> jax.Array:
     return (share**2 * _path_log_weights(inference, terms)).sum(0).mean()
 
 
+def sticking_the_landing(
+    inference: Inference, terms: ElboTerms, hparams: Hparams
+) -> jax.Array:
+    """The sampled ELBO without the score function of q in its gradient, which then
+    vanishes, sample by sample, at the exact posterior (Roeder et al., eq. 7)."""
+    del hparams
+    return _path_log_weights(inference, terms).mean()
+
+
 def _path_log_weights(inference: Inference, terms: ElboTerms) -> jax.Array:
     """log w [K, B] that depends on q's parameters through z only."""
     try:
         frozen = sum(frozen_log_prob(group) for group in inference.groups)
     except NotImplementedError as error:
         raise UserError(
-            "objective.name=dreg needs log q(z | x) of any z, but "
+            "dreg and sticking_the_landing need log q(z | x) of any z, but "
             f"model.posterior.name's {error}: choose flow iaf or coupling, or "
             "objective.name=iwae"
         ) from error

@@ -97,6 +97,19 @@ def test_dreg_has_the_gradient_of_iwae_with_less_variance() -> None:
     assert one.var(0).sum() < 0.5 * other.var(0).sum()
 
 
+def test_sticking_the_landing_stands_still_at_the_exact_posterior() -> None:
+    params = {"model": exact.params(), "objective": {}}
+    landing = bounded(importance.sticking_the_landing, 4)
+    got = gradients(landing, KEY, params)["posterior"]
+    np.testing.assert_allclose(got, 0, atol=1e-4)  # rounding of sums over pixels
+    # Away from it, the decoder's gradient is that of the same bound, one sample each.
+    got, plain = (
+        gradients(landing, KEY),
+        gradients(bounded(importance.miwae(4), 4), KEY),
+    )
+    np.testing.assert_allclose(got["decoder"], plain["decoder"], atol=1e-5)
+
+
 def test_at_the_exact_posterior_dreg_leaves_the_encoder_alone() -> None:
     params = {"model": exact.params(), "objective": {}}
     dreg = importance.make_two_sided(
