@@ -11,11 +11,15 @@ from experiments import figures, interrupt, workdir
 from experiments.program import initial_carry
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
+from vae import rng
 from vae.build import Config, Experiment, build, from_operative
-from vae.data.splits import content_hash
+from vae.data.splits import Split, content_hash
+from vae.latents.aggregate import fit_gaussian_mixture, sample_codes
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Interrupted
 from vae.types import Params, UserError
+
+FITTED_CODES = 10_000  # to which a density is fitted
 
 
 def run(config: Config | None, folder: Path) -> None:
@@ -81,10 +85,35 @@ def evaluate_and_report(
     params = jax.device_get(params)
     figures.draw_samples(experiment, params, folder / "images")
     figures.draw_reconstructions(experiment, params, folder / "images")
+    if experiment.fitted_components:
+        results |= _fit_density(experiment, params, folder)
     before = read_json(folder / "results.json") or {}
     results = before | results | _about_training(experiment, cost)
     write_json(folder / "results.json", results)
     print_results(results, str(folder))
+
+
+def _fit_density(
+    experiment: Experiment, params: Params, folder: Path
+) -> dict[str, float]:
+    """Fits a density to the training codes, draws samples of it, and tells its
+    cross-entropy with the test codes, in nats."""
+    seed = experiment.seed
+
+    def codes_of(split: Split, name: str) -> np.ndarray:
+        key = rng.stream(seed, f"{name}_codes")
+        return sample_codes(experiment.model, params, experiment.preprocess, split, key)
+
+    train = experiment.dataset.train
+    some = train[np.unique(np.linspace(0, train.size - 1, FITTED_CODES).astype(int))]
+    density = fit_gaussian_mixture(
+        codes_of(some, "train"), experiment.fitted_components, seed
+    )
+    figures.draw_decoded(
+        experiment, params, density, folder / "images" / "samples_fitted.png"
+    )
+    codes = codes_of(experiment.dataset.test, "test")
+    return {"latent/fitted_nll_nats": float(-density.log_prob(codes).mean())}
 
 
 def is_done(experiment: Experiment, folder: Path) -> bool:

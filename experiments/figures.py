@@ -8,7 +8,7 @@ from PIL import Image
 
 from vae import rng
 from vae.build import Experiment
-from vae.types import Params
+from vae.types import Distribution, Params
 
 COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
@@ -36,7 +36,7 @@ def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
 def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
     """Writes `samples.png`: the mean image of each of 128 codes from the prior. A
     conditional model's labels go from left to right."""
-    labels = np.tile(np.arange(COLUMNS), ROWS) % (experiment.model.num_labels or 1)
+    labels = _labels(experiment)
     generate = jax.jit(
         lambda params, key: (
             experiment.model.apply(
@@ -46,6 +46,22 @@ def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
     )
     samples = generate(params, rng.stream(experiment.seed, "samples"))
     save_grid(folder / "samples.png", np.asarray(samples, np.float32))
+
+
+def draw_decoded(
+    experiment: Experiment, params: Params, density: Distribution, path: Path
+) -> None:
+    """Writes the mean image of each of 128 codes from `density`, as `draw_samples`."""
+    codes = density.sample(rng.stream(experiment.seed, "samples"), (COLUMNS * ROWS,))
+    decoded = experiment.model.apply(
+        {"params": params}, codes, label=_labels(experiment), method="decode"
+    )
+    save_grid(path, np.asarray(decoded.mean, np.float32))
+
+
+def _labels(experiment: Experiment) -> np.ndarray:
+    """A conditional model's labels, from left to right in each row."""
+    return np.tile(np.arange(COLUMNS), ROWS) % (experiment.model.num_labels or 1)
 
 
 def draw_reconstructions(experiment: Experiment, params: Params, folder: Path) -> None:

@@ -9,7 +9,14 @@ import optax
 from ml_collections import ConfigDict
 
 from vae import menus
-from vae.checks import check_fields_are_read, check_numbers, check_support, one_of, pick
+from vae.checks import (
+    check_fields_are_read,
+    check_fitted_density,
+    check_numbers,
+    check_support,
+    one_of,
+    pick,
+)
 from vae.compose import compose_model
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
@@ -58,6 +65,7 @@ class Experiment(NamedTuple):
     placement: Placement
     make_evaluator: Callable[..., Evaluator]  # (name=, num_samples=, on_batch=)
     importance_samples: int
+    fitted_components: int  # of the density fitted to the codes; 0: none
 
 
 def build(config: Config) -> Experiment:
@@ -71,6 +79,7 @@ def build(config: Config) -> Experiment:
     """
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
+    check_fitted_density(config.model.posterior.name, config.evaluate.fitted_components)
     _set_numerics(config)
     dataset = _build_dataset(config)
     batch_size = config.dataset.batch_size
@@ -127,6 +136,7 @@ def build(config: Config) -> Experiment:
         placement=placement,
         make_evaluator=make_split_evaluator,
         importance_samples=config.evaluate.importance_samples,
+        fitted_components=config.evaluate.fitted_components,
     )
 
 

@@ -237,6 +237,21 @@ def check_latent_space(posterior: str, prior: str, condition: str) -> None:
         )
 
 
+def check_fitted_density(posterior: str, components: int) -> None:
+    """Refuses a mixture of Gaussians fitted to codes that are not on the reals.
+
+    Raises:
+      UserError: the codes are on the sphere, or discrete.
+    """
+    names = POSTERIORS_ON["the reals"]
+    if components and posterior not in names:
+        raise UserError(
+            f"evaluate.fitted_components={components} fits Gaussians, which "
+            f"model.posterior.name={posterior} has no use for: set it to 0, or choose "
+            f"{' or '.join(names)}"
+        )
+
+
 def check_halvings(
     field: str, channels: tuple[int, ...], size: tuple[int, int]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Tools for latent spaces: arrays in, arrays out."""
