@@ -22,6 +22,7 @@ COMMAND_LINES = {
     "stray word": ([CONFIG, "seed=1"], "not a flag: seed=1"),
     "negative size": ([CONFIG, "--config.model.latent_dim=-1"], "positive integer"),
     "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "requirements-tfds.txt"),
+    "no table": ([CONFIG, "--experiment=reproduce"], "needs a config with a function"),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
 }
 
@@ -66,6 +67,15 @@ VALUES = {
     "warm-up": ("optimizer.schedule.warmup_steps", 21, "longer than the run"),
     "share": ("objective.elbo_share", 1.5, r"in \[0, 1\]"),
     "growth": ("objective.growth", "cubic", "choose from constant"),
+    "kernel": ("objective.kernel", "linear", "choose from rbf, imq"),
+    "estimator": ("objective.estimator", "strat", "did you mean stratified"),
+    "bounds": ("objective.num_bounds", 2, "make it a multiple"),
+    "condition": ("model.condition", "text", "choose from none, label"),
+    "prior": ("model.prior.name", "conditional_gaussian", "set model.condition=label"),
+    "components": ("model.prior.num_components", 0, "positive integer"),
+    "temperature": ("model.posterior.temperature", 0.0, "positive number"),
+    "fitted": ("evaluate.fitted_components", -1, "zero or a positive integer"),
+    "sphere": ("model.posterior.name", "von_mises_fisher", "choose uniform_on_sphere"),
 }
 
 
