@@ -32,7 +32,7 @@ def get_config(mode: str = "") -> Config:
     model = config.model = ConfigDict()
     model.name = "vae"
     model.latent_dim = 20  # dimensions; positions of discrete codes
-    model.condition = "none"  # label: encoder, decoder and prior are given the label
+    model.condition = "none"  # label: encoder and decoder are given it; some priors too
     model.encoder = ConfigDict()
     model.encoder.name = "mlp"  # mlp | gated_mlp | conv | conv_locatello | resnet
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards

@@ -14,12 +14,14 @@ from experiments.workdir import read_json, write_json
 from vae import rng
 from vae.build import Config, Experiment, build, from_operative
 from vae.data.splits import Split, content_hash
-from vae.latents.aggregate import fit_gaussian_mixture, sample_codes
+from vae.latents.aggregate import (
+    FITTED_CODES,
+    fit_gaussian_mixture,
+    sample_codes,
+)
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Interrupted
 from vae.types import Params, UserError
-
-FITTED_CODES = 10_000  # to which a density is fitted
 
 
 def run(config: Config | None, folder: Path) -> None:
@@ -113,13 +115,20 @@ def _fit_density(
         experiment, params, density, folder / "images" / "samples_fitted.png"
     )
     codes = codes_of(experiment.dataset.test, "test")
-    return {"latent/fitted_nll_nats": float(-density.log_prob(codes).mean())}
+    return {_fitted_name(experiment): float(-density.log_prob(codes).mean())}
 
 
 def is_done(experiment: Experiment, folder: Path) -> bool:
     """Says whether `results.json` holds what this experiment asks for."""
     results = read_json(folder / "results.json") or {}
-    return f"test/nll_is{experiment.importance_samples}_nats" in results
+    wanted = [f"test/nll_is{experiment.importance_samples}_nats"]
+    if experiment.fitted_components:
+        wanted.append(_fitted_name(experiment))
+    return all(name in results for name in wanted)
+
+
+def _fitted_name(experiment: Experiment) -> str:
+    return f"latent/fitted{experiment.fitted_components}_nll_nats"
 
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:

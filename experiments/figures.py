@@ -8,6 +8,7 @@ from PIL import Image
 
 from vae import rng
 from vae.build import Experiment
+from vae.latents.aggregate import infer_stored
 from vae.types import Distribution, Params
 
 COLUMNS, ROWS = 16, 8
@@ -72,12 +73,9 @@ def draw_reconstructions(experiment: Experiment, params: Params, folder: Path) -
 
     @jax.jit
     def reconstruct(params, stored, positions):
-        stream = rng.stream(experiment.seed, "figures")
-        keys = rng.per_example(rng.named(stream, "preprocess"), positions)
-        x = experiment.preprocess(stored.images, keys)
-        keys = rng.per_example(rng.named(stream, "latent"), positions)
-        variables = {"params": params}
-        inference = experiment.model.apply(variables, x, keys, label=stored.labels)
+        model, preprocess = experiment.model, experiment.preprocess
+        key = rng.stream(experiment.seed, "figures")
+        x, inference = infer_stored(model, params, preprocess, stored, positions, key)
         return x, inference.likelihood.mean[0]
 
     pairs = reconstruct(params, stored, np.arange(stored.size))

@@ -19,6 +19,7 @@ import numpy as np
 from experiments import train, workdir
 from experiments.terminal import say
 from vae.build import Config
+from vae.evaluation.evaluate import standard_error
 from vae.training.loop import Diverged
 from vae.types import UserError
 
@@ -55,18 +56,26 @@ def _run_row(
     results = []
     slug = "".join(c if c.isalnum() else "_" for c in row["name"].lower())
     for seed in seeds:
-        member = config.copy_and_resolve_references()
         member_folder = folder / "members" / slug / f"seed_{seed}"
         try:
-            member.update_from_flattened_dict({**row["overrides"], "seed": seed})
+            member = _overridden(config, {**row["overrides"], "seed": seed})
             train.run(member, member_folder)
-        except (Diverged, UserError, TypeError, KeyError) as error:
+        except (Diverged, UserError) as error:
             say(f"row {row['name']}: {error}")
             return {"failed": f"seed {seed}: {error}"}
         finally:
             jax.clear_caches()  # the programs of a row serve no other
         results.append(workdir.read_json(member_folder / "results.json"))
     return {"results": results}
+
+
+def _overridden(config: Config, overrides: dict[str, Any]) -> Config:
+    member = config.copy_and_resolve_references()
+    try:
+        member.update_from_flattened_dict(overrides)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"a row's overrides do not fit the config: {error}") from error
+    return member
 
 
 def _markdown(
@@ -96,8 +105,7 @@ def _cells(row: dict[str, Any], config: Config) -> Iterator[str]:
     nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
     for key in COLUMNS.values():
         values = np.array([r[nll if key == "nll" else key] for r in row["results"]])
-        error = values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
-        yield f"{values.mean():.2f} +- {error:.2f}"
+        yield f"{values.mean():.2f} +- {standard_error(values):.2f}"
     kls = [r["latent/kl_per_dim"] for r in row["results"] if "latent/kl_per_dim" in r]
     mean = np.sort(np.mean([np.sort(kl) for kl in kls], 0)) if kls else np.array([])
     middle = (mean[-1], np.median(mean), mean[0]) if kls else ()

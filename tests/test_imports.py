@@ -23,7 +23,7 @@ RANKS = [
     {"vae.models"},
     {"vae.objectives"},
     {"vae.training", "vae.evaluation", "vae.latents"},
-    {"vae.checks"},
+    {"vae.checks", "vae.compatibility"},
     {"vae.menus"},
     {"vae.compose"},
     {"vae.build"},

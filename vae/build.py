@@ -9,18 +9,13 @@ import optax
 from ml_collections import ConfigDict
 
 from vae import menus
-from vae.checks import (
-    check_fields_are_read,
-    check_fitted_density,
-    check_numbers,
-    check_support,
-    one_of,
-    pick,
-)
+from vae.checks import check_fields_are_read, check_numbers, one_of, pick
+from vae.compatibility import check_fitted_density, check_minibatch, check_support
 from vae.compose import compose_model
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
 from vae.evaluation.evaluate import Evaluator, make_evaluator
+from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
 from vae.training import optimizer
 from vae.training.loop import TrainPlan
@@ -79,7 +74,6 @@ def build(config: Config) -> Experiment:
     """
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
-    check_fitted_density(config.model.posterior.name, config.evaluate.fitted_components)
     _set_numerics(config)
     dataset = _build_dataset(config)
     batch_size = config.dataset.batch_size
@@ -94,6 +88,12 @@ def build(config: Config) -> Experiment:
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
     model = compose_model(config.model, dataset, dtype)
+    check_minibatch(config.objective, batch_size)
+    check_fitted_density(
+        config.model.posterior.name,
+        config.evaluate.fitted_components,
+        min(dataset.train.size, FITTED_CODES),
+    )
     numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
     hparams = {
         name: jnp.asarray(value, density_dtype)
@@ -249,8 +249,8 @@ def _build_optimizer(
         ),
         c.clip_norm,
     )
-    of_objective = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, optax.identity)
-    return optimizer.by_part(of_model, of_objective())
+    own = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, lambda: of_model)
+    return optimizer.by_part(of_model, own())
 
 
 def _set_numerics(config: Config) -> None:

@@ -5,8 +5,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from vae.data.preprocess import to_unit
-from vae.data.splits import Dataset
 from vae.types import UserError
 
 POSITIVE_INTEGERS = (
@@ -58,9 +56,9 @@ WEIGHTS = (
     "objective.lambda_d",
     "objective.mmd_weight",
     "objective.commitment",
-    "objective.distortion_target",
     "optimizer.clip_norm",
 )
+FINITE = ("objective.distortion_target", "objective.alpha")
 LAYER_SIZES = (
     "model.encoder.widths",
     "model.encoder.channels",
@@ -76,6 +74,7 @@ GROWN_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 READ_BY_SOME = {
     "objective.beta": (1.0, (*GROWN_BETA, "beta_tcvae")),
     "objective.growth": ("constant", (*GROWN_BETA, "capacity")),
+    "objective.num_bounds": (1, ("miwae", "piwae")),
 }
 
 
@@ -121,6 +120,9 @@ def check_numbers(config: Mapping[str, Any]) -> None:
     for field in DECAYS:
         if not 0 <= _get(config, field) < 1:
             raise UserError(f"{field}={_get(config, field)} must be in [0, 1)")
+    for field in FINITE:
+        if not math.isfinite(_get(config, field)):
+            raise UserError(f"{field}={_get(config, field)} must be finite")
     for field in WEIGHTS:
         value = _get(config, field)
         if not (value >= 0 and math.isfinite(value)):
@@ -168,104 +170,3 @@ def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(str(name), menu, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")
-
-
-def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    """Refuses images that the likelihood called `name` is no density of.
-
-    Raises:
-      UserError: some pixels are outside its support.
-    """
-    for split_name, split in dataset._asdict().items():
-        for start in range(0, split.size, 4096):
-            pixels = to_unit(split.images[start : start + 4096])
-            if not likelihood.supports(pixels):
-                raise UserError(
-                    f"model.likelihood.name={name} is a density over "
-                    f"{likelihood.support}, but the {split_name} images hold other "
-                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
-                )
-
-
-# Where the codes of posteriors live; a prior must live there too.
-POSTERIORS_ON = {
-    "the reals": (
-        "diagonal_gaussian",
-        "full_gaussian",
-        "planar_flow",
-        "iaf",
-        "coupling_flow",
-    ),
-    "the sphere": ("von_mises_fisher",),
-    "discrete codes": ("relaxed_categorical", "vector_quantized"),
-}
-PRIORS_ON = {
-    "the reals": (
-        "standard_normal",
-        "conditional_gaussian",
-        "gaussian_mixture",
-        "vamp",
-        "realnvp",
-    ),
-    "the sphere": ("uniform_on_sphere",),
-    "discrete codes": ("uniform_codes", "autoregressive_codes"),
-}
-
-
-def check_latent_space(posterior: str, prior: str, condition: str) -> None:
-    """Refuses a prior that does not go with the posterior or the condition.
-
-    Raises:
-      UserError: it lives elsewhere, or needs what the others do not give.
-    """
-    (space,) = (s for s, names in POSTERIORS_ON.items() if posterior in names)
-    if prior not in PRIORS_ON[space]:
-        raise UserError(
-            f"model.posterior.name={posterior} lives on {space}, but "
-            f"model.prior.name={prior} does not: choose {' or '.join(PRIORS_ON[space])}"
-        )
-    if prior == "vamp" and (posterior != "diagonal_gaussian" or condition != "none"):
-        raise UserError(
-            "model.prior.name=vamp mixes diagonal Gaussians without labels: choose "
-            "model.posterior.name=diagonal_gaussian and model.condition=none, or "
-            "another prior"
-        )
-    if prior == "conditional_gaussian" and condition == "none":
-        raise UserError(
-            "model.prior.name=conditional_gaussian depends on the label: set "
-            "model.condition=label"
-        )
-
-
-def check_fitted_density(posterior: str, components: int) -> None:
-    """Refuses a mixture of Gaussians fitted to codes that are not on the reals.
-
-    Raises:
-      UserError: the codes are on the sphere, or discrete.
-    """
-    names = POSTERIORS_ON["the reals"]
-    if components and posterior not in names:
-        raise UserError(
-            f"evaluate.fitted_components={components} fits Gaussians, which "
-            f"model.posterior.name={posterior} has no use for: set it to 0, or choose "
-            f"{' or '.join(names)}"
-        )
-
-
-def check_halvings(
-    field: str, channels: tuple[int, ...], size: tuple[int, int]
-) -> None:
-    """Refuses convolutions that halve an image of this size too often, or never.
-
-    Raises:
-      UserError: the size cannot be divided.
-    """
-    factor = 2 ** len(channels)
-    if not channels:
-        raise UserError(f"{field}.channels=() is empty: give one per halving")
-    if size[0] % factor or size[1] % factor:
-        raise UserError(
-            f"{field}.channels={tuple(channels)} halves the image {len(channels)} "
-            f"times, but {size[0]}x{size[1]} pixels cannot be divided by {factor}; "
-            "give fewer channels"
-        )

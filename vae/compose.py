@@ -7,12 +7,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vae import decoders, menus, priors
-from vae.checks import check_halvings, check_latent_space, one_of, pick
+from vae.checks import one_of, pick
+from vae.compatibility import (
+    check_halvings,
+    check_labels,
+    check_latent_space,
+    check_pseudo_inputs,
+)
 from vae.data import preprocess
 from vae.data.splits import Dataset
 from vae.layers import LOCATELLO
 from vae.models.base import Model
-from vae.types import UserError
 
 Group = menus.Group
 CONVOLUTIONS = ("auto", "matmul", "lax")
@@ -65,7 +70,9 @@ def _compose_inference(c: Group, dataset: Dataset, dtype: Any) -> dict[str, Any]
         ),
     )
     parts = parts._replace(posterior=make_posterior(c.posterior, parts))
-    check_latent_space(c.posterior.name, c.prior.name, c.condition)
+    check_latent_space(c.posterior.name, c.prior.name, c.condition, c.latent_dim)
+    if c.prior.name == "vamp":
+        check_pseudo_inputs(dataset)
     return {
         "encoder": parts.encoder,
         "posterior": parts.posterior,
@@ -77,8 +84,7 @@ def _num_labels(condition: str, dataset: Dataset) -> int | None:
     """Returns how many labels a conditional model tells apart, or None without."""
     if one_of("model.condition", condition, CONDITIONS) == "none":
         return None
-    if dataset.train.labels is None:
-        raise UserError("model.condition=label needs labels, but the data have none")
+    check_labels(dataset)
     return int(max(split.labels.max() for split in dataset if split.size)) + 1
 
 

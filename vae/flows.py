@@ -69,9 +69,8 @@ class Autoregressive(nn.Module):
         mask = _mask(degrees[:, None] < outputs)
         x = MaskedDense(mask, zeros, self.dtype, name="output")(x)
         if context is not None:  # group 0 sees no hidden unit, but the context
-            x += nn.Dense(
-                outputs.size, dtype=self.dtype, kernel_init=zeros, name="context"
-            )(context)
+            layer = dense(outputs.size, "context", self.dtype, kernel_init=zeros)
+            x += layer(context)
         return x.reshape(*x.shape[:-1], self.groups, self.outputs_per_group)
 
 
@@ -144,11 +143,9 @@ class Coupling(nn.Module):
             dense(width, f"context_{i}", self.dtype)
             for i, width in enumerate(self.widths)
         ]
-        self.output = nn.Dense(
-            2 * (self.dim - self.dim // 2),
-            kernel_init=nn.initializers.zeros,  # starts as the identity
-            dtype=self.dtype,
-        )
+        zeros = nn.initializers.zeros  # starts as the identity
+        changed = self.dim - self.dim // 2
+        self.output = dense(2 * changed, None, self.dtype, kernel_init=zeros)
 
     def _log_scale_and_shift(self, x: jax.Array, context: jax.Array | None):
         if self.dim == 1:  # there is no other half
@@ -192,7 +189,8 @@ class Planar(nn.Module):
         """See the module's docstring."""
         context = jnp.ones(1, u.dtype) if context is None else context
         near_zero = nn.initializers.normal(0.01)
-        layer = nn.Dense(2 * self.dim + 1, dtype=self.dtype, kernel_init=near_zero)
+        size = 2 * self.dim + 1
+        layer = dense(size, "parameters", self.dtype, kernel_init=near_zero)
         v, w, b = jnp.split(layer(context), (self.dim, 2 * self.dim), axis=-1)
         product = _dot(w, v)
         v += (nn.softplus(product) - 1 - product) * w / (_dot(w, w) + 1e-12)

@@ -20,16 +20,12 @@ LOCATELLO: dict[str, Any] = {
 }
 
 
-def dense(width: int, name: str, dtype: Any, **kwargs: Any) -> nn.Dense:
-    """A Glorot-initialised dense layer; parameters stay at least float32."""
-    return nn.Dense(
-        width,
-        name=name,
-        dtype=dtype,
-        param_dtype=jnp.promote_types(dtype, jnp.float32),
-        kernel_init=KERNEL_INIT,
-        **kwargs,
-    )
+def dense(width: int, name: str | None, dtype: Any, **kwargs: Any) -> nn.Dense:
+    """A dense layer, Glorot-initialised unless `kwargs` say otherwise; parameters stay
+    at least float32."""
+    param_dtype = jnp.promote_types(dtype, jnp.float32)
+    fields = {"kernel_init": KERNEL_INIT, "param_dtype": param_dtype} | kwargs
+    return nn.Dense(width, name=name, dtype=dtype, **fields)
 
 
 def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:

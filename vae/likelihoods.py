@@ -140,7 +140,7 @@ class GaussianShared(_RealPixels):
     @nn.compact
     def pixels(self, features: jax.Array) -> Distribution:
         init = nn.initializers.constant(math.log(self.initial_scale))
-        log_scale = self.param("log_scale", init, (), jnp.float32)
+        log_scale = self.param("log_scale", init, (), float)
         return Normal(features[..., 0], jnp.exp(log_scale))
 
 
@@ -157,7 +157,7 @@ class GaussianOptimal(_RealPixels):
 
     def setup(self) -> None:
         self.average_variance = self.param(
-            "average_variance", nn.initializers.ones, (), jnp.float32
+            "average_variance", nn.initializers.ones, (), float
         )
 
     def pixels(self, features: jax.Array) -> Distribution:

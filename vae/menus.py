@@ -1,7 +1,8 @@
 """The menus: what each name in a configuration stands for.
 
-They are plain dictionaries; a new method is one more line in one of them. An entry is
-called with its group of the configuration and with what it may be built from.
+They are plain dictionaries; a new method is one more line in one of them (posteriors
+and priors also say in `compatibility.py` where their codes live). An entry is called
+with its group of the configuration and with what it may be built from.
 """
 
 from collections.abc import Callable
@@ -225,7 +226,7 @@ OBJECTIVES: dict[str, Entry] = {
     ),
     "factor_vae": lambda c, t: total_correlation.make_factor_vae(
         t.model,
-        latent_dim=t.code_dim,
+        code_dim=t.code_dim,
         widths=c.discriminator_widths,
         num_samples=c.num_samples,
         axis_name=t.axis_name,

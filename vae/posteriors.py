@@ -61,13 +61,15 @@ class FullGaussian(nn.Module):
         size = self.latent_dim
         mean = dense(size, "mean", self.dtype)(features)
         log_diagonal = dense(size, "log_diagonal", self.dtype)(features)
-        below = dense(size * (size - 1) // 2, "below", self.dtype)(features)
-        mean, log_diagonal, below = at_least_float32(mean, log_diagonal, below)
+        mean, log_diagonal = at_least_float32(mean, log_diagonal)
         rows, columns = jnp.tril_indices(size, -1)
         on = jnp.arange(size)
         tril = jnp.zeros((*mean.shape, size), mean.dtype)
-        tril = tril.at[..., rows, columns].set(below)
         tril = tril.at[..., on, on].set(jnp.exp(log_diagonal))
+        if size > 1:
+            below = dense(len(rows), "below", self.dtype)(features)
+            (below,) = at_least_float32(below)
+            tril = tril.at[..., rows, columns].set(below)
         return MultivariateNormal(mean, scale_tril=tril)
 
 
@@ -163,12 +165,16 @@ class Codebook(nn.Module):
     def setup(self) -> None:
         share = 1 / self.num_classes
         self.average_count = self.param(
-            "average_count", nn.initializers.constant(share), (self.num_classes,)
+            "average_count",
+            nn.initializers.constant(share),
+            (self.num_classes,),
+            self.dtype,
         )
         self.average_sum = self.param(
             "average_sum",
             nn.initializers.normal(share),
             (self.num_classes, self.embedding_dim),
+            self.dtype,
         )
 
     def __call__(self) -> jax.Array:

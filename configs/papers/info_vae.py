@@ -1,4 +1,4 @@
-"""InfoVAE (Zhao et al. 2019, arXiv 1706.02262): the MMD-VAE of their code, on MNIST.
+"""InfoVAE (Zhao et al. 2019, arXiv 1706.02262): the MMD-VAE, on MNIST.
 
 Command:  python launch.py --config=configs/papers/info_vae.py
 alpha = 1 drops the KL for each image; lambda is chosen to weigh as much as the

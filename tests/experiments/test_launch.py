@@ -69,9 +69,10 @@ VALUES = {
     "growth": ("objective.growth", "cubic", "choose from constant"),
     "kernel": ("objective.kernel", "linear", "choose from rbf, imq"),
     "estimator": ("objective.estimator", "strat", "did you mean stratified"),
-    "bounds": ("objective.num_bounds", 2, "make it a multiple"),
+    "bounds": ("objective.num_bounds", 2, "use one of miwae, piwae"),
     "condition": ("model.condition", "text", "choose from none, label"),
     "prior": ("model.prior.name", "conditional_gaussian", "set model.condition=label"),
+    "alpha": ("objective.alpha", np.nan, "must be finite"),
     "components": ("model.prior.num_components", 0, "positive integer"),
     "temperature": ("model.posterior.temperature", 0.0, "positive number"),
     "fitted": ("evaluate.fitted_components", -1, "zero or a positive integer"),
@@ -86,6 +87,42 @@ def test_bad_values(small_config, case: str) -> None:
     with small_config.ignore_type():
         small_config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
+        build(small_config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"objective.name": "wae_mmd", "dataset.batch_size": 1}, "2 or more"),
+        ({"objective.name": "info_vae", "objective.mmd_weight": 0.5}, "at least 1"),
+        (
+            {
+                "model.posterior.name": "von_mises_fisher",
+                "model.prior.name": "uniform_on_sphere",
+                "model.latent_dim": 1,
+            },
+            "latent_dim of 2 or more",
+        ),
+        ({"evaluate.fitted_components": 5000}, "more than the 4500 codes"),
+    ],
+)
+def test_values_that_do_not_go_together(small_config, overrides, message: str) -> None:
+    small_config.update_from_flattened_dict(overrides)
+    with pytest.raises(UserError, match=message):
+        build(small_config)
+
+
+def test_labels_that_cannot_condition(small_config, tmp_path: Path) -> None:
+    images = np.zeros((40, 4, 4), np.uint8)
+    arrays = {"x_train": images, "x_test": images, "y_train": np.arange(40) - 1}
+    np.savez(tmp_path / "data.npz", **arrays)
+    small_config.dataset.name = f"npz:{tmp_path}/data.npz"
+    small_config.model.condition = "label"
+    with pytest.raises(UserError, match="of train range from -1 to 38"):
+        build(small_config)
+    arrays["y_train"] += 1
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises(UserError, match="the test images have none"):
         build(small_config)
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from configs import default
+from tests.conftest import ROOT
 from vae import menus, rng
 from vae.build import build, objective_maker
-from vae.checks import POSTERIORS_ON, PRIORS_ON, check_latent_space
+from vae.compatibility import POSTERIORS_ON, PRIORS_ON, check_latent_space
 from vae.training.step import make_batch
 from vae.types import UserError
 
@@ -90,13 +91,16 @@ def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
         try:
             (_, metrics), grads = loss(params, batch, key, experiment.hparams, 0)
         except UserError as error:
-            assert re.search("choose|needs", str(error))
+            assert re.search(r"(objective|model)\.[a-z.]+", str(error))
             refusals.add(name)
             continue
         assert all(np.isfinite(value) for value in metrics.values()), (name, metrics)
         leaves = jax.tree.leaves(grads)
         assert all(np.isfinite(leaf).all() for leaf in leaves), name
         assert any(leaf.any() for leaf in leaves), name
+        for path, leaf in jax.tree_util.tree_leaves_with_path(grads["model"]):
+            if "average_" in jax.tree_util.keystr(path):
+                assert leaf.any(), (name, path)
     assert refusals == REFUSED.get("-".join(names.values()), {"vq_vae"})
 
 
@@ -143,7 +147,17 @@ def test_codes_and_prior_live_in_one_space(posterior: str, prior: str) -> None:
     if prior == "conditional_gaussian":
         allowed = False  # without labels
     if allowed:
-        check_latent_space(posterior, prior, "none")
+        check_latent_space(posterior, prior, "none", 2)
         return
     with pytest.raises(UserError, match="choose|set"):
-        check_latent_space(posterior, prior, "none")
+        check_latent_space(posterior, prior, "none", 2)
+
+
+def test_names_stand_in_the_reference_and_the_readme() -> None:
+    for path in (ROOT / "configs/default.py", ROOT / "README.md"):
+        words = set(re.findall(r"\w+", path.read_text()))
+        for menu in (
+            *(menus.OBJECTIVES, menus.POSTERIORS, menus.PRIORS, menus.LIKELIHOODS),
+            *(menus.ENCODERS, menus.DECODERS),
+        ):
+            assert set(menu) <= words, path

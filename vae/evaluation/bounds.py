@@ -22,6 +22,7 @@ class ImageBounds(NamedTuple):
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
     posterior_mean: Array  # [B, D], of all groups; the samples' where unknown
+    mean_error: Array | None  # [B, D], its variance; None if one sample tells nothing
     kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
 
 
@@ -58,7 +59,7 @@ def make_importance_bound(
             counts = (sample_ids < num_samples)[:, None]  # [chunk, 1]
             log_weights = jnp.where(counts, terms.log_weights, -jnp.inf)
             codes = jnp.concatenate([group.z for group in inference.groups], -1)
-            log_sum, log_sum_squares, distortion, rate, code = sums
+            log_sum, log_sum_squares, distortion, rate, code, square = sums
             return (
                 jnp.logaddexp(log_sum, jax.nn.logsumexp(log_weights, axis=0)),
                 jnp.logaddexp(
@@ -67,21 +68,24 @@ def make_importance_bound(
                 distortion + jnp.where(counts, terms.distortion, 0).sum(0),
                 rate + jnp.where(counts, terms.rate, 0).sum(0),
                 code + jnp.where(counts[..., None], codes, 0).sum(0),
+                square + jnp.where(counts[..., None], codes**2, 0).sum(0),
             ), None
 
         groups = infer(jnp.arange(1)).groups  # the compiler drops the decoding
         code_dim = sum(group.z.shape[-1] for group in groups)
         zeros = jnp.zeros(len(x), groups[0].log_q.dtype)
         codes = jnp.zeros((len(x), code_dim), groups[0].z.dtype)
-        start = (zeros - jnp.inf, zeros - jnp.inf, zeros, zeros, codes)
+        start = (zeros - jnp.inf, zeros - jnp.inf, zeros, zeros, codes, codes)
         sums, _ = jax.lax.scan(add_chunk, start, jnp.arange(num_chunks))
-        log_sum, log_sum_squares, distortion, rate, code = sums
+        log_sum, log_sum_squares, distortion, rate, code, square = sums
+        mean, error = _posterior_mean(groups, code, square, num_samples)
         return ImageBounds(
             distortion=distortion / num_samples,
             rate=rate / num_samples,
             log_likelihood=log_sum - jnp.log(num_samples),
             effective_sample_size=jnp.exp(2 * log_sum - log_sum_squares),
-            posterior_mean=_posterior_mean(groups, code / num_samples),
+            posterior_mean=mean,
+            mean_error=error,
             kl_per_dimension=_kl_per_dimension(groups),
         )
 
@@ -89,13 +93,18 @@ def make_importance_bound(
 
 
 def _posterior_mean(
-    groups: tuple[LatentGroup, ...], sample_mean: jax.Array
-) -> jax.Array:
-    """The mean code [B, D] in closed form, or as sampled."""
+    groups: tuple[LatentGroup, ...], total: jax.Array, squares: jax.Array, count: int
+) -> tuple[jax.Array, jax.Array | None]:
+    """The mean code [B, D] in closed form, or of `count` samples with these sums, and
+    the variance of its error."""
     try:
-        return jnp.concatenate([group.posterior.mean for group in groups], -1)
+        mean = jnp.concatenate([group.posterior.mean for group in groups], -1)
+        return mean, jnp.zeros_like(mean)
     except NotImplementedError:
-        return sample_mean
+        mean = total / count
+        if count == 1:
+            return mean, None
+        return mean, (squares / count - mean**2) / (count - 1)
 
 
 def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:

@@ -53,12 +53,9 @@ def make_evaluator(
 
     def evaluate(params: Params, split: Split) -> dict[str, Any]:
         parts = []
-        for start in range(0, split.size, batch_size):
-            positions = np.arange(start, start + batch_size, dtype=np.int32)
-            stored = split[np.minimum(positions, split.size - 1)]  # pads the end
+        for stored, positions, count in split.padded_batches(batch_size):
             arguments = jax.device_put((stored, positions), by_example)
             part = jax.device_get(compiled(params, *arguments))
-            count = min(batch_size, split.size - start)
             parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
             on_batch(count)
         bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
@@ -82,19 +79,23 @@ def summarize(
     nll_name = f"{name}/nll_is{num_samples}"
     results = {
         f"{name}/elbo_nats": float(elbo.mean()),
-        f"{name}/elbo_stderr": _standard_error(elbo),
+        f"{name}/elbo_stderr": standard_error(elbo),
         f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
         f"{name}/rate_nats": float(bounds.rate.mean()),
         f"{nll_name}_nats": float(nll.mean()),
-        f"{nll_name}_stderr": _standard_error(nll),
+        f"{nll_name}_stderr": standard_error(nll),
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
         f"{name}/images": split.size,
-        "latent/active_units": active_units(bounds.posterior_mean),
     }
+    if bounds.mean_error is not None:
+        results["latent/active_units"] = active_units(
+            bounds.posterior_mean, bounds.mean_error
+        )
     if bounds.kl_per_dimension is not None:
         results["latent/kl_per_dim"] = np.mean(bounds.kl_per_dimension, 0).tolist()
     return results
 
 
-def _standard_error(values: np.ndarray) -> float:
+def standard_error(values: np.ndarray) -> float:
+    """Returns the standard error of the mean of values [N]; 0 of a single one."""
     return float(values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values)))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import (
     Categorical,
@@ -14,9 +15,26 @@ from numpyro.distributions import (
 from vae import rng
 from vae.data.splits import Split
 from vae.models.base import Model
-from vae.types import Distribution, Params
+from vae.types import Distribution, Inference, Params
 
 BATCH = 500
+FITTED_CODES = 10_000  # to so many codes at most a density is fitted
+
+
+def infer_stored(
+    model: Model,
+    params: Params,
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    stored: Split,
+    positions: jax.Array,
+    key: jax.Array,
+) -> tuple[jax.Array, Inference]:
+    """Returns stored images as the model sees them, x [B, H, W, C], and what it infers
+    by one sample. Both depend on `key` and an image's position only."""
+    keys = rng.per_example(rng.named(key, "preprocess"), positions)
+    x = preprocess(stored.images, keys)
+    keys = rng.per_example(rng.named(key, "latent"), positions)
+    return x, model.apply({"params": params}, x, keys, label=stored.labels)
 
 
 def sample_codes(
@@ -30,18 +48,13 @@ def sample_codes(
 
     @jax.jit
     def codes_of(params: Params, stored: Split, positions: jax.Array) -> jax.Array:
-        keys = rng.per_example(rng.named(key, "preprocess"), positions)
-        x = preprocess(stored.images, keys)
-        keys = rng.per_example(rng.named(key, "latent"), positions)
-        inference = model.apply({"params": params}, x, keys, label=stored.labels)
+        _, inference = infer_stored(model, params, preprocess, stored, positions, key)
         return inference.groups[0].z[0]
 
-    parts = []
-    for start in range(0, split.size, BATCH):
-        positions = np.arange(start, start + BATCH)
-        stored = split[np.minimum(positions, split.size - 1)]  # pads the end
-        part = jax.device_get(codes_of(params, stored, positions.astype(np.int32)))
-        parts.append(part[: split.size - start])
+    parts = [
+        jax.device_get(codes_of(params, stored, jnp.asarray(positions)))[:count]
+        for stored, positions, count in split.padded_batches(BATCH)
+    ]
     return np.concatenate(parts)
 
 

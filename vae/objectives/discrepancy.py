@@ -19,7 +19,7 @@ Kernel = Callable[[jax.Array, int], jax.Array]  # (squared distance, D) -> [0, .
 
 
 def rbf(squared_distance: jax.Array, dim: int) -> jax.Array:
-    """exp(-d^2 / D), the kernel of InfoVAE's code."""
+    """exp(-d^2 / D): a Gaussian about as wide as codes of the prior lie apart."""
     return jnp.exp(-squared_distance / dim)
 
 
@@ -88,7 +88,7 @@ def _discrepancy(
     groups.
 
     Raises:
-      UserError: codes are discrete, or the prior depends on the example.
+      UserError: codes are relaxed, or the prior depends on the example.
     """
     total = jnp.zeros(())
     for i, group in enumerate(inference.groups):

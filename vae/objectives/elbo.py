@@ -190,7 +190,8 @@ def capacity(growth: Growth, axis_name: str | None) -> Penalty:
 def free_bits_per_group(growth: Growth, axis_name: str | None) -> Penalty:
     """beta * sum over groups of max(rate of the group, `hparams["free_nats"]`).
 
-    The rate is the mean over the minibatch, so no example is held back by others.
+    The rate is the mean over the minibatch: a group that holds the free nats on average
+    may spend them on some examples and not on others.
 
     References:
       Kingma et al. 2016, arXiv 1606.04934, eq. 15.

@@ -88,9 +88,10 @@ def make_two_sided(
             return -bound(inference, terms, hparams), inference, terms
 
         value, inference, terms = loss_of(generative, own)
-        other, *_ = loss_of(inferential, set(params["model"]) - own)
-        value += other - jax.lax.stop_gradient(other)
-        return conclude(value, inference, terms, {})
+        other, inferred, _ = loss_of(inferential, set(params["model"]) - own)
+        other += inferred.aux["tracking_loss"]  # of the posterior, held before
+        total, metrics = conclude(value, inference, terms, {})
+        return total + other - jax.lax.stop_gradient(other), metrics
 
     return Objective(no_parameters, loss)
 

@@ -54,19 +54,20 @@ def test_dip_asks_for_an_identity_covariance(of_codes: bool) -> None:
 
 
 def test_mmd_of_two_gaussians() -> None:
-    """In one dimension, with k = exp(-d^2): E k = exp(-m^2 / 5) / sqrt(5)."""
+    """In two dimensions k = exp(-d^2 / 2), so E k = exp(-2 m^2 / 6) / 3 at distance m
+    in both."""
     random = np.random.default_rng(0)
     estimates = [
         maximum_mean_discrepancy(
-            random.normal(size=(200, 1)).astype("f4"),
-            random.normal(shift, size=(200, 1)).astype("f4"),
+            random.normal(size=(200, 2)).astype("f4"),
+            random.normal(shift, size=(200, 2)).astype("f4"),
             discrepancy.rbf,
         )
         for shift in (0.0, 1.0)
         for _ in range(100)
     ]
     for got, shift in zip(np.reshape(estimates, (2, 100)), (0, 1), strict=True):
-        expected = 2 / np.sqrt(5) * (1 - np.exp(-(shift**2) / 5))
+        expected = 2 / 3 * (1 - np.exp(-(shift**2) / 3))
         np.testing.assert_allclose(got.mean(), expected, atol=5 * got.std() / 10)
 
 
@@ -132,7 +133,7 @@ COUPLED = {
     "dip_vae": lambda axis: penalized(moments.dip_vae(of_codes=True, axis_name=axis)),
     "info_vae": lambda axis: penalized(discrepancy.info_vae(discrepancy.rbf, axis)),
     "factor_vae": lambda axis: tc.make_factor_vae(
-        exact.MODEL, latent_dim=2, widths=(5,), axis_name=axis
+        exact.MODEL, code_dim=2, widths=(5,), axis_name=axis
     ),
     "geco": lambda axis: constrained.make_geco(exact.MODEL),
 }

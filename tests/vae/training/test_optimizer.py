@@ -50,3 +50,26 @@ def test_no_clipping_by_default() -> None:
     hparams = {"learning_rate": jnp.float32(1.0)}
     updates, _ = tx.update(grads, tx.init(grads), hparams=hparams, step=0)
     np.testing.assert_array_equal(updates["a"], -grads["a"])
+
+
+def test_each_part_is_optimized_in_its_own_way() -> None:
+    """Moving averages take plain steps, whatever Adam and clipping do to the rest."""
+    own = optimizer.make_optimizer(
+        optax.identity(), optimizer.constant(), rate_name="own_rate"
+    )
+    adam = optimizer.make_optimizer(
+        optax.scale_by_adam(), optimizer.constant(), clip_norm=1e-3
+    )
+    tx = optimizer.by_part(adam, own)
+    params = {
+        "model": {"layer": {"kernel": jnp.ones(2), "average_sum": jnp.full(2, 5.0)}},
+        "objective": {"weight": jnp.ones(()), "average_excess": jnp.full((), 3.0)},
+    }
+    grads = jax.tree.map(lambda leaf: 100 * jnp.ones_like(leaf), params)
+    hparams = {"learning_rate": jnp.float32(1e-2), "own_rate": jnp.float32(0.5)}
+    updates, _ = tx.update(grads, tx.init(params), params, hparams=hparams, step=0)
+    layer, objective = updates["model"]["layer"], updates["objective"]
+    np.testing.assert_allclose(layer["kernel"], -1e-2, rtol=1e-3)  # Adam's first step
+    np.testing.assert_allclose(layer["average_sum"], -0.01 * 100, rtol=1e-5)
+    np.testing.assert_allclose(objective["average_excess"], -0.01 * 100, rtol=1e-5)
+    np.testing.assert_allclose(objective["weight"], -0.5 * 100, rtol=1e-5)
