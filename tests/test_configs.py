@@ -30,7 +30,12 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "images" / "samples.png").exists()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if ".papers." in n])
+TABLES = ("configs.papers.axes",)  # their rows stand in them too
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if ".papers." in n and n not in TABLES]
+)
 def test_a_paper_is_a_short_file_that_names_it(name: str) -> None:
     text = (ROOT / f"{name.replace('.', '/')}.py").read_text()
     assert len(text.splitlines()) <= 30

@@ -20,16 +20,20 @@ Mapped = tuple[jax.Array, jax.Array]  # the image [..., D] and log_det [...]
 
 
 class MaskedDense(nn.Module):
-    """A dense layer whose kernel [in, out] is multiplied by a mask."""
+    """A dense layer in which an output of degree d sees inputs of degrees up to d, or,
+    if `strict`, below d."""
 
-    mask: Any  # a nested tuple of 0 and 1, so that modules stay hashable
+    degrees_in: tuple[int, ...]
+    degrees_out: tuple[int, ...]
+    strict: bool = False
     kernel_init: nn.initializers.Initializer = KERNEL_INIT
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., in] to [..., out]."""
-        mask = jnp.asarray(self.mask, self.dtype)
+        seen = np.array(self.degrees_in)[:, None] + self.strict
+        mask = (seen <= np.array(self.degrees_out)).astype(self.dtype)
         kernel = self.param("kernel", self.kernel_init, mask.shape, self.dtype)
         bias = self.param("bias", nn.initializers.zeros, mask.shape[1:], self.dtype)
         return x @ (kernel * mask) + bias
@@ -55,27 +59,21 @@ class Autoregressive(nn.Module):
         The last layer starts at zero, so that a flow starts near the identity and a
         distribution over codes uniform.
         """
-        zeros = nn.initializers.zeros
-        degrees = np.repeat(np.arange(self.groups), self.inputs_per_group)
+        zeros, groups = nn.initializers.zeros, range(self.groups)
+        degrees = tuple(g for g in groups for _ in range(self.inputs_per_group))
         for i, width in enumerate(self.widths):
-            # A hidden unit of degree d sees the groups up to d.
-            next_degrees = np.arange(width) % max(self.groups - 1, 1)
-            mask = _mask(degrees[:, None] <= next_degrees)
-            x = MaskedDense(mask, dtype=self.dtype, name=f"hidden_{i}")(x)
+            # No unit of the last group's degree: nothing comes after it to see it.
+            hidden = tuple(unit % max(self.groups - 1, 1) for unit in range(width))
+            x = MaskedDense(degrees, hidden, dtype=self.dtype, name=f"hidden_{i}")(x)
             if context is not None:
                 x += dense(width, f"context_{i}", self.dtype)(context)
-            x, degrees = nn.elu(x), next_degrees
-        outputs = np.repeat(np.arange(self.groups), self.outputs_per_group)
-        mask = _mask(degrees[:, None] < outputs)
-        x = MaskedDense(mask, zeros, self.dtype, name="output")(x)
+            x, degrees = nn.elu(x), hidden
+        outputs = tuple(g for g in groups for _ in range(self.outputs_per_group))
+        x = MaskedDense(degrees, outputs, True, zeros, self.dtype, name="output")(x)
         if context is not None:  # group 0 sees no hidden unit, but the context
-            layer = dense(outputs.size, "context", self.dtype, kernel_init=zeros)
+            layer = dense(len(outputs), "context", self.dtype, kernel_init=zeros)
             x += layer(context)
         return x.reshape(*x.shape[:-1], self.groups, self.outputs_per_group)
-
-
-def _mask(array: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(row) for row in array.astype(int).tolist())
 
 
 class InverseAutoregressive(nn.Module):

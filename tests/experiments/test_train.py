@@ -1,6 +1,5 @@
 """A run in its folder: what it leaves, and what it refuses."""
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -36,24 +35,6 @@ RESULTS = {
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "default",
-        "mnist_vae",
-        "mnist_conv_vae",
-        "papers.iwae",
-        "papers.burgess_capacity",
-    ],
-)
-def test_configs_smoke(name: str, tmp_path: Path) -> None:
-    config = importlib.import_module(f"configs.{name}").get_config("smoke")
-    config.dataset.name = "mnist_5k"
-    config.num_devices = 1
-    train.run(config, tmp_path)
-    assert (tmp_path / "results.json").exists()
 
 
 def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:

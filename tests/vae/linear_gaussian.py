@@ -4,8 +4,10 @@ References:
   Bishop 2006, Pattern Recognition and Machine Learning, eq. 2.113 to 2.117.
 """
 
+import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -15,8 +17,10 @@ from vae.decoders import MLPDecoder
 from vae.encoders import MLPEncoder
 from vae.likelihoods import Gaussian
 from vae.models.vae import VAE
+from vae.objectives.elbo import elbo_terms
 from vae.posteriors import DiagonalGaussian
 from vae.priors import StandardNormal
+from vae.types import ElboTerms
 
 LATENT_DIM, SCALE, IMAGE_SHAPE = 2, 0.5, (2, 2, 1)
 _columns = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 2)))[0]
@@ -28,6 +32,13 @@ MODEL = VAE(
     decoder=MLPDecoder((), nn.relu, IMAGE_SHAPE, nn.initializers.zeros),
     likelihood=Gaussian(SCALE),
 )
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def terms(params: Any, x: np.ndarray, keys: jax.Array, num_samples: int) -> ElboTerms:
+    """The terms of the bound of images [B, 2, 2, 1] with keys [B], K samples each."""
+    inference = MODEL.apply({"params": params}, x, keys, num_samples=num_samples)
+    return elbo_terms(inference, x)
 
 
 def images(count: int) -> np.ndarray:

@@ -7,7 +7,6 @@ from jax.flatten_util import ravel_pytree
 from tests.vae import linear_gaussian as exact
 from vae import rng
 from vae.objectives import elbo, importance, schedules
-from vae.objectives.elbo import elbo_terms
 from vae.types import Batch
 
 BATCH = Batch(jnp.asarray(exact.images(200)), None, jnp.arange(200))
@@ -19,15 +18,13 @@ def loss_of(bound: importance.Bound, num_samples: int, **hparams: float) -> floa
     make = importance.make_importance_weighted
     objective = make(exact.MODEL, bound, num_samples=num_samples)
     traced = {name: jnp.float32(value) for name, value in hparams.items()}
-    return float(objective.loss(PARAMS, BATCH, KEY, traced, 0)[0])
+    return float(jax.jit(objective.loss)(PARAMS, BATCH, KEY, traced, 0)[0])
 
 
 def log_weights(num_samples: int) -> jax.Array:
     keys = rng.per_example(KEY, BATCH.position)
-    inference = exact.MODEL.apply(
-        {"params": PARAMS["model"]}, BATCH.image, keys, num_samples=num_samples
-    )
-    return elbo_terms(inference, BATCH.image).log_weights
+    terms = exact.terms(PARAMS["model"], BATCH.image, keys, num_samples)
+    return terms.log_weights
 
 
 def test_one_sample_is_the_sampled_elbo() -> None:
@@ -41,7 +38,7 @@ def test_at_the_exact_posterior_every_bound_is_log_p(num_samples: int) -> None:
         exact.MODEL, importance.iwae, num_samples=num_samples
     )
     params = {"model": exact.params(), "objective": {}}
-    loss, _ = objective.loss(params, BATCH, KEY, {}, 0)
+    loss, _ = jax.jit(objective.loss)(params, BATCH, KEY, {}, 0)
     expected = -exact.log_prob(exact.images(200)).mean()
     np.testing.assert_allclose(loss, expected, atol=2e-5)
 
@@ -56,7 +53,8 @@ def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
 
 def gradients(objective, key: jax.Array, params=PARAMS) -> dict[str, jax.Array]:
     """The gradients by the encoder's and the decoder's parameters, flat."""
-    grads, _ = jax.grad(objective.loss, has_aux=True)(params, BATCH, key, {}, 0)
+    grad = jax.jit(jax.grad(objective.loss, has_aux=True))
+    grads, _ = grad(params, BATCH, key, {}, 0)
     parts = ("posterior", "decoder")
     return {p: ravel_pytree(grads["model"][p])[0] for p in parts}
 
@@ -129,7 +127,7 @@ def test_ciwae_mixes_the_elbo_and_iwae() -> None:
         exact.MODEL, elbo.beta_vae(schedules.constant), num_samples=8
     )
     hparams = {"beta": jnp.float32(1), "growth_steps": jnp.float32(1)}
-    expected = vae.loss(PARAMS, BATCH, KEY, hparams, 0)[0]
+    expected = jax.jit(vae.loss)(PARAMS, BATCH, KEY, hparams, 0)[0]
     np.testing.assert_allclose(ends[1], expected, rtol=1e-6)
     middle = loss_of(bound, 8, elbo_share=0.25)
     np.testing.assert_allclose(middle, 0.25 * ends[1] + 0.75 * ends[0], rtol=1e-6)

@@ -27,7 +27,7 @@ def value_and_grad(objective: Objective, hparams: dict[str, float], params=None)
         "objective": objective.init(KEY, BATCH),
     }
     traced = {name: jnp.asarray(value) for name, value in hparams.items()}
-    loss = jax.value_and_grad(objective.loss, has_aux=True)
+    loss = jax.jit(jax.value_and_grad(objective.loss, has_aux=True))
     return loss(params, BATCH, KEY, traced, jnp.int32(5))
 
 
@@ -146,7 +146,7 @@ def test_gradients_do_not_depend_on_the_number_of_devices(name: str) -> None:
     hparams = {name: jnp.asarray(value) for name, value in HPARAMS.items()}
 
     def grads_of(objective: Objective, batch: Batch):
-        loss = jax.grad(objective.loss, has_aux=True)
+        loss = jax.jit(jax.grad(objective.loss, has_aux=True))
         return loss(params, batch, KEY, hparams, jnp.int32(5))
 
     def on_device(batch: Batch):

@@ -91,7 +91,8 @@ def test_a_trained_discriminator_knows_the_total_correlation() -> None:
 def gradients(objective, hparams: dict[str, float]):
     params = {"model": exact.params(0.3), "objective": objective.init(KEY, BATCH)}
     traced = {name: jnp.float32(value) for name, value in hparams.items()}
-    return jax.grad(objective.loss, has_aux=True)(params, BATCH, KEY, traced, 0)
+    grad = jax.jit(jax.grad(objective.loss, has_aux=True))
+    return grad(params, BATCH, KEY, traced, 0)
 
 
 ELBO = make_penalized(exact.MODEL, elbo.beta_vae(schedules.constant))
