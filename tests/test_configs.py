@@ -1,13 +1,15 @@
-"""Every config file trains, evaluates and draws, on a few steps of the small digits."""
+"""Every config trains, and every model evaluates and draws, on the small digits."""
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments import train
 from experiments.workdir import read_json
 from tests.conftest import ROOT
+from vae.build import build, operative
 
 NAMES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -16,13 +18,34 @@ NAMES = sorted(
 )
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_smoke(name: str, tmp_path: Path) -> None:
+def load(name: str) -> Any:
     config = importlib.import_module(name).get_config("smoke")
     config.num_devices = 1
     config.dataset.name = "mnist_5k"
     config.dataset.validation_size = 0
     config.evaluate.batch_size = 500
+    return config
+
+
+def first_of_their_models() -> set[str]:
+    """One config of each model: evaluation does not know the objective."""
+    firsts: dict[str, str] = {}
+    for name in NAMES:
+        model = operative(load(name))["model"]
+        firsts.setdefault(str(model | {"latent_dim": 0}), name)
+    return set(firsts.values())
+
+
+FIRSTS = first_of_their_models()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smoke(name: str, tmp_path: Path) -> None:
+    config = load(name)
+    if name not in FIRSTS:
+        train.train_in(build(config), tmp_path)
+        assert (tmp_path / "checkpoints" / "20").is_dir()
+        return
     train.run(config, tmp_path)
     results = read_json(tmp_path / "results.json") or {}
     assert results["train/steps"] == 20

@@ -20,7 +20,7 @@ from vae.distributions.hyperspherical import (
 )
 from vae.types import Array
 
-DIMS = [2, 3, 10, 40]
+DIMS = [2, 3, 40]
 DRAWS = 8_000
 
 
