@@ -17,12 +17,8 @@ from vae.layers import at_least_float32, dense
 from vae.types import Distribution
 
 
-class DiagonalGaussian(nn.Module):
-    """q(z | x) = N(mean(h), diag(exp(log_variance(h)))).
-
-    The log-variance is not bounded, as in Kingma & Welling 2013 (arXiv 1312.6114,
-    appendix C).
-    """
+class _Continuous(nn.Module):
+    """Codes of `latent_dim` numbers."""
 
     latent_dim: int
     dtype: Any = jnp.float32
@@ -30,6 +26,14 @@ class DiagonalGaussian(nn.Module):
     @property
     def code_dim(self) -> int:
         return self.latent_dim
+
+
+class DiagonalGaussian(_Continuous):
+    """q(z | x) = N(mean(h), diag(exp(log_variance(h)))).
+
+    The log-variance is not bounded, as in Kingma & Welling 2013 (arXiv 1312.6114,
+    appendix C).
+    """
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
@@ -40,20 +44,13 @@ class DiagonalGaussian(nn.Module):
         return Independent(Normal(mean, jnp.exp(log_variance / 2)), 1)
 
 
-class FullGaussian(nn.Module):
+class FullGaussian(_Continuous):
     """q(z | x) = N(mean(h), L(h) L(h)^T), with L triangular and positive on its
     diagonal.
 
     References:
       Kingma & Welling 2019, arXiv 1906.02691, sec. 2.5.1.
     """
-
-    latent_dim: int
-    dtype: Any = jnp.float32
-
-    @property
-    def code_dim(self) -> int:
-        return self.latent_dim
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
@@ -97,7 +94,7 @@ class FlowPosterior(nn.Module):
         return Flowed(base, flow, variables, context)
 
 
-class VonMisesFisher(nn.Module):
+class VonMisesFisher(_Continuous):
     """q(z | x) on the unit sphere in `latent_dim` dimensions.
 
     The concentration is softplus + 1, as in the authors' code: below one the
@@ -106,13 +103,6 @@ class VonMisesFisher(nn.Module):
     References:
       Davidson et al. 2018, arXiv 1804.00891 (S-VAE).
     """
-
-    latent_dim: int
-    dtype: Any = jnp.float32
-
-    @property
-    def code_dim(self) -> int:
-        return self.latent_dim
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
@@ -179,7 +169,7 @@ class Codebook(nn.Module):
 
     def __call__(self) -> jax.Array:
         """Returns the vectors [C, E]."""
-        # A vector that is never chosen keeps its place: both averages shrink alike.
+        # Those never chosen rest far above this: see `codebook_tracking_loss`.
         count = jnp.maximum(self.average_count, 1e-20)
         return jax.lax.stop_gradient(self.average_sum / count[:, None])
 

@@ -34,7 +34,11 @@ def train(experiment: Experiment, state: TrainState, totals: Any) -> Params:
     path = make_data_path(experiment, 0)
     positions = experiment.placement.positions(experiment.batch_size)
     steps = np.int32(experiment.plan.steps)
-    state, _ = path.call((state, totals), path.example, positions, steps)
+    arguments = (state, totals), path.example, positions, steps
+    # Optimised, unlike other tests: these are thousands of steps.
+    options = {"xla_backend_optimization_level": 3}
+    call = path.call.lower(*arguments).compile(compiler_options=options)
+    state, _ = call(*arguments)
     model = state.params["model"]
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
 

@@ -43,7 +43,6 @@ def tiny_config(data: str, **names: str) -> Any:
     config.model.likelihood.num_components = 2
     config.objective.discriminator_widths = (5,)
     config.objective.num_samples = 4
-    config.objective.num_bounds = 2
     for field, name in names.items():
         group = config.objective if field == "objective" else config.model[field]
         group.name = name
@@ -83,6 +82,7 @@ def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
     key = jax.random.key(0)
     keys = rng.per_example(key, batch.position)
     model = experiment.model.init(key, batch.image, keys, label=batch.label)["params"]
+    config.objective.num_bounds = 2
     refusals = set()
     for name in menus.OBJECTIVES:
         config.objective.name = name
