@@ -67,17 +67,13 @@ class MLP(nn.Module):
         return x
 
 
-class GatedMLP(nn.Module):
+class GatedMLP(MLP):
     """Dense layers h = (W x + b) * activation(V x + c): the activation is the gate's.
 
     References:
       Dauphin et al. 2017, arXiv 1612.08083, eq. 1, and Tomczak & Welling 2018,
       arXiv 1705.07120, section 4, both with a sigmoid gate.
     """
-
-    widths: Sequence[int]
-    activation: Activation
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -4,12 +4,11 @@ Command:  python launch.py --config=configs/papers/dip_vae_ii.py
 """
 
 from configs import default
-from configs.papers import vae
+from configs.papers import dip_vae_i
 
 
 def get_config(mode: str = "") -> default.Config:
-    config = vae.get_config(mode)
-    config.model.latent_dim = 10
+    config = dip_vae_i.get_config(mode)
     config.objective.name = "dip_vae_ii"
     config.objective.lambda_od, config.objective.lambda_d = 10.0, 10.0
     return config
