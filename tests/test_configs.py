@@ -23,6 +23,7 @@ def load(name: str) -> Any:
     config.num_devices = 1
     config.dataset.name = "mnist_5k"
     config.dataset.validation_size = 0
+    config.dataset.batch_size = 20
     config.evaluate.batch_size = 500
     return config
 
