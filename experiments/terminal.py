@@ -100,7 +100,8 @@ def explain_flags(error: Exception) -> str:
 
 def quieten_libraries() -> None:
     """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise."""
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    for library in ("absl", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     logging.basicConfig(format="%(message)s")  # our own warnings are for people
 
     def tell(unraisable: Any) -> None:

@@ -77,7 +77,6 @@ def exact_elbo(params: Params, x: np.ndarray) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("linear_vae")  # share the principal components
 @pytest.mark.parametrize(
     ("latent_dim", "steps", "learning_rate", "optimum"),
     [(2, 2_000, 0.01, 12.4277), (10, 10_000, 0.006, 182.1547)],
@@ -96,7 +95,6 @@ def test_the_elbo_reaches_the_optimum_of_probabilistic_pca(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("linear_vae")
 @pytest.mark.parametrize(
     ("variance", "active", "steps"), [(0.5, 23, 3_000), (1.0, 12, 2_000)]
 )

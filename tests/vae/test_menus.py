@@ -70,8 +70,6 @@ COMPOSITIONS = [
 ]
 
 
-# In one process, which compiles each operation once.
-@pytest.mark.xdist_group("menus")
 @pytest.mark.parametrize("names", COMPOSITIONS, ids=lambda n: "-".join(n.values()))
 def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
     """Operation by operation: compiling each of hundreds of losses takes a second."""
