@@ -4,6 +4,8 @@
     python launch.py --config=configs/quickstart.py --config.objective.beta=4 \\
         --workdir=runs/b4
     python launch.py --experiment=evaluate --workdir=runs/b4
+    python launch.py --experiment=sweep --config=configs/quickstart.py \\
+        --sweep=objective.beta=1,4 --sweep=model.latent_dim=2,10 --sweep=seed=0,1
 
 Exit status: 0 done; 1 the machine failed (a full disk); 2 the input is wrong; 3 the
 run diverged; 130 interrupted. Each failure is one line on standard error, and the same
@@ -24,11 +26,31 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides."
 )
 _EXPERIMENT = flags.DEFINE_enum(
-    "experiment", "train", ("train", "evaluate", "reproduce"), "What to launch."
+    "experiment",
+    "train",
+    ("train", "evaluate", "sweep", "reproduce"),
+    "What to launch.",
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run (default: runs/NAME of the config)."
 )
+_SWEEP = flags.DEFINE_multi_string(
+    "sweep",
+    [],
+    "FIELD=V1,V2,... or the name of a generator sweep_NAME beside the config; may be "
+    "repeated, for the product. Without it: the config's sweep().",
+)
+_EXECUTOR = flags.DEFINE_enum(
+    "executor",
+    None,
+    ("map", "vmap", "serial", "ray"),
+    "How a sweep's members are done (default: map on CPU, vmap on accelerators).",
+)
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address", "", "Of a Ray cluster, or 'auto' (default: this machine)."
+)
+_PRINT_ONLY = flags.DEFINE_bool("print_only", False, "Only list a sweep's cells.")
+_YES = flags.DEFINE_bool("yes", False, "Allow a sweep of more than 10,000 cells.")
 _MULTIHOST = flags.DEFINE_string(
     "multihost",
     None,
@@ -78,21 +100,30 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, reproduce, train
+    from experiments import evaluate, reproduce, sweep, train
+    from experiments.cells import plan_cells
     from vae.types import UserError
 
-    if _EXPERIMENT.value == "evaluate":
-        if _WORKDIR.value is None:
-            raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
-        evaluate.run(config, Path(_WORKDIR.value))
+    experiment = _EXPERIMENT.value
+    if experiment == "evaluate" and _WORKDIR.value is None:
+        raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
+    if experiment in ("train", "evaluate") and _WORKDIR.value is not None:
+        launched = evaluate if experiment == "evaluate" else train
+        launched.run(config, Path(_WORKDIR.value))
         return
     if config is None:
         raise UserError("--config is missing, as in --config=configs/quickstart.py")
     folder = Path(_WORKDIR.value or _default_workdir())
-    if _EXPERIMENT.value == "reproduce":
+    if experiment == "train":
+        train.run(config, folder)
+    elif experiment == "reproduce":
         reproduce.run(config, _beside_config("table"), folder)
     else:
-        train.run(config, folder)
+        cells = plan_cells(config, _SWEEP.value, _beside_config, allow_many=_YES.value)
+        if _PRINT_ONLY.value:
+            sweep.print_cells(cells)
+            return
+        sweep.run(cells, folder, executor=_EXECUTOR.value, address=_RAY_ADDRESS.value)
 
 
 def _beside_config(name: str) -> Any:

@@ -1,5 +1,6 @@
 """Evaluates a trained run: results, pictures and a table."""
 
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,13 @@ import jax
 import numpy as np
 
 from experiments import figures, interrupt, workdir
-from experiments.program import initial_carry
+from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
 from vae import rng
-from vae.build import Config, Experiment, build, from_operative
-from vae.data.splits import Split, content_hash
+from vae.build import Config, Experiment, build
+from vae.data.splits import Split
+from vae.evaluation.evaluate import evaluate
 from vae.latents.aggregate import (
     FITTED_CODES,
     fit_gaussian_mixture,
@@ -21,7 +23,8 @@ from vae.latents.aggregate import (
 )
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Interrupted
-from vae.types import Params, UserError
+from vae.training.state import TrainState
+from vae.types import Request, UserError
 
 
 def run(config: Config | None, folder: Path) -> None:
@@ -32,24 +35,24 @@ def run(config: Config | None, folder: Path) -> None:
         in `evaluate.*` only.
       folder: the workdir of a run that was trained to its end.
     """
-    held = read_json(folder / "config.json")
-    if held is None:
-        raise UserError(f"--workdir={folder} holds no run (no config.json)")
-    experiment = build(config if config is not None else from_operative(held))
-    data_hash = content_hash(experiment.dataset)
-    workdir.check(folder, experiment.config, data_hash)
+    held = workdir.config_of(folder)
+    experiment = build(held if config is None else config)
+    program = make_program(experiment)
+    workdir.check(folder, experiment.config, program.data_hash)
     with workdir.locked(folder):
-        cost, params = _restore_trained(experiment, folder)
-        workdir.describe(folder, experiment.config, data_hash)
-        evaluate_and_report(experiment, params, folder, cost)
+        cost, state = _restore_trained(experiment, program, folder)
+        workdir.describe(folder, experiment.config, program.data_hash)
+        answer(evaluate_and_report(experiment, program, state, folder, cost))
+    if jax.process_index() == 0:
+        print_results(read_json(folder / "results.json"), str(folder))
 
 
 def _restore_trained(
-    experiment: Experiment, folder: Path
-) -> tuple[dict[str, float], Params]:
-    """Returns what training cost and the model's parameters at its end."""
+    experiment: Experiment, program: Program, folder: Path
+) -> tuple[dict[str, float], TrainState]:
+    """Returns what training cost and the state at its end."""
     with closing(Checkpointer(folder)) as checkpointer:
-        restored = checkpointer.restore(initial_carry(experiment))
+        restored = checkpointer.restore(program.initialize(experiment))
     if restored is None or restored.step < experiment.plan.steps:
         at = "no checkpoint" if restored is None else f"step {restored.step}"
         raise UserError(
@@ -57,78 +60,124 @@ def _restore_trained(
             f"{experiment.plan.steps} steps); launch its training again to continue"
         )
     state, _ = restored.tree
-    return restored.info["cost"], state.params["model"]
+    return restored.info["cost"], state
+
+
+def evaluate_split(
+    experiment: Experiment,
+    program: Program,
+    state: TrainState,
+    split: Split,
+    *,
+    name: str,
+    num_samples: int,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Generator[Request, Any, dict[str, Any]]:
+    """Returns the results of a split; see `vae.evaluation.evaluate.evaluate`."""
+    return evaluate(
+        program.evaluate(name, num_samples),
+        (state.variables, state.seed),
+        split,
+        name=name,
+        num_samples=num_samples,
+        batch_size=experiment.evaluation_batch_size,
+        by_example=experiment.placement.by_example,
+        latent_dim=experiment.latent_dim,
+        is_discrete=experiment.model.likelihood.is_discrete,
+        on_batch=on_batch,
+    )
 
 
 def evaluate_and_report(
     experiment: Experiment,
-    params: Params,
+    program: Program,
+    state: TrainState,
     folder: Path,
     cost: dict[str, float],
-) -> None:
+    *,
+    quiet: bool = False,
+) -> Generator[Request, Any, None]:
     """Evaluates on the test split, draws, and writes `results.json` last of all.
 
     Results that are there already, with another number of samples, are kept.
     """
     test = experiment.dataset.test
-    with ProgressReport("evaluate", 0, test.size, "images") as progress:
+    progress = ProgressReport("evaluate", 0, test.size, "images", quiet=quiet)
+    with progress:
 
         def on_batch(images: int) -> None:
             progress.advance(images)
             if interrupt.requested():
                 raise Interrupted("stopped during evaluation; the training is saved")
 
-        evaluate = experiment.make_evaluator(
-            name="test", num_samples=experiment.importance_samples, on_batch=on_batch
+        results = yield from evaluate_split(
+            experiment,
+            program,
+            state,
+            test,
+            name="test",
+            num_samples=experiment.importance_samples,
+            on_batch=on_batch,
         )
-        results = evaluate(params, test)
     if jax.process_index() != 0:
         return
-    params = jax.device_get(params)
-    figures.draw_samples(experiment, params, folder / "images")
-    figures.draw_reconstructions(experiment, params, folder / "images")
+    state = jax.device_get(state)
+    (folder / "images").mkdir(exist_ok=True)
+    figures.draw_samples(experiment, program, state.variables, folder / "images")
+    figures.draw_reconstructions(
+        experiment, program, state.variables, folder / "images"
+    )
     if experiment.fitted_components:
-        results |= _fit_density(experiment, params, folder)
+        results |= _fit_density(experiment, state, folder)
     before = read_json(folder / "results.json") or {}
     results = before | results | _about_training(experiment, cost)
     write_json(folder / "results.json", results)
-    print_results(results, str(folder))
 
 
 def _fit_density(
-    experiment: Experiment, params: Params, folder: Path
+    experiment: Experiment, state: TrainState, folder: Path
 ) -> dict[str, float]:
     """Fits a density to the training codes, draws samples of it, and tells its
     cross-entropy with the test codes, in nats."""
     seed = experiment.seed
+    model, variables = own_model(experiment, state)
 
     def codes_of(split: Split, name: str) -> np.ndarray:
         key = rng.stream(seed, f"{name}_codes")
-        return sample_codes(experiment.model, params, experiment.preprocess, split, key)
+        return sample_codes(model, variables, experiment.preprocess, split, key)
 
     train = experiment.dataset.train
     some = train[np.unique(np.linspace(0, train.size - 1, FITTED_CODES).astype(int))]
     density = fit_gaussian_mixture(
         codes_of(some, "train"), experiment.fitted_components, seed
     )
-    figures.draw_decoded(
-        experiment, params, density, folder / "images" / "samples_fitted.png"
+    drawn = density.sample(
+        rng.stream(seed, "samples"), (figures.COLUMNS * figures.ROWS,)
     )
+    decoded = model.apply(
+        variables, drawn, label=figures.labels(experiment), method="decode"
+    )
+    images = np.asarray(decoded.mean, np.float32)
+    figures.save_grid(folder / "images" / "samples_fitted.png", images)
     codes = codes_of(experiment.dataset.test, "test")
-    return {_fitted_name(experiment): float(-density.log_prob(codes).mean())}
+    return {
+        _fitted_name(experiment.fitted_components): float(
+            -density.log_prob(codes).mean()
+        )
+    }
 
 
-def is_done(experiment: Experiment, folder: Path) -> bool:
-    """Says whether `results.json` holds what this experiment asks for."""
+def is_done(config: dict[str, Any], folder: Path) -> bool:
+    """Says whether `results.json` holds what this configuration asks for."""
     results = read_json(folder / "results.json") or {}
-    wanted = [f"test/nll_is{experiment.importance_samples}_nats"]
-    if experiment.fitted_components:
-        wanted.append(_fitted_name(experiment))
+    wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
+    if components := config["evaluate"]["fitted_components"]:
+        wanted.append(_fitted_name(components))
     return all(name in results for name in wanted)
 
 
-def _fitted_name(experiment: Experiment) -> str:
-    return f"latent/fitted{experiment.fitted_components}_nll_nats"
+def _fitted_name(components: int) -> str:
+    return f"latent/fitted{components}_nll_nats"
 
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:

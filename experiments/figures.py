@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 from PIL import Image
 
+from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
-from vae.latents.aggregate import infer_stored
-from vae.types import Distribution, Params
+from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
@@ -34,51 +33,30 @@ def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
     picture.resize(size, Image.Resampling.NEAREST).save(path)
 
 
-def draw_samples(experiment: Experiment, params: Params, folder: Path) -> None:
+def draw_samples(
+    experiment: Experiment, program: Program, variables: Params, folder: Path
+) -> None:
     """Writes `samples.png`: the mean image of each of 128 codes from the prior. A
     conditional model's labels go from left to right."""
-    labels = _labels(experiment)
-    generate = jax.jit(
-        lambda params, key: (
-            experiment.model.apply(
-                {"params": params}, key, COLUMNS * ROWS, label=labels, method="generate"
-            ).mean
-        )
-    )
-    samples = generate(params, rng.stream(experiment.seed, "samples"))
+    key = rng.stream(experiment.seed, "samples")
+    samples = program.generate(variables, key, labels(experiment))
     save_grid(folder / "samples.png", np.asarray(samples, np.float32))
 
 
-def draw_decoded(
-    experiment: Experiment, params: Params, density: Distribution, path: Path
-) -> None:
-    """Writes the mean image of each of 128 codes from `density`, as `draw_samples`."""
-    codes = density.sample(rng.stream(experiment.seed, "samples"), (COLUMNS * ROWS,))
-    decoded = experiment.model.apply(
-        {"params": params}, codes, label=_labels(experiment), method="decode"
-    )
-    save_grid(path, np.asarray(decoded.mean, np.float32))
-
-
-def _labels(experiment: Experiment) -> np.ndarray:
+def labels(experiment: Experiment) -> np.ndarray:
     """A conditional model's labels, from left to right in each row."""
     return np.tile(np.arange(COLUMNS), ROWS) % (experiment.model.num_labels or 1)
 
 
-def draw_reconstructions(experiment: Experiment, params: Params, folder: Path) -> None:
+def draw_reconstructions(
+    experiment: Experiment, program: Program, variables: Params, folder: Path
+) -> None:
     """Writes `reconstructions.png`: test images, each above the mean image of one code
     drawn from its posterior."""
     spread = np.linspace(0, experiment.dataset.test.size - 1, COLUMNS * ROWS // 2)
     stored = experiment.dataset.test[np.unique(spread.astype(int))]
-
-    @jax.jit
-    def reconstruct(params, stored, positions):
-        model, preprocess = experiment.model, experiment.preprocess
-        key = rng.stream(experiment.seed, "figures")
-        x, inference = infer_stored(model, params, preprocess, stored, positions, key)
-        return x, inference.likelihood.mean[0]
-
-    pairs = reconstruct(params, stored, np.arange(stored.size))
+    key = rng.stream(experiment.seed, "figures")
+    pairs = program.reconstruct(variables, key, stored)
     originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)
     rows = []
     for start in range(0, stored.size, COLUMNS):

@@ -1,42 +1,56 @@
-"""The compiled training program of an experiment, and the data that feed it."""
+"""The compiled functions of an experiment, and the data that feed them."""
 
+import functools
 import itertools
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
-from vae.data.splits import Split
+from vae.data.splits import Split, content_hash
+from vae.evaluation.evaluate import make_evaluate_batch
+from vae.latents.aggregate import infer_stored
+from vae.models.base import Model
+from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
-from vae.training.parallel import compile_call
-from vae.training.state import NORMS, create_train_state, zero_totals
+from vae.training.parallel import Routine, compile_call, make_routine
+from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
 from vae.training.step import (
     Carry,
-    TrainCall,
     make_batch,
     make_resident_call,
     make_run_step,
     make_streaming_call,
     make_train_step,
 )
+from vae.types import Params, Request
 
 
-class DataPath(NamedTuple):
-    """How the training data reach the compiled program."""
+class Program(NamedTuple):
+    """Compiled functions, each when it is first called.
 
-    call: TrainCall  # compiled for the devices of the run
-    example: Split  # on the devices, of the shape of the chunks
-    chunks: Iterator[Split]  # the data of each call in turn
+    They serve every experiment that differs from the one they were made for in `seed`,
+    `hparams` and `config` only, and in `latent_dim` if that is one of its `hparams`.
+    """
+
+    initialize: Callable[[Experiment], Carry]
+    call: Routine  # (carry; data, positions [B], number of steps) -> carry
+    evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
+    generate: Callable[..., Any]  # (variables, key, labels [N]) -> p(x | z)'s means
+    reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
+    data: Split  # the training data on the devices, or a blank chunk of them
     plan: TrainPlan  # cuts the steps into calls
+    data_hash: str
 
 
-def make_data_path(experiment: Experiment, start: int) -> DataPath:
-    """Chooses between data that lie on the device and data that stream to it."""
-    plan, placement = experiment.plan, experiment.placement
+def make_program(experiment: Experiment) -> Program:
+    """Prepares what is compiled, and puts small data on the devices."""
+    placement, plan = experiment.placement, experiment.plan
     train_split, batch_size = experiment.dataset.train, experiment.batch_size
     step = make_train_step(
         experiment.objective, experiment.tx, axis_name=placement.axis_name
@@ -47,50 +61,133 @@ def make_data_path(experiment: Experiment, start: int) -> DataPath:
             run_step, size=train_split.size, batch_size=batch_size
         )
         data = jax.device_put(train_split, placement.replicated)
-        return DataPath(
-            compile_call(call, placement, resident=True),
-            data,
-            itertools.repeat(data),
-            plan,
+    else:  # a chunk is as long as the memory for it allows
+        call = make_streaming_call(run_step)
+        steps = streaming.steps_per_chunk(train_split, batch_size, plan.steps_per_call)
+        plan = plan._replace(steps_per_call=steps)
+        blank = train_split[np.zeros((steps, batch_size), np.int64)]
+        data = jax.device_put(blank, placement.chunk)
+
+    @functools.cache
+    def evaluate(name: str, num_samples: int) -> Routine:
+        evaluate_batch = make_evaluate_batch(
+            experiment.model,
+            experiment.preprocess,
+            name=name,
+            num_samples=num_samples,
         )
-    steps = streaming.steps_per_chunk(train_split, batch_size, plan.steps_per_call)
-    plan = plan._replace(steps_per_call=steps)
-    chunks = streaming.stream_chunks(
-        train_split,
-        plan.calls(start),
+        return make_routine(evaluate_batch, placement, own_axes=(0, 0))
+
+    return Program(
+        initialize=_make_initialize(experiment),
+        call=compile_call(call, placement, resident=experiment.resident),
+        evaluate=evaluate,
+        generate=jax.jit(_make_generate(experiment)),
+        reconstruct=jax.jit(_make_reconstruct(experiment)),
+        data=data,
+        plan=plan,
+        data_hash=content_hash(experiment.dataset),
+    )
+
+
+def ask_call(
+    experiment: Experiment, program: Program, carry: Carry, data: Split, steps: int
+) -> Request:
+    """Asks for `steps` training steps on `data`."""
+    positions = experiment.placement.positions(experiment.batch_size)
+    count = np.asarray(steps, np.int32)
+    moment = int(carry[0].step), steps
+    if experiment.resident:
+        return Request(program.call, (carry,), (data, positions, count), moment)
+    return Request(program.call, (carry, data), (positions, count), moment)
+
+
+def chunks(experiment: Experiment, program: Program, start: int) -> Iterator[Split]:
+    """Yields the data of each call in turn, from step `start` on."""
+    if experiment.resident:
+        return itertools.repeat(program.data)
+    return streaming.stream_chunks(
+        experiment.dataset.train,
+        program.plan.calls(start),
         seed=experiment.seed,
-        batch_size=batch_size,
-        chunk_steps=steps,
-        sharding=placement.chunk,
-    )
-    blank = train_split[np.zeros((steps, batch_size), np.int64)]
-    return DataPath(
-        compile_call(make_streaming_call(run_step), placement, resident=False),
-        jax.device_put(blank, placement.chunk),
-        chunks,
-        plan,
+        batch_size=experiment.batch_size,
+        chunk_steps=program.plan.steps_per_call,
+        sharding=experiment.placement.chunk,
     )
 
 
-def initial_carry(experiment: Experiment) -> Carry:
-    """Initialises state and totals, the same on every device of the run."""
+def answer(run: Generator[Request, Any, Any]) -> Any:
+    """Runs one run by itself and returns its result."""
+    try:
+        request = next(run)
+        while True:
+            request = run.send(request.compute())
+    except StopIteration as end:
+        return end.value
+
+
+def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]:
+    """Returns the trained model at its own size, without padding, and its variables."""
+    model, _ = experiment.make_own(experiment.latent_dim)
+
+    def init(stored: Split) -> Params:
+        keys = rng.per_example(jax.random.key(0), jnp.arange(1))
+        x = experiment.preprocess(stored.images, keys)
+        return model.init(jax.random.key(0), x, keys, label=stored.labels)
+
+    shapes = jax.eval_shape(init, experiment.dataset.train[:1])
+    return model, {"params": cut_to(state.params["model"], shapes["params"])}
+
+
+def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
+    """Returns (experiment) -> state and totals, the same on every device of the run."""
     first = experiment.dataset.train[: experiment.batch_size]
+    names = (*experiment.metric_names, *NORMS)
 
-    def create(examples: Split) -> Carry:
-        positions = jnp.arange(experiment.batch_size, dtype=jnp.int32)
-        batch = make_batch(
-            examples, experiment.preprocess, positions, experiment.seed, 0
-        )
-        state = create_train_state(
-            experiment.seed,
-            batch,
-            model=experiment.model,
-            objective=experiment.objective,
-            tx=experiment.tx,
-            hparams=experiment.hparams,
-        )
-        names = (*experiment.metric_names, *NORMS)
-        return state, zero_totals(names, batch.image.dtype)
+    @functools.cache
+    def create_for(latent_dim: int) -> Callable[..., Carry]:
+        own = experiment.make_own(latent_dim)
 
-    carry = jax.device_get(jax.jit(create)(first))
-    return jax.device_put(carry, experiment.placement.replicated)
+        def create(seed: jax.Array, hparams: dict[str, jax.Array], examples: Split):
+            positions = jnp.arange(experiment.batch_size, dtype=jnp.int32)
+            batch = make_batch(examples, experiment.preprocess, positions, seed, 0)
+            state = create_train_state(
+                seed,
+                batch,
+                wide=(experiment.model, experiment.objective),
+                own=own,
+                tx=experiment.tx,
+                hparams=hparams,
+            )
+            return state, zero_totals(names, batch.image.dtype)
+
+        return jax.jit(create)
+
+    def initialize(experiment: Experiment) -> Carry:
+        create = create_for(experiment.latent_dim)
+        seed = np.uint32(experiment.seed)
+        carry = jax.device_get(create(seed, experiment.hparams, first))
+        return jax.device_put(carry, experiment.placement.replicated)
+
+    return initialize
+
+
+def _make_generate(experiment: Experiment) -> Callable[..., Any]:
+    def generate(variables: Params, key: jax.Array, labels: jax.Array) -> jax.Array:
+        likelihood = experiment.model.apply(
+            variables, key, len(labels), label=labels, method="generate"
+        )
+        return likelihood.mean
+
+    return generate
+
+
+def _make_reconstruct(experiment: Experiment) -> Callable[..., Any]:
+    def reconstruct(variables: Params, key: jax.Array, stored: Split):
+        positions = jnp.arange(stored.size)
+        x, inference = infer_stored(
+            experiment.model, variables, experiment.preprocess, stored, positions, key
+        )
+        return x, inference.likelihood.mean[0]
+
+    return reconstruct

@@ -22,8 +22,11 @@ class ProgressReport:
     Use as a context manager; `advance_to` is cheap enough to call at every log.
     """
 
-    def __init__(self, what: str, start: int, total: int, unit: str):
+    def __init__(
+        self, what: str, start: int, total: int, unit: str, *, quiet: bool = False
+    ):
         self._what, self._total, self._unit = what, total, unit
+        self._quiet = quiet
         self._console = Console(highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -31,7 +34,7 @@ class ProgressReport:
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=quiet or not self._console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total, completed=start, note="")
@@ -69,7 +72,7 @@ class ProgressReport:
         note = ", ".join([*shown, f"{rate:.0f} {self._unit}/s", f"{left:.0f} s left"])
         self._bar.update(self._task, completed=done, note=note)
         is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total
-        if not self._console.is_terminal and is_due:
+        if not self._quiet and not self._console.is_terminal and is_due:
             self._last_line = now
             self._console.print(f"{self._what} {done}/{self._total}: {note}")
 

@@ -1,88 +1,112 @@
 """Trains an experiment to its end, from wherever it was left, then evaluates it."""
 
+import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from experiments import interrupt, workdir
-from experiments.evaluate import evaluate_and_report, is_done
-from experiments.program import initial_carry, make_data_path
+from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
+from experiments.program import Program, answer, ask_call, chunks, make_program
 from experiments.terminal import ProgressReport, print_results, say
 from vae.build import Config, Experiment, build
-from vae.data.splits import Split, content_hash
 from vae.training.checkpoint import Checkpointer
-from vae.training.loop import Clock, train
+from vae.training.loop import Clock, Diverged, train
 from vae.training.metrics import MetricWriter, NullWriter
-from vae.training.step import Carry
-from vae.types import Params
+from vae.training.state import TrainState
+from vae.types import Request
+
+Run = Generator[Request, Any, Any]
 
 
-def run(config: Config, folder: Path) -> None:
-    """Trains and evaluates; a run that is there already is continued, or shown."""
+def run(config: Config | None, folder: Path) -> None:
+    """Trains and evaluates; a run that is there already is continued, or shown.
+
+    Without a configuration, that of the run in `folder` is taken.
+    """
+    config = workdir.config_of(folder) if config is None else config
     experiment = build(config)
-    data_hash = content_hash(experiment.dataset)
-    workdir.check(folder, experiment.config, data_hash)
-    if is_done(experiment, folder):
+    program = make_program(experiment)
+    workdir.check(folder, experiment.config, program.data_hash)
+    if is_done(experiment.config, folder):
         say(f"{folder}: trained and evaluated already; nothing to do")
+    else:
+        answer(train_and_evaluate(experiment, program, folder))
+    if jax.process_index() == 0:
         print_results(workdir.read_json(folder / "results.json"), str(folder))
-        return
+
+
+def train_and_evaluate(
+    experiment: Experiment, program: Program, folder: Path, *, quiet: bool = False
+) -> Run:
+    """Does in `folder` what is left to do; a generator of what is to be computed."""
     with workdir.locked(folder):
-        workdir.describe(folder, experiment.config, data_hash)
-        params, cost = train_in(experiment, folder)
-        evaluate_and_report(experiment, params, folder, cost)
+        workdir.describe(folder, experiment.config, program.data_hash)
+        try:
+            state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
+        except Diverged as error:
+            told = {"step": error.step, "terms": error.terms}
+            workdir.write_json(folder / "diverged.json", told)
+            raise
+        yield from evaluate_and_report(
+            experiment, program, state, folder, cost, quiet=quiet
+        )
 
 
-def train_in(experiment: Experiment, folder: Path) -> tuple[Params, dict[str, float]]:
-    """Trains in `folder` and returns the model's parameters and what it cost."""
+def train_in(
+    experiment: Experiment, program: Program, folder: Path, *, quiet: bool = False
+) -> Generator[Request, Any, tuple[TrainState, dict[str, float]]]:
+    """Trains in `folder` and returns the last state and what it cost."""
     with closing(Checkpointer(folder)) as checkpointer:
-        return _train_in(experiment, folder, checkpointer)
+        return (
+            yield from _train_in(experiment, program, folder, checkpointer, quiet=quiet)
+        )
 
 
 def _train_in(
-    experiment: Experiment, folder: Path, checkpointer: Checkpointer
-) -> tuple[Params, dict[str, float]]:
-    carry = initial_carry(experiment)
+    experiment: Experiment,
+    program: Program,
+    folder: Path,
+    checkpointer: Checkpointer,
+    *,
+    quiet: bool,
+) -> Generator[Request, Any, tuple[TrainState, dict[str, float]]]:
+    carry = program.initialize(experiment)
     restored = checkpointer.restore(carry)
     step, cost = 0, {}
     if restored is not None:
         step, cost, carry = restored.step, restored.info["cost"], restored.tree
-        say(f"continuing at step {step} of {experiment.plan.steps}")
+        if not quiet:
+            say(f"continuing at step {step} of {experiment.plan.steps}")
     if step == experiment.plan.steps:
-        return carry[0].params["model"], cost
-    path = make_data_path(experiment, step)
-    positions = experiment.placement.positions(experiment.batch_size)
-
-    def run_call(carry: Carry, data: Split, num_steps: int) -> Carry:
-        return path.call(carry, data, positions, np.asarray(num_steps, np.int32))
-
-    carry = run_call(carry, path.example, 0)  # compiles, and takes no step
+        return carry[0], cost
+    ask = functools.partial(ask_call, experiment, program)
+    carry = yield ask(carry, program.data, 0)  # compiles, and takes no step
     clock = Clock(cost)
     is_main = jax.process_index() == 0
     writer = MetricWriter(folder, step) if is_main else NullWriter()
-    progress = ProgressReport("train", step, experiment.plan.steps, "steps")
-    evaluate = experiment.make_evaluator(name="validation", num_samples=1)
+    progress = ProgressReport(
+        "train", step, experiment.plan.steps, "steps", quiet=quiet
+    )
     with closing(writer), progress:
-        carry = train(
+        carry = yield from train(
             carry,
-            run_call,
-            path.chunks,
-            plan=path.plan,
+            ask,
+            chunks(experiment, program, step),
+            plan=program.plan,
             clock=clock,
             checkpointer=checkpointer,
             writer=writer,
-            evaluate=lambda params: _validation_metrics(
-                evaluate(params["model"], experiment.dataset.validation)
-            ),
+            evaluate=functools.partial(_validate, experiment, program),
             on_log=progress.advance_to,
             should_stop=_make_should_stop(),
         )
-    return carry[0].params["model"], clock.cost
+    return carry[0], clock.cost
 
 
 def _make_should_stop() -> Callable[[int], bool]:
@@ -104,5 +128,11 @@ VALIDATION = (
 )
 
 
-def _validation_metrics(results: dict[str, Any]) -> dict[str, float]:
+def _validate(
+    experiment: Experiment, program: Program, state: TrainState
+) -> Generator[Request, Any, dict[str, float]]:
+    split = experiment.dataset.validation
+    results = yield from evaluate_split(
+        experiment, program, state, split, name="validation", num_samples=1
+    )
     return {name: float(results[name]) for name in VALIDATION}

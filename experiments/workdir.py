@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from vae.build import HOW_NOT_WHAT
+from vae.build import HOW_NOT_WHAT, Config, from_operative
 from vae.types import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
@@ -28,6 +28,18 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
     return flat
+
+
+def config_of(workdir: Path) -> Config:
+    """Returns the configuration of the run there.
+
+    Raises:
+      UserError: there is none.
+    """
+    held = read_json(workdir / "config.json")
+    if held is None:
+        raise UserError(f"--workdir={workdir} holds no run (no config.json)")
+    return from_operative(held)
 
 
 def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
@@ -84,7 +96,7 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
         return
     try:
-        (workdir / "images").mkdir(parents=True, exist_ok=True)
+        workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir={workdir}: {error}") from error
     with (workdir / "lock").open("w") as lock:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from experiments import train
+from experiments.program import answer, make_program
 from experiments.workdir import read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
@@ -44,7 +45,8 @@ FIRSTS = first_of_their_models()
 def test_smoke(name: str, tmp_path: Path) -> None:
     config = load(name)
     if name not in FIRSTS:
-        train.train_in(build(config), tmp_path)
+        experiment = build(config)
+        answer(train.train_in(experiment, make_program(experiment), tmp_path))
         assert (tmp_path / "checkpoints" / "20").is_dir()
         return
     train.run(config, tmp_path)

@@ -1,5 +1,6 @@
 """From configuration to built objects: the only reader of `ConfigDict`."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,13 +11,18 @@ from ml_collections import ConfigDict
 
 from vae import menus
 from vae.checks import check_fields_are_read, check_numbers, one_of, pick
-from vae.compatibility import check_fitted_density, check_minibatch, check_support
-from vae.compose import compose_model
+from vae.compatibility import (
+    check_fitted_density,
+    check_minibatch,
+    check_support,
+    is_padded,
+)
+from vae.compose import model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.splits import Dataset, cut_validation
-from vae.evaluation.evaluate import Evaluator, make_evaluator
 from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
+from vae.models.padding import padded_width
 from vae.training import optimizer
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
@@ -47,27 +53,30 @@ class Experiment(NamedTuple):
 
     config: dict[str, Any]  # the operative configuration, as JSON holds it
     seed: int
+    latent_dim: int
     dataset: Dataset
     batch_size: int
     preprocess: Callable[[jax.Array, jax.Array], jax.Array]
     resident: bool  # the data path
-    model: Model
+    model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
+    make_own: Callable[[int], tuple[Model, Objective]]  # of a latent space so wide
     metric_names: tuple[str, ...]  # of the objective
     tx: optax.GradientTransformationExtraArgs
     hparams: dict[str, jax.Array]
     plan: TrainPlan
     placement: Placement
-    make_evaluator: Callable[..., Evaluator]  # (name=, num_samples=, on_batch=)
+    evaluation_batch_size: int
     importance_samples: int
     fitted_components: int  # of the density fitted to the codes; 0: none
 
 
-def build(config: Config) -> Experiment:
+def build(config: Config, placement: Placement | None = None) -> Experiment:
     """Checks the configuration and builds what it names.
 
     Sets JAX's precision for the process, and loads the data (which TFDS data sets
-    leave decoded in the user's cache).
+    leave decoded in the user's cache). Devices are chosen by the configuration, unless
+    a `placement` is given.
 
     Raises:
       UserError: a value is not acceptable, or the data do not fit it.
@@ -83,61 +92,107 @@ def build(config: Config) -> Experiment:
             f"({dataset.train.size} images)"
         )
     one_of("parallel", config.parallel, MODES)
-    placement = make_placement(config.parallel, config.num_devices, batch_size)
+    if placement is None:
+        placement = make_placement(config.parallel, config.num_devices, batch_size)
     dtype = PRECISIONS[config.precision]
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
-    model = compose_model(config.model, dataset, dtype)
+    make_model = model_maker(config.model, dataset, dtype)
+    make_objective = objective_maker(config.objective, dataset)
+    width = latent_width(config)
+    model = make_model(width)
+
+    def make_own(latent_dim: int) -> tuple[Model, Objective]:
+        own = make_model(latent_dim)
+        return own, make_objective(own, None)
+
     check_minibatch(config.objective, batch_size)
     check_fitted_density(
         config.model.posterior.name,
         config.evaluate.fitted_components,
         min(dataset.train.size, FITTED_CODES),
     )
-    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
-    hparams = {
-        name: jnp.asarray(value, density_dtype)
-        for name, value in numbers.items()
-        if isinstance(value, float)
-    }
+    hparams = traced_hparams(config)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
         fits = dataset.train.images.nbytes <= RESIDENT_BYTES
         pipeline = "resident" if fits else "stream"
-    make_objective = objective_maker(config.objective, model, dataset)
     batch = _abstract_batch(dataset, batch_size, density_dtype)
-    metric_names = _trace(model, make_objective(None), batch, hparams)
-
-    def make_split_evaluator(**kwargs: Any) -> Evaluator:
-        return make_evaluator(
-            model,
-            to_model,
-            batch_size=config.evaluate.batch_size,
-            seed=config.seed,
-            by_example=placement.by_example,
-            replicated=placement.replicated,
-            is_discrete=model.likelihood.is_discrete,
-            **kwargs,
-        )
-
+    wide = model, make_objective(model, None)
+    metric_names = _trace(wide, make_own(config.model.latent_dim), batch, hparams)
     return Experiment(
         config=operative(config),
         seed=config.seed,
+        latent_dim=config.model.latent_dim,
         dataset=dataset,
         batch_size=batch_size,
         preprocess=to_model,
         resident=pipeline == "resident",
         model=model,
-        objective=make_objective(placement.axis_name),
+        objective=make_objective(model, placement.axis_name),
+        make_own=make_own,
         metric_names=metric_names,
         tx=_build_optimizer(config, dataset.train.size // batch_size),
         hparams=hparams,
         plan=TrainPlan(**config.train),
         placement=placement,
-        make_evaluator=make_split_evaluator,
+        evaluation_batch_size=config.evaluate.batch_size,
         importance_samples=config.evaluate.importance_samples,
         fitted_components=config.evaluate.fitted_components,
     )
+
+
+def vary(experiment: Experiment, config: Config) -> Experiment:
+    """Returns the experiment of another configuration that has the same `program_key`.
+
+    Raises:
+      UserError: a value is not acceptable.
+    """
+    check_numbers(operative(config))
+    check_fields_are_read(operative(config))
+    check_minibatch(config.objective, config.dataset.batch_size)
+    return experiment._replace(
+        config=operative(config),
+        seed=config.seed,
+        latent_dim=config.model.latent_dim,
+        hparams=traced_hparams(config),
+    )
+
+
+def program_key(config: Config) -> str:
+    """Returns what is the same for experiments that one compiled program serves: all
+    but the seed, the traced numbers and a latent size within one width."""
+    check_numbers(operative(config))
+    key = {**operative(config), "seed": None}
+    key["objective"] = {
+        name: None if isinstance(value, float) else value
+        for name, value in config.objective.items()
+    }
+    key["optimizer"] = {**key["optimizer"], "learning_rate": None}
+    key["model"] = {**key["model"], "latent_dim": latent_width(config)}
+    return json.dumps(key, sort_keys=True)
+
+
+def latent_width(config: Config) -> int:
+    """Returns the width at which the latent space is computed."""
+    c = config.model
+    if is_padded(c.posterior.name, c.prior.name):
+        return padded_width(c.latent_dim)
+    return c.latent_dim
+
+
+def traced_hparams(config: Config) -> dict[str, jax.Array]:
+    """Returns the numbers by which experiments of one program may differ."""
+    dtype = jnp.promote_types(PRECISIONS[config.precision], jnp.float32)
+    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
+    hparams = {
+        name: jnp.asarray(value, dtype)
+        for name, value in numbers.items()
+        if isinstance(value, float)
+    }
+    if is_padded(config.model.posterior.name, config.model.prior.name):
+        hparams["latent_dim"] = jnp.asarray(config.model.latent_dim, jnp.int32)
+    return hparams
 
 
 def operative(config: Config) -> dict[str, Any]:
@@ -169,32 +224,6 @@ def _build_dataset(config: Config) -> Dataset:
     return dataset
 
 
-def objective_maker(
-    c: menus.Group, model: Model, dataset: Dataset
-) -> Callable[[str | None], Objective]:
-    """Returns what builds the objective, given the name of a `pmap`'s axis or None.
-
-    Raises:
-      UserError: a name is unknown, or samples cannot be shared.
-    """
-    make = pick("objective.name", c.name, menus.OBJECTIVES)
-    one_of("objective.estimator", c.estimator, tuple(menus.ESTIMATORS))
-    one_of("objective.kernel", c.kernel, tuple(menus.KERNELS))
-    if c.num_samples % c.num_bounds:
-        raise UserError(
-            f"objective.num_samples={c.num_samples} cannot be shared among "
-            f"objective.num_bounds={c.num_bounds}; make it a multiple"
-        )
-    task = menus.Task(
-        model=model,
-        code_dim=model.posterior.code_dim,
-        dataset_size=dataset.train.size,
-        growth=pick("objective.growth", c.growth, menus.GROWTHS),
-        axis_name=None,
-    )
-    return lambda axis_name: make(c, task._replace(axis_name=axis_name))
-
-
 def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
     """Describes a batch, without its numbers."""
 
@@ -210,7 +239,10 @@ def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
 
 
 def _trace(
-    model: Model, objective: Objective, batch: Batch, hparams: dict[str, jax.Array]
+    wide: tuple[Model, Objective],
+    own: tuple[Model, Objective],
+    batch: Batch,
+    hparams: dict[str, jax.Array],
 ) -> tuple[str, ...]:
     """Returns the names of the objective's metrics.
 
@@ -222,16 +254,10 @@ def _trace(
     """
 
     def metrics_of(batch: Batch):
-        state = create_train_state(
-            0,
-            batch,
-            model=model,
-            objective=objective,
-            tx=optax.identity(),
-            hparams=hparams,
-        )
+        tx = optax.identity()
+        state = create_train_state(0, batch, wide=wide, own=own, tx=tx, hparams=hparams)
         key = jax.random.key(0)
-        return objective.loss(state.params, batch, key, hparams, state.step)[1]
+        return wide[1].loss(state.params, batch, key, hparams, state.step)[1]
 
     return tuple(jax.eval_shape(metrics_of, batch))
 

@@ -30,6 +30,16 @@ PRIORS_ON = {
     "discrete codes": ("uniform_codes", "autoregressive_codes"),
 }
 
+# A latent space of these is computed at a width of which it uses a part: see
+# `models.padding`.
+PADDED_POSTERIORS = ("diagonal_gaussian",)
+PADDED_PRIORS = ("standard_normal", "conditional_gaussian", "gaussian_mixture", "vamp")
+
+
+def is_padded(posterior: str, prior: str) -> bool:
+    """Says if a latent space of these parts is padded."""
+    return posterior in PADDED_POSTERIORS and prior in PADDED_PRIORS
+
 
 def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
     """Refuses images that the likelihood called `name` is no density of.

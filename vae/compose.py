@@ -1,5 +1,6 @@
-"""From the five axes of a configuration to a model."""
+"""From the five axes of a configuration to a model and an objective."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from vae.data import preprocess
 from vae.data.splits import Dataset
 from vae.layers import LOCATELLO
 from vae.models.base import Model
+from vae.types import Objective, UserError
 
 Group = menus.Group
 CONVOLUTIONS = ("auto", "matmul", "lax")
@@ -25,8 +27,9 @@ OUTPUT_BIASES = ("data_mean", "zeros")
 CONDITIONS = ("none", "label")
 
 
-def compose_model(c: Group, dataset: Dataset, dtype: Any) -> Model:
-    """Builds the model that the group `model` of a configuration names.
+def model_maker(c: Group, dataset: Dataset, dtype: Any) -> Callable[[int], Model]:
+    """Returns what builds the model that the group `model` of a configuration names,
+    given the width of its latent space.
 
     Raises:
       UserError: a name is unknown, or the parts do not go together.
@@ -41,26 +44,32 @@ def compose_model(c: Group, dataset: Dataset, dtype: Any) -> Model:
     if bias == "data_mean":
         mean = preprocess.mean_image(dataset.train)
         bias_init = decoders.bias_from_mean(mean, likelihood.features_of_mean)
-    return model(
-        **_compose_inference(c, dataset, dtype),
-        decoder=decoder(
+    make_inference = _inference_maker(c, dataset, dtype)
+    fields = {
+        "decoder": decoder(
             **_layers("decoder", c.decoder, (height, width)),
             image_shape=(height, width, features),
             bias_init=bias_init,
             dtype=dtype,
         ),
-        likelihood=likelihood,
-        num_labels=_num_labels(c.condition, dataset),
-    )
+        "likelihood": likelihood,
+        "num_labels": _num_labels(c.condition, dataset),
+    }
+    return lambda latent_dim: model(**make_inference(latent_dim), **fields)
 
 
-def _compose_inference(c: Group, dataset: Dataset, dtype: Any) -> dict[str, Any]:
-    """Builds encoder, posterior and prior, which may hold one another."""
+def _inference_maker(
+    c: Group, dataset: Dataset, dtype: Any
+) -> Callable[[int], dict[str, Any]]:
+    """Returns what builds encoder, posterior and prior, which may hold one another."""
     encoder = pick("model.encoder.name", c.encoder.name, menus.ENCODERS)
     make_posterior = pick("model.posterior.name", c.posterior.name, menus.POSTERIORS)
     make_prior = pick("model.prior.name", c.prior.name, menus.PRIORS)
     layers = _layers("encoder", c.encoder, dataset.image_shape[:2])
-    parts = menus.Parts(
+    check_latent_space(c.posterior.name, c.prior.name, c.condition, c.latent_dim)
+    if c.prior.name == "vamp":
+        check_pseudo_inputs(dataset)
+    shared = menus.Parts(
         latent_dim=c.latent_dim,
         dtype=dtype,
         density_dtype=jnp.promote_types(dtype, jnp.float32),
@@ -69,15 +78,17 @@ def _compose_inference(c: Group, dataset: Dataset, dtype: Any) -> dict[str, Any]
             priors.spread(dataset.train.images, count)
         ),
     )
-    parts = parts._replace(posterior=make_posterior(c.posterior, parts))
-    check_latent_space(c.posterior.name, c.prior.name, c.condition, c.latent_dim)
-    if c.prior.name == "vamp":
-        check_pseudo_inputs(dataset)
-    return {
-        "encoder": parts.encoder,
-        "posterior": parts.posterior,
-        "prior": make_prior(c.prior, parts),
-    }
+
+    def make(latent_dim: int) -> dict[str, Any]:
+        parts = shared._replace(latent_dim=latent_dim)
+        parts = parts._replace(posterior=make_posterior(c.posterior, parts))
+        return {
+            "encoder": parts.encoder,
+            "posterior": parts.posterior,
+            "prior": make_prior(c.prior, parts),
+        }
+
+    return make
 
 
 def _num_labels(condition: str, dataset: Dataset) -> int | None:
@@ -109,3 +120,35 @@ def _layers(part: str, c: Group, size: tuple[int, int]) -> dict[str, Any]:
         channels = arguments.get("channels", LOCATELLO["channels"])
         check_halvings(f"model.{part}", channels, size)
     return arguments
+
+
+def objective_maker(
+    c: Group, dataset: Dataset
+) -> Callable[[Model, str | None], Objective]:
+    """Returns what builds the objective, given a model and the name of a `pmap`'s axis
+    or None.
+
+    Raises:
+      UserError: a name is unknown, or samples cannot be shared.
+    """
+    make = pick("objective.name", c.name, menus.OBJECTIVES)
+    one_of("objective.estimator", c.estimator, tuple(menus.ESTIMATORS))
+    one_of("objective.kernel", c.kernel, tuple(menus.KERNELS))
+    if c.num_samples % c.num_bounds:
+        raise UserError(
+            f"objective.num_samples={c.num_samples} cannot be shared among "
+            f"objective.num_bounds={c.num_bounds}; make it a multiple"
+        )
+    growth = pick("objective.growth", c.growth, menus.GROWTHS)
+
+    def build_objective(model: Model, axis_name: str | None) -> Objective:
+        task = menus.Task(
+            model=model,
+            code_dim=model.posterior.code_dim,
+            dataset_size=dataset.train.size,
+            growth=growth,
+            axis_name=axis_name,
+        )
+        return make(c, task)
+
+    return build_objective

@@ -46,10 +46,10 @@ def track(average: jax.Array, target: jax.Array) -> jax.Array:
 
 
 def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Array:
-    """Returns features [N, F], beside the condition [N, G] if there is one."""
+    """Returns the condition [N, G], if there is one, and after it features [N, F]."""
     if condition is None:
         return features
-    return jnp.concatenate((features, condition.astype(features.dtype)), axis=-1)
+    return jnp.concatenate((condition.astype(features.dtype), features), axis=-1)
 
 
 class MLP(nn.Module):

@@ -15,6 +15,7 @@ from vae import rng
 from vae.distributions.codes import OneHotCodes, Quantized
 from vae.distributions.flowed import Flowed
 from vae.distributions.hyperspherical import VonMisesFisher, sample_von_mises_fisher
+from vae.distributions.padded import PaddedNormal
 from vae.types import Distribution, LatentGroup
 
 Sampled = tuple[jax.Array, jax.Array]  # z [K, B, D] and log q(z | x) [K, B]
@@ -67,7 +68,8 @@ def _(posterior: Independent, keys: jax.Array) -> jax.Array:
     if not isinstance(gaussian, Normal):
         raise TypeError(f"no reparameterised samples of {posterior}")
     mean: Any = gaussian.loc
-    return mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)
+    z = mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)
+    return jnp.where(gaussian.used, z, 0) if isinstance(gaussian, PaddedNormal) else z
 
 
 @_sample.register

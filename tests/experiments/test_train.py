@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, train, workdir
-from experiments.program import make_data_path
+from experiments.program import make_program
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -114,7 +114,7 @@ def test_killed_before_a_second_evaluation_it_is_done_next_time(
     train.run(small_config, tmp_path)
     small_config.evaluate.importance_samples = 5
     with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate_and_report", lambda *_: 1 / 0)  # the kill
+        patch.setattr(train, "evaluate_and_report", lambda *_, **__: 1 / 0)  # the kill
         with pytest.raises(ZeroDivisionError):
             train.run(small_config, tmp_path)
     train.run(small_config, tmp_path)
@@ -142,17 +142,17 @@ def test_a_folder_in_use_is_not_evaluated(small_config, tmp_path: Path) -> None:
 def test_a_run_compiles_its_program_once(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = []
+    programs = []
 
     def make(*arguments: Any) -> Any:
-        paths.append(make_data_path(*arguments))
-        return paths[-1]
+        programs.append(make_program(*arguments))
+        return programs[-1]
 
-    monkeypatch.setattr(train, "make_data_path", make)
+    monkeypatch.setattr(train, "make_program", make)
     small_config.train.log_every = 7  # calls of 7, 3, 4, 6 steps
     train.run(small_config, tmp_path)
-    (path,) = paths
-    assert path.call._cache_size() == 1
+    (program,) = programs
+    assert program.call.alone._cache_size() == 1
 
 
 def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_residual_block_is_its_formula() -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_with_condition_appends_in_the_features_dtype() -> None:
+def test_a_condition_stands_before_in_the_features_dtype() -> None:
     features, condition = jnp.ones((2, 3), jnp.bfloat16), jnp.eye(2)
     joined = with_condition(features, condition)
     assert joined.dtype == jnp.bfloat16
-    np.testing.assert_array_equal(joined, [[1, 1, 1, 1, 0], [1, 1, 1, 0, 1]])
+    np.testing.assert_array_equal(joined, [[1, 0, 1, 1, 1], [0, 1, 1, 1, 1]])
     assert with_condition(features, None) is features

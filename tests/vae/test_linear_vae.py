@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from configs.papers import linear_vae
-from experiments.program import initial_carry, make_data_path
+from experiments.program import ask_call, make_program, own_model
 from vae.build import Experiment, build
 from vae.data.preprocess import to_unit
-from vae.training.state import TrainState
+from vae.models.padding import padded_width
 from vae.types import Params
 
 
@@ -34,17 +34,22 @@ def linear_config(
     return config
 
 
-def train(experiment: Experiment, state: TrainState, totals: Any) -> Params:
-    path = make_data_path(experiment, 0)
-    positions = experiment.placement.positions(experiment.batch_size)
-    steps = np.int32(experiment.plan.steps)
-    arguments = (state, totals), path.example, positions, steps
+def train(experiment: Experiment, start: Params | None = None) -> Params:
+    """Returns the model's parameters after training, from `start` if it is given."""
+    program = make_program(experiment)
+    state, totals = program.initialize(experiment)
+    if start is not None:
+        state = state._replace(params={**state.params, "model": start})
+    request = ask_call(
+        experiment, program, (state, totals), program.data, experiment.plan.steps
+    )
+    arguments = (*request.own, *request.shared)
     # Optimised, unlike other tests: these are thousands of steps.
     options = {"xla_backend_optimization_level": 3}
-    call = path.call.lower(*arguments).compile(compiler_options=options)
+    call = program.call.alone.lower(*arguments).compile(compiler_options=options)
     state, _ = call(*arguments)
-    model = state.params["model"]
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model)
+    _, variables = own_model(experiment, state)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
 
 
 @functools.cache
@@ -90,7 +95,7 @@ def test_the_elbo_reaches_the_optimum_of_probabilistic_pca(
     logs = np.log(kept).sum() + (784 - latent_dim) * np.log(noise)
     known = -(logs + 784 * (1 + np.log(2 * np.pi))) / 2
     np.testing.assert_allclose(known, optimum, atol=1e-3)
-    elbo = exact_elbo(train(experiment, *initial_carry(experiment)), x)
+    elbo = exact_elbo(train(experiment), x)
     assert optimum - 0.1 < elbo < optimum
 
 
@@ -110,12 +115,8 @@ def test_exactly_the_dimensions_above_the_noise_stay_active(
     # nearly sigma^2.
     config.optimizer.name = "sgd"
     experiment = build(config)
-    state, totals = initial_carry(experiment)
     x, eigenvalues, _ = pixels_and_components(mnist_dir)
-    model = principal_directions(mnist_dir, active + 3)
-    params = train(
-        experiment, state._replace(params={**state.params, "model": model}), totals
-    )
+    params = train(experiment, principal_directions(mnist_dir, active + 3))
     assert (eigenvalues > variance).sum() == active
     # The variance of a mean is 1 - sigma^2 / l_i, at the weakest (l = .503) .0055.
     assert (encode(params, x)[0].var(0) > 0.004).sum() == active
@@ -125,19 +126,24 @@ def principal_directions(mnist_dir: str, count: int) -> Params:
     """Parameters of the model with every leading principal component in use."""
     x, eigenvalues, vectors = pixels_and_components(mnist_dir)
     scale, directions = np.sqrt(eigenvalues[:count]), vectors[:, :count]
+    padding = (0, padded_width(count) - count)
+    columns = ((0, 0), padding)
     tree = {
         "posterior": {
             "mean": {
-                "kernel": directions / scale,
-                "bias": -x.mean(0) @ directions / scale,
+                "kernel": np.pad(directions / scale, columns),
+                "bias": np.pad(-x.mean(0) @ directions / scale, padding),
             },
             "log_variance": {
-                "kernel": np.zeros((784, count)),
-                "bias": np.full(count, np.log(0.3)),
+                "kernel": np.zeros((784, count + padding[1])),
+                "bias": np.pad(np.full(count, np.log(0.3)), padding),
             },
         },
         "decoder": {
-            "output": {"kernel": (directions * scale).T, "bias": x.mean(0)},
+            "output": {
+                "kernel": np.pad((directions * scale).T, (padding, (0, 0))),
+                "bias": x.mean(0),
+            },
         },
     }
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)

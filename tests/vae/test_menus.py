@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from configs import default
+from experiments.program import make_program, own_model
 from tests.conftest import ROOT
-from vae import menus, rng
-from vae.build import build, objective_maker
+from vae import menus
+from vae.build import build
 from vae.compatibility import POSTERIORS_ON, PRIORS_ON, check_latent_space
+from vae.compose import objective_maker
+from vae.models.padding import cut_to, pad_to
 from vae.training.step import make_batch
 from vae.types import UserError
 
@@ -78,15 +81,16 @@ def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
     stored = experiment.dataset.train[:8]
     batch = make_batch(stored, experiment.preprocess, jnp.arange(8), 0, 0)
     key = jax.random.key(0)
-    keys = rng.per_example(key, batch.position)
-    model = experiment.model.init(key, batch.image, keys, label=batch.label)["params"]
+    state, _ = make_program(experiment).initialize(experiment)
+    _, own = own_model(experiment, state)
     config.objective.num_bounds = 2
     refusals = set()
     for name in menus.OBJECTIVES:
         config.objective.name = name
-        make = objective_maker(config.objective, experiment.model, experiment.dataset)
-        objective = make(None)
-        params = {"model": model, "objective": objective.init(key, batch)}
+        make = objective_maker(config.objective, experiment.dataset)
+        objective = make(experiment.model, None)
+        own_parameters = objective.init(key, batch)
+        params = {"model": state.params["model"], "objective": own_parameters}
         loss = jax.value_and_grad(objective.loss, has_aux=True)
         try:
             (_, metrics), grads = loss(params, batch, key, experiment.hparams, 0)
@@ -101,6 +105,9 @@ def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(grads["model"]):
             if "average_" in jax.tree_util.keystr(path):
                 assert leaf.any(), (name, path)
+        in_use = cut_to(grads["model"], own["params"])
+        padded = pad_to(in_use, grads["model"])
+        jax.tree.map(np.testing.assert_array_equal, padded, grads["model"])
     assert refusals == REFUSED.get("-".join(names.values()), {"vq_vae"})
 
 

@@ -29,7 +29,7 @@ class ImageBounds(NamedTuple):
 def make_importance_bound(
     model: Model, num_samples: int
 ) -> Callable[[Params, jax.Array, jax.Array | None, jax.Array], ImageBounds]:
-    """Returns (model parameters, x [B, H, W, C], labels [B], keys [B]) ->
+    """Returns (variables, x [B, H, W, C], labels [B], keys [B]) ->
     `ImageBounds`, pure.
 
     L_K = E[log 1/K sum_k p(x, z_k) / q(z_k | x)], by K = `num_samples` samples in
@@ -41,9 +41,8 @@ def make_importance_bound(
     """
 
     def bound(
-        params: Params, x: jax.Array, labels: jax.Array | None, keys: jax.Array
+        variables: Params, x: jax.Array, labels: jax.Array | None, keys: jax.Array
     ) -> ImageBounds:
-        variables = {"params": params}
         encoded = model.apply(variables, x, label=labels, method="encode")
         chunk = min(num_samples, max(1, ROWS_PER_CHUNK // len(x)))
         num_chunks = -(-num_samples // chunk)

@@ -1,6 +1,6 @@
 """Evaluation of a model on every image of a split, exactly once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
@@ -11,68 +11,96 @@ from vae.data.splits import Split
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
 from vae.evaluation.latent import active_units
 from vae.models.base import Model
-from vae.types import Params
+from vae.types import Array, Params, Request
 
-Evaluator = Callable[[Params, Split], dict[str, Any]]
+# (variables, seed, stored images, positions [B]) -> bounds
+EvaluateBatch = Callable[[Params, jax.Array, Split, jax.Array], ImageBounds]
 
 
-def make_evaluator(
+def make_evaluate_batch(
     model: Model,
     preprocess: Callable[[jax.Array, jax.Array], jax.Array],
     *,
     name: str,
     num_samples: int,
-    batch_size: int,
-    seed: int,
-    is_discrete: bool,
-    by_example: jax.sharding.NamedSharding,
-    replicated: jax.sharding.NamedSharding,
-    on_batch: Callable[[int], None] = lambda images: None,
-) -> Evaluator:
-    """Returns (model parameters, split) -> results of the split called `name`.
+) -> EvaluateBatch:
+    """Returns the pure function by which `evaluate` looks at the split called `name`.
 
-    Every image is seen once, with the binarisation and noise of its place in the
-    split, whatever the batch size and the number of devices. Keys are
-    `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
-    `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
-    `/bits_per_dim` (if the likelihood `is_discrete`), `/images`, and
-    `latent/active_units`, and `latent/kl_per_dim` (where the rate is a sum over
-    dimensions).
+    An image has the binarisation and noise of its place in the split, whatever the
+    batch size and the number of devices.
     """
     bound = make_importance_bound(model, num_samples)
-    devices = by_example.num_devices
-    batch_size = -(-batch_size // devices) * devices
 
-    def evaluate_batch(params: Params, stored: Split, positions: jax.Array):
+    def evaluate_batch(
+        variables: Params, seed: jax.Array, stored: Split, positions: jax.Array
+    ) -> ImageBounds:
         preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)
         keys = rng.per_example(rng.stream(seed, f"{name}_latent"), positions)
         images = preprocess(stored.images, preprocess_keys)
-        return bound(params, images, stored.labels, keys)
+        return bound(variables, images, stored.labels, keys)
 
-    compiled = jax.jit(evaluate_batch, out_shardings=replicated)
+    return evaluate_batch
 
-    def evaluate(params: Params, split: Split) -> dict[str, Any]:
-        parts = []
-        for stored, positions, count in split.padded_batches(batch_size):
-            arguments = jax.device_put((stored, positions), by_example)
-            part = jax.device_get(compiled(params, *arguments))
-            parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
-            on_batch(count)
-        bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-        results = summarize(bounds, split, name=name, num_samples=num_samples)
-        if is_discrete:  # the negative log of a density is no code length
-            nats = results[f"{name}/nll_is{num_samples}_nats"]
-            pixels = np.prod(split.images.shape[1:])
-            results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
-        return results
 
-    return evaluate
+def evaluate(
+    routine: Any,
+    state: tuple[Params, Array],
+    split: Split,
+    *,
+    name: str,
+    num_samples: int,
+    batch_size: int,
+    by_example: jax.sharding.NamedSharding,
+    latent_dim: int,
+    is_discrete: bool,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Generator[Request, ImageBounds, dict[str, Any]]:
+    """Evaluates a model on every image of a split, once.
+
+    Args:
+      routine: the compiled `make_evaluate_batch` of this name and number of samples.
+      state: the model's variables, and the seed.
+      split: the images.
+      name: of the split, in the results.
+      num_samples: K.
+      batch_size: images at once; changes no result.
+      by_example: shards the leading axis over the devices.
+      latent_dim: of the model; its latent space may be padded.
+      is_discrete: whether the likelihood is one of discrete data.
+      on_batch: told how many images are done.
+
+    Returns:
+      `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
+      `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
+      `/bits_per_dim` (if the likelihood is discrete), `/images`, and
+      `latent/active_units`, and `latent/kl_per_dim` (where the rate is a sum over
+      dimensions).
+    """
+    devices = by_example.num_devices
+    batch_size = -(-batch_size // devices) * devices
+    parts = []
+    for stored, positions, count in split.padded_batches(batch_size):
+        shared = jax.device_put((stored, positions), by_example)
+        request = Request(routine, state, shared, (name, int(positions[0])))
+        part = jax.device_get((yield request))
+        parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
+        on_batch(count)
+    bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    if bounds.kl_per_dimension is not None:
+        kl = bounds.kl_per_dimension[:, :latent_dim]
+        bounds = bounds._replace(kl_per_dimension=kl)
+    results = summarize(bounds, split, name=name, num_samples=num_samples)
+    if is_discrete:  # the negative log of a density is no code length
+        nats = results[f"{name}/nll_is{num_samples}_nats"]
+        pixels = np.prod(split.images.shape[1:])
+        results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
+    return results
 
 
 def summarize(
     bounds: ImageBounds, split: Split, *, name: str, num_samples: int
 ) -> dict[str, Any]:
-    """Averages bounds over the images of a split, in float64; see `make_evaluator`."""
+    """Averages bounds over the images of a split, in float64; see `evaluate`."""
     bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
     elbo = -np.add(bounds.distortion, bounds.rate)
     nll = -np.asarray(bounds.log_likelihood)

@@ -23,7 +23,7 @@ FITTED_CODES = 10_000  # to so many codes at most a density is fitted
 
 def infer_stored(
     model: Model,
-    params: Params,
+    variables: Params,
     preprocess: Callable[[jax.Array, jax.Array], jax.Array],
     stored: Split,
     positions: jax.Array,
@@ -34,12 +34,12 @@ def infer_stored(
     keys = rng.per_example(rng.named(key, "preprocess"), positions)
     x = preprocess(stored.images, keys)
     keys = rng.per_example(rng.named(key, "latent"), positions)
-    return x, model.apply({"params": params}, x, keys, label=stored.labels)
+    return x, model.apply(variables, x, keys, label=stored.labels)
 
 
 def sample_codes(
     model: Model,
-    params: Params,
+    variables: Params,
     preprocess: Callable[[jax.Array, jax.Array], jax.Array],
     split: Split,
     key: jax.Array,
@@ -47,12 +47,14 @@ def sample_codes(
     """Returns a code [N, D] drawn from q(z | x) for each image of a split."""
 
     @jax.jit
-    def codes_of(params: Params, stored: Split, positions: jax.Array) -> jax.Array:
-        _, inference = infer_stored(model, params, preprocess, stored, positions, key)
+    def codes_of(variables: Params, stored: Split, positions: jax.Array) -> jax.Array:
+        _, inference = infer_stored(
+            model, variables, preprocess, stored, positions, key
+        )
         return inference.groups[0].z[0]
 
     parts = [
-        jax.device_get(codes_of(params, stored, jnp.asarray(positions)))[:count]
+        jax.device_get(codes_of(variables, stored, jnp.asarray(positions)))[:count]
         for stored, positions, count in split.padded_batches(BATCH)
     ]
     return np.concatenate(parts)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vae import reparameterization, rng
+from vae.distributions.padded import restrict
 from vae.types import Distribution, Inference, LatentGroup
 
 
@@ -21,7 +22,9 @@ class Encoded(NamedTuple):
 class VAE(nn.Module):
     """p(x | z) p(z) with the approximate posterior q(z | x), by composition.
 
-    With `num_labels`, encoder, decoder and prior are given the label.
+    With `num_labels`, encoder, decoder and prior are given the label. If the variables
+    hold a `latent_dim` among `sizes`, the latent space is in use up to there, and the
+    rest of its width is padding (`models.padding`).
 
     References:
       Kingma & Welling 2013, arXiv 1312.6114; Kingma et al. 2014, arXiv 1406.5298, eq.
@@ -65,7 +68,8 @@ class VAE(nn.Module):
         """Encodes images x [B, H, W, C], with labels [B] if the model has them."""
         del train  # none of the present layers behaves otherwise in training
         condition = self._condition(label)
-        return Encoded(self.posterior(self.encoder(x, condition)), condition)
+        posterior = self.posterior(self.encoder(x, condition))
+        return Encoded(self._in_use(posterior), condition)
 
     def infer(
         self, encoded: Encoded, keys: jax.Array, *, train: bool = False
@@ -74,7 +78,7 @@ class VAE(nn.Module):
         posterior, condition = encoded
         sample = reparameterization.sample_and_log_prob
         z, log_q = sample(posterior, keys, train=train)
-        group = LatentGroup(z, log_q, posterior, self.prior(condition))
+        group = LatentGroup(z, log_q, posterior, self._in_use(self.prior(condition)))
         return Inference((group,), self._decode(z, condition), aux={})
 
     def decode(
@@ -89,9 +93,14 @@ class VAE(nn.Module):
     ) -> Distribution:
         """Returns p(x | z) for `num_samples` codes drawn from the prior; a conditional
         model needs their labels [num_samples]."""
-        prior = self.prior(self._condition(label))
+        prior = self._in_use(self.prior(self._condition(label)))
         shape = () if prior.batch_shape else (num_samples,)
         return self.decode(prior.sample(key, shape), label=label)
+
+    def _in_use(self, distribution: Distribution) -> Distribution:
+        """Restricts a distribution of codes to the dimensions in use."""
+        size = self.get_variable("sizes", "latent_dim")
+        return distribution if size is None else restrict(distribution, size)
 
     def _condition(self, label: jax.Array | None) -> jax.Array | None:
         if self.num_labels is None:

@@ -29,7 +29,7 @@ def make_geco(model: Model, *, num_samples: int = 1) -> Objective:
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        inference = infer(model, params, batch, key, num_samples)
+        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
         terms = elbo_terms(inference, batch.image)
         excess = terms.distortion.mean() - hparams["distortion_target"]
         log_multiplier = params["objective"]["log_multiplier"]

@@ -12,27 +12,33 @@ import jax
 import jax.numpy as jnp
 
 from vae import rng
+from vae.distributions.padded import dimensions_in_use
 from vae.objectives.elbo import Moment, Penalty, has_relaxed_codes, whole_batch
-from vae.types import Inference, UserError
+from vae.types import Array, Inference, UserError
 
-Kernel = Callable[[jax.Array, int], jax.Array]  # (squared distance, D) -> [0, ...]
+Kernel = Callable[
+    [jax.Array, Array | int], jax.Array
+]  # (squared distance, D) -> [0, ...]
 
 
-def rbf(squared_distance: jax.Array, dim: int) -> jax.Array:
+def rbf(squared_distance: jax.Array, dim: Array | int) -> jax.Array:
     """exp(-d^2 / D): a Gaussian about as wide as codes of the prior lie apart."""
     return jnp.exp(-squared_distance / dim)
 
 
-def inverse_multiquadratic(squared_distance: jax.Array, dim: int) -> jax.Array:
+def inverse_multiquadratic(squared_distance: jax.Array, dim: Array | int) -> jax.Array:
     """sum over s of C / (C + d^2) with C = 2 D s: the kernel of WAE's code."""
     scales = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
     widths = [2 * dim * scale for scale in scales]
     return jnp.stack([c / (c + squared_distance) for c in widths]).sum(0)
 
 
-def maximum_mean_discrepancy(x: jax.Array, y: jax.Array, kernel: Kernel) -> jax.Array:
-    """Returns the unbiased estimate of MMD^2 from samples [N, D] and [N, D]."""
-    count, dim = x.shape
+def maximum_mean_discrepancy(
+    x: jax.Array, y: jax.Array, kernel: Kernel, dim: Array | int
+) -> jax.Array:
+    """Returns the unbiased estimate of MMD^2 from samples [N, D] and [N, D], of which
+    `dim` dimensions count for the kernel's width."""
+    count = len(x)
 
     def within(a: jax.Array) -> jax.Array:
         values = kernel(_squared_distances(a, a), dim)
@@ -100,5 +106,7 @@ def _discrepancy(
             )
         z = whole_batch(group.z, 1, axis_name)[0]
         key = jax.random.fold_in(rng.named(moment.key, "prior_sample"), i)
-        total += maximum_mean_discrepancy(z, group.prior.sample(key, (len(z),)), kernel)
+        drawn = group.prior.sample(key, (len(z),))
+        dim = dimensions_in_use(group.posterior).sum()
+        total += maximum_mean_discrepancy(z, drawn, kernel, dim)
     return total

@@ -13,7 +13,9 @@ from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
 from vae.distributions.codes import OneHotCodes
+from vae.distributions.padded import dimensions_in_use
 from vae.models.base import Model
+from vae.models.padding import variables_of
 from vae.objectives.schedules import Growth
 from vae.types import (
     Batch,
@@ -92,15 +94,21 @@ def has_relaxed_codes(inference: Inference) -> bool:
 
 
 def infer(
-    model: Model, params: Params, batch: Batch, key: jax.Array, samples: int
+    model: Model,
+    params: Params,
+    hparams: Hparams,
+    batch: Batch,
+    key: jax.Array,
+    *,
+    num_samples: int,
 ) -> Inference:
     """Runs the model on a training batch: the one place where objectives do."""
     return model.apply(
-        {"params": params["model"]},
+        variables_of(params["model"], hparams),
         batch.image,
         rng.per_example(key, batch.position),
         label=batch.label,
-        num_samples=samples,
+        num_samples=num_samples,
         train=True,
     )
 
@@ -148,7 +156,7 @@ def make_penalized(
     def loss(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
-        inference = infer(model, params, batch, key, num_samples)
+        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
         terms = elbo_terms(inference, batch.image)
         added, metrics = penalty(inference, terms, Moment(hparams, step, key))
         return conclude(terms.distortion.mean() + added, inference, terms, metrics)
@@ -226,7 +234,8 @@ def free_bits_per_dimension(growth: Growth, axis_name: str | None) -> Penalty:
                     "free_bits_per_group"
                 )
             rate = whole_batch(rate, 0, axis_name).mean(0)
-            floored += jnp.maximum(rate, moment.hparams["free_nats"]).sum()
+            counted = dimensions_in_use(group.posterior)
+            floored += (jnp.maximum(rate, moment.hparams["free_nats"]) * counted).sum()
         return _grown_beta(growth, moment) * floored, {}
 
     return penalty

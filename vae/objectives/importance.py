@@ -45,7 +45,7 @@ def make_importance_weighted(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        inference = infer(model, params, batch, key, num_samples)
+        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
         _check_density(inference)
         terms = elbo_terms(inference, batch.image)
         return conclude(-bound(inference, terms, hparams), inference, terms, {})
@@ -82,7 +82,9 @@ def make_two_sided(
                 name: jax.lax.stop_gradient(part) if name in held else part
                 for name, part in params["model"].items()
             }
-            inference = infer(model, {"model": parts}, batch, key, num_samples)
+            inference = infer(
+                model, {"model": parts}, hparams, batch, key, num_samples=num_samples
+            )
             _check_density(inference)
             terms = elbo_terms(inference, batch.image)
             return -bound(inference, terms, hparams), inference, terms

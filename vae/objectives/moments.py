@@ -7,6 +7,7 @@ References:
 import jax
 import jax.numpy as jnp
 
+from vae.distributions.padded import dimensions_in_use
 from vae.objectives.elbo import Penalty, is_diagonal_gaussian, whole_batch
 from vae.types import Distribution, UserError
 
@@ -28,7 +29,8 @@ def dip_vae(*, of_codes: bool, axis_name: str | None) -> Penalty:
             diagonal = jnp.diagonal(covariance)
             off_diagonal = covariance - jnp.diag(diagonal)
             value += moment.hparams["lambda_od"] * (off_diagonal**2).sum()
-            value += moment.hparams["lambda_d"] * ((diagonal - 1) ** 2).sum()
+            excess = (diagonal - 1) * dimensions_in_use(group.posterior)
+            value += moment.hparams["lambda_d"] * (excess**2).sum()
         return value, {}
 
     return penalty

@@ -15,6 +15,7 @@ import numpy as np
 from flax import linen as nn
 
 from vae import rng
+from vae.distributions.padded import PaddedNormal, dimensions_in_use
 from vae.layers import MLP, dense
 from vae.models.base import Model
 from vae.objectives.elbo import (
@@ -86,13 +87,16 @@ def beta_tcvae(
                     "objective.name=beta_tcvae needs the density of every dimension: "
                     "choose model.posterior.name=diagonal_gaussian"
                 )
-            normal = jax.tree.map(
-                lambda leaf: whole_batch(leaf, 0, axis_name), group.posterior.base_dist
+            used = dimensions_in_use(group.posterior)
+            loc, scale = (
+                whole_batch(leaf, 0, axis_name)
+                for leaf in (group.posterior.mean, group.posterior.base_dist.scale)
             )
             z = whole_batch(group.z, 1, axis_name)  # [K, B, D]
+            normal = PaddedNormal(loc, scale, used)
             correlation += jax.vmap(
                 lambda z, normal=normal: total_correlation(
-                    type(normal)(normal.loc, normal.scale), z, estimator, dataset_size
+                    normal, z, estimator, dataset_size
                 )
             )(z).mean()
         excess = (moment.hparams["beta"] - 1) * correlation
@@ -104,13 +108,13 @@ def beta_tcvae(
 
 
 def total_correlation(
-    normal, z: jax.Array, estimator: Estimator, dataset_size: int
+    normal: PaddedNormal, z: jax.Array, estimator: Estimator, dataset_size: int
 ) -> jax.Array:
     """Estimates TC, a scalar, from codes z [B, D] of `normal` posteriors [B, D]."""
     log_densities = normal.log_prob(z[:, None])  # of z_i given x_j, [B, B, D]
     joint = estimator(log_densities.sum(-1), dataset_size)
-    marginals = estimator(log_densities, dataset_size).sum(-1)
-    return (joint - marginals).mean()
+    marginals = estimator(log_densities, dataset_size) * normal.used
+    return (joint - marginals.sum(-1)).mean()
 
 
 class Discriminator(nn.Module):
@@ -176,7 +180,7 @@ def make_factor_vae(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        inference = infer(model, params, batch, key, num_samples)
+        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
         terms = elbo_terms(inference, batch.image)
         (group,) = inference.groups
         if has_relaxed_codes(inference):

@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -11,9 +11,14 @@ import jax
 import numpy as np
 
 from vae.training.checkpoint import Checkpointer
-from vae.training.state import first_nonfinite, read_totals, zero_totals
+from vae.training.state import (
+    TrainState,
+    first_nonfinite,
+    read_totals,
+    zero_totals,
+)
 from vae.training.step import Carry
-from vae.types import Params
+from vae.types import Request
 
 
 class TrainPlan(NamedTuple):
@@ -96,28 +101,29 @@ class Writer(Protocol):
 
 def train(
     carry: Carry,
-    run_call: Callable[[Carry, Any, int], Carry],
+    ask_call: Callable[[Carry, Any, int], Request],
     data: Iterator[Any],
     *,
     plan: TrainPlan,
     clock: Clock,
     checkpointer: Checkpointer,
     writer: Writer,
-    evaluate: Callable[[Params], dict[str, float]],
+    evaluate: Callable[[TrainState], Generator[Request, Any, dict[str, float]]],
     on_log: Callable[[int, dict[str, float]], None],
     should_stop: Callable[[int], bool],
-) -> Carry:
+) -> Generator[Request, Any, Carry]:
     """Trains from the carry's step to the end of the plan and returns the last carry.
 
     Args:
-      carry: state and totals; donated to `run_call`.
-      run_call: (carry, data of the call, number of steps) -> carry, compiled.
+      carry: state and totals; donated to the routine.
+      ask_call: (carry, data of the call, number of steps) -> a request, which is
+        answered by the next carry.
       data: gives the data of each of `plan.calls(step)` in turn.
       plan: the cadences.
       clock: sums the time spent.
       checkpointer: saves the carry at the plan's cadence, at the end, and on request.
       writer: takes the metrics; flushed before each checkpoint.
-      evaluate: gives validation metrics of the parameters.
+      evaluate: gives validation metrics of the state.
       on_log: told of each logged step, for people to see.
       should_stop: asked after each call; if true, the run is saved and ends.
 
@@ -132,13 +138,13 @@ def train(
         with clock.time("train"):
             # Waiting here costs a dispatch per call and keeps the clock honest; the
             # next chunk is read ahead meanwhile.
-            carry = jax.block_until_ready(run_call(carry, chunk, end - first))
+            carry = jax.block_until_ready((yield ask_call(carry, chunk, end - first)))
         metrics = {}
         if plan.is_logged(end):
             with clock.time("train"):
                 metrics, carry = _read_and_reset(carry, checkpointer)
         if plan.evaluate_every and end % plan.evaluate_every == 0:
-            metrics |= evaluate(carry[0].params)
+            metrics |= yield from evaluate(carry[0])
         if metrics:
             writer.write(end, metrics)
             on_log(end, metrics)

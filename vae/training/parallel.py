@@ -6,6 +6,7 @@ part, and the step averages over the axis `AXIS`. State and data are the same on
 devices and leave the program unreplicated.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from vae.training.state import Totals, TrainState
 from vae.training.step import TrainCall
 from vae.types import UserError
 
@@ -24,7 +26,8 @@ class Placement(NamedTuple):
     """The devices of a run and how the program is spread over them."""
 
     mesh: jax.sharding.Mesh
-    use_pmap: bool
+    use_pmap: bool = False
+    of_runs: bool = False  # devices share runs, not the examples of one
 
     @property
     def num_devices(self) -> int:
@@ -41,13 +44,16 @@ class Placement(NamedTuple):
 
     @property
     def by_example(self) -> NamedSharding:
-        """Shards the leading axis."""
-        return NamedSharding(self.mesh, PartitionSpec(AXIS))
+        """Shards the leading axis, unless devices share runs."""
+        spec = PartitionSpec() if self.of_runs else PartitionSpec(AXIS)
+        return NamedSharding(self.mesh, spec)
 
     @property
     def chunk(self) -> NamedSharding:
-        """Shards the second axis of [S, B, ...], or nothing under `pmap`."""
-        spec = PartitionSpec() if self.use_pmap else PartitionSpec(None, AXIS)
+        """Shards the second axis of [S, B, ...], or nothing under `pmap` or if devices
+        share runs."""
+        whole = self.use_pmap or self.of_runs
+        spec = PartitionSpec() if whole else PartitionSpec(None, AXIS)
         return NamedSharding(self.mesh, spec)
 
     def positions(self, batch_size: int) -> jax.Array:
@@ -65,6 +71,28 @@ def make_placement(mode: str, num_devices: int, batch_size: int) -> Placement:
     Raises:
       UserError: there are fewer devices, or they do not divide the batch.
     """
+    devices = _choose_devices(num_devices)
+    if mode == "pmap" and jax.process_count() > 1:
+        raise UserError("parallel=pmap runs on one host; use parallel=jit")
+    if batch_size % len(devices):
+        raise UserError(
+            f"dataset.batch_size={batch_size} cannot be divided among {len(devices)} "
+            f"devices; make it a multiple of {len(devices)} or set num_devices"
+        )
+    return Placement(_make_mesh(devices), use_pmap=mode == "pmap")
+
+
+def one_per_device(num_devices: int) -> list[Placement]:
+    """Returns a placement on each of `num_devices` devices (0: all)."""
+    return [Placement(_make_mesh([d])) for d in _choose_devices(num_devices)]
+
+
+def runs_over_devices(num_devices: int) -> Placement:
+    """Returns the placement of runs that `num_devices` devices (0: all) share."""
+    return Placement(_make_mesh(_choose_devices(num_devices)), of_runs=True)
+
+
+def _choose_devices(num_devices: int) -> list[Any]:
     devices = jax.devices()
     if num_devices > len(devices):
         raise UserError(
@@ -72,25 +100,101 @@ def make_placement(mode: str, num_devices: int, batch_size: int) -> Placement:
             f"({devices[0].platform}); ask for at most {len(devices)} (on CPU, "
             "JAX_NUM_CPU_DEVICES=N simulates N)"
         )
-    if mode == "pmap" and jax.process_count() > 1:
-        raise UserError("parallel=pmap runs on one host; use parallel=jit")
-    devices = devices[: num_devices or None]
-    if batch_size % len(devices):
-        raise UserError(
-            f"dataset.batch_size={batch_size} cannot be divided among {len(devices)} "
-            f"devices; make it a multiple of {len(devices)} or set num_devices"
-        )
-    mesh = jax.make_mesh(
+    return devices[: num_devices or None]
+
+
+def _make_mesh(devices: list[Any]) -> jax.sharding.Mesh:
+    return jax.make_mesh(
         (len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices
     )
-    return Placement(mesh, use_pmap=mode == "pmap")
 
 
-def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> Any:
-    """Compiles a train call for its devices; the carry is donated."""
+class Routine(NamedTuple):
+    """A function of a run, compiled for one run and for several together."""
+
+    alone: Callable[..., Any]  # (*own, *shared) -> result
+    together: Any  # (the tuple of all runs' own, *shared) -> results, jitted
+
+
+def make_routine(
+    function: Callable[..., Any],
+    placement: Placement,
+    *,
+    own_axes: tuple[Any, ...] = (0,),
+    out_axes: Any = 0,
+    donate: bool = False,
+    alone: Callable[..., Any] | None = None,
+) -> Routine:
+    """Compiles a pure function (*own, *shared) -> result.
+
+    Args:
+      function: see above.
+      placement: whose devices hold the arguments. Runs together are spread over them.
+      own_axes: for each of `own`, 0, or a prefix of its tree with None where all runs
+        that are computed together have the same.
+      out_axes: the same for the result.
+      donate: whether the first argument may be overwritten.
+      alone: the compiled function for one run, if it is not plainly jitted.
+    """
+    by_run = NamedSharding(placement.mesh, PartitionSpec(AXIS))
+
+    def run_together(owns: tuple[tuple[Any, ...], ...], *shared: Any):
+        spread = jax.lax.with_sharding_constraint
+        stacked = _stack(own_axes, owns)
+        stacked = jax.tree.map(
+            lambda axis, part: part if axis is None else spread(part, by_run),
+            jax.tree.broadcast(own_axes, stacked, is_leaf=_is_none),
+            stacked,
+            is_leaf=_is_none,
+        )
+        in_axes = (*own_axes, *[None] * len(shared))
+        result = jax.vmap(function, in_axes, out_axes)(*stacked, *shared)
+        return tuple(
+            jax.tree.map(
+                lambda axis, part, run=run: part if axis is None else part[run],
+                jax.tree.broadcast(out_axes, result, is_leaf=_is_none),
+                result,
+                is_leaf=_is_none,
+            )
+            for run in range(len(owns))
+        )
+
+    options: dict[str, Any] = {"out_shardings": placement.replicated}
+    if donate:
+        options["donate_argnums"] = 0
+    return Routine(
+        alone=jax.jit(function, **options) if alone is None else alone,
+        together=jax.jit(run_together, **options),
+    )
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+def _stack(axes: Any, trees: Sequence[Any]) -> Any:
+    """Stacks trees leaf by leaf; where the axis is None, takes the first one's."""
+    return jax.tree.map(
+        lambda axis, *parts: parts[0] if axis is None else jnp.stack(parts),
+        jax.tree.broadcast(axes, trees[0], is_leaf=_is_none),
+        *trees,
+        is_leaf=_is_none,
+    )
+
+
+def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> Routine:
+    """Compiles a train call for its devices; the carry is donated.
+
+    Of runs together the step is one: a step of each its own would turn the loops and
+    conditions on it into computing both branches.
+    """
+    own: Any = 0
+    same: Any = None
+    carry_axes = TrainState(same, own, own, own, own), Totals(same, own, own)
+    alone = None
     if placement.use_pmap:
         call = call if resident else _take_own_part(call)
-        return jax.pmap(
+        alone = jax.pmap(
             call,
             axis_name=AXIS,
             in_axes=(None, None, 0, None),
@@ -98,7 +202,15 @@ def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> An
             donate_argnums=0,
             devices=list(placement.mesh.devices),
         )
-    return jax.jit(call, donate_argnums=0, out_shardings=placement.replicated)
+    own_axes = (carry_axes,) if resident else (carry_axes, 0)
+    return make_routine(
+        call,
+        placement,
+        own_axes=own_axes,
+        out_axes=carry_axes,
+        donate=True,
+        alone=alone,
+    )
 
 
 def _take_own_part(call: TrainCall) -> TrainCall:

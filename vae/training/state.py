@@ -9,6 +9,7 @@ import optax
 
 from vae import rng
 from vae.models.base import Model
+from vae.models.padding import pad_to, variables_of
 from vae.types import Batch, Metrics, Objective, Params
 
 
@@ -20,6 +21,11 @@ class TrainState(NamedTuple):
     params: Params  # {"model": ..., "objective": ...}
     opt_state: optax.OptState
     hparams: dict[str, jax.Array]  # traced scalars: learning_rate, beta, ...
+
+    @property
+    def variables(self) -> Params:
+        """What the model's `apply` takes."""
+        return variables_of(self.params["model"], self.hparams)
 
 
 class Totals(NamedTuple):
@@ -42,20 +48,32 @@ def create_train_state(
     seed: jax.Array | int,
     batch: Batch,
     *,
-    model: Model,
-    objective: Objective,
+    wide: tuple[Model, Objective],
+    own: tuple[Model, Objective],
     tx: optax.GradientTransformation,
     hparams: dict[str, jax.Array],
 ) -> TrainState:
-    """Initialises parameters and optimizer; pure in `seed`, which may be traced."""
+    """Initialises parameters and optimizer; pure in `seed`, which may be traced.
+
+    Args:
+      seed: of every random number.
+      batch: an example of what will come.
+      wide: model and objective at the width at which they are computed.
+      own: the same at their own size, to which they are initialised, then padded.
+      tx: the optimizer.
+      hparams: traced scalars.
+    """
     keys = rng.per_example(rng.stream(seed, "init"), batch.position)
-    variables = model.init(
-        rng.stream(seed, "model_init"), batch.image, keys, label=batch.label
-    )
-    params = {
-        "model": variables["params"],
-        "objective": objective.init(rng.stream(seed, "objective_init"), batch),
-    }
+
+    def initialize(model: Model, objective: Objective) -> Params:
+        variables = model.init(
+            rng.stream(seed, "model_init"), batch.image, keys, label=batch.label
+        )
+        own = objective.init(rng.stream(seed, "objective_init"), batch)
+        return {"model": variables["params"], "objective": own}
+
+    shapes = jax.eval_shape(lambda: initialize(*wide))
+    params = pad_to(initialize(*own), shapes)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),

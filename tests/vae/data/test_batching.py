@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.program import initial_carry, make_data_path
+from experiments.program import ask_call, chunks, make_program
 from vae.build import build
 from vae.data.batching import batch_indices, epoch_order
 
@@ -31,14 +31,15 @@ def test_streaming_trains_as_resident_bit_for_bit(
     def final(pipeline: str):
         small_config.dataset.pipeline = pipeline
         experiment = build(small_config)
-        path = make_data_path(experiment, start)
-        positions = experiment.placement.positions(experiment.batch_size)
-        state, totals = initial_carry(experiment)
+        program = make_program(experiment)
+        state, totals = program.initialize(experiment)
         carry = (state._replace(step=jnp.int32(start)), totals)
         for (first, end), data in zip(
-            path.plan.calls(start), path.chunks, strict=False
+            program.plan.calls(start),
+            chunks(experiment, program, start),
+            strict=False,
         ):
-            carry = path.call(carry, data, positions, np.int32(end - first))
+            carry = ask_call(experiment, program, carry, data, end - first).compute()
         return carry[0]
 
     resident, streamed = final("resident"), final("stream")

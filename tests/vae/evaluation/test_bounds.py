@@ -13,7 +13,7 @@ def bound_of(params, num_samples: int, count: int = 64, seed: int = 0):
     x = exact.images(count)
     keys = rng.per_example(rng.stream(seed, "test"), jnp.arange(count))
     return jax.jit(make_importance_bound(exact.MODEL, num_samples))(
-        params, x, None, keys
+        {"params": params}, x, None, keys
     )
 
 

@@ -1,11 +1,15 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.program import initial_carry
-from vae.build import build
+from experiments.evaluate import evaluate_split
+from experiments.program import Program, answer, make_program
+from vae.build import Experiment, build
 from vae.evaluation.latent import active_units
+from vae.training.state import TrainState
 
 
 def test_active_units_counts_means_that_vary() -> None:
@@ -18,27 +22,36 @@ def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None
     """Its means are known from 20 samples only, whose noise alone has variance .05."""
     small_config.model.posterior.name = "planar_flow"
     experiment = build(small_config)
-    params = initial_carry(experiment)[0].params["model"]
-    params = {**params, "encoder": jax.tree.map(jnp.zeros_like, params["encoder"])}
-    evaluate = experiment.make_evaluator(name="test", num_samples=20)
-    assert evaluate(params, experiment.dataset.test)["latent/active_units"] == 0
-    once = experiment.make_evaluator(name="test", num_samples=1)
-    assert "latent/active_units" not in once(params, experiment.dataset.test)
+    program = make_program(experiment)
+    state, _ = program.initialize(experiment)
+    model = state.params["model"]
+    model = {**model, "encoder": jax.tree.map(jnp.zeros_like, model["encoder"])}
+    state = state._replace(params={**state.params, "model": model})
+    assert results(experiment, program, state, 20)["latent/active_units"] == 0
+    assert "latent/active_units" not in results(experiment, program, state, 1)
+
+
+def results(
+    experiment: Experiment, program: Program, state: TrainState, num_samples: int
+) -> dict[str, Any]:
+    test = experiment.dataset.test
+    arguments = (experiment, program, state, test)
+    return answer(evaluate_split(*arguments, name="test", num_samples=num_samples))
 
 
 @pytest.mark.parametrize(("batch_size", "num_devices"), [(7, 1), (500, 1), (32, 4)])
 def test_every_image_counts_once(
     small_config, batch_size: int, num_devices: int
 ) -> None:
-    def results(batch_size: int, num_devices: int):
+    def results_of(batch_size: int, num_devices: int):
         small_config.evaluate.batch_size = batch_size
         small_config.num_devices = num_devices
         experiment = build(small_config)
-        params = initial_carry(experiment)[0].params["model"]
-        evaluate = experiment.make_evaluator(name="test", num_samples=3)
-        return evaluate(params, experiment.dataset.test)
+        program = make_program(experiment)
+        state, _ = program.initialize(experiment)
+        return results(experiment, program, state, 3)
 
-    got, expected = results(batch_size, num_devices), results(100, 1)
+    got, expected = results_of(batch_size, num_devices), results_of(100, 1)
     assert got.keys() == expected.keys()
     assert got["test/images"] == 500
     for name, value in expected.items():

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from experiments.program import initial_carry
+from experiments.program import make_program, own_model
 from vae.build import build
 from vae.latents.aggregate import fit_gaussian_mixture, sample_codes
 
@@ -30,9 +30,9 @@ def test_a_fitted_mixture_is_the_density_it_was_drawn_from() -> None:
 
 def test_codes_do_not_depend_on_the_batch(small_config) -> None:
     experiment = build(small_config)
-    params = initial_carry(experiment)[0].params["model"]
+    state, _ = make_program(experiment).initialize(experiment)
     test = experiment.dataset.test
-    arguments = (experiment.model, params, experiment.preprocess)
+    arguments = (*own_model(experiment, state), experiment.preprocess)
     whole = sample_codes(*arguments, test[:501], jax.random.key(0))
     part = sample_codes(*arguments, test[:20], jax.random.key(0))
     assert whole.shape == (500, 4)

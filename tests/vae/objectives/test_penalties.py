@@ -62,6 +62,7 @@ def test_mmd_of_two_gaussians() -> None:
             random.normal(size=(200, 2)).astype("f4"),
             random.normal(shift, size=(200, 2)).astype("f4"),
             discrepancy.rbf,
+            2,
         )
         for shift in (0.0, 1.0)
         for _ in range(100)

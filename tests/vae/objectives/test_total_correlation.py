@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from numpyro.distributions import Normal
 
 from tests.vae import linear_gaussian as exact
+from vae.distributions.padded import PaddedNormal
 from vae.objectives import elbo, schedules, total_correlation
 from vae.objectives.elbo import make_penalized
 from vae.objectives.total_correlation import (
@@ -30,11 +30,12 @@ def draw(count: int, covariance: np.ndarray, seed: int) -> np.ndarray:
     return random.multivariate_normal(np.zeros(2), covariance, count).astype("f4")
 
 
-def aggregate(count: int) -> tuple[Normal, np.ndarray]:
+def aggregate(count: int) -> tuple[PaddedNormal, np.ndarray]:
     """Posteriors of variance .2 whose aggregate is N(0, CORRELATION), and a code of
     each."""
     means = draw(count, CORRELATION - 0.2 * np.eye(2), 0)
-    return Normal(means, 0.2**0.5), means + draw(count, 0.2 * np.eye(2), 1)
+    normal = PaddedNormal(means, jnp.full_like(means, 0.2**0.5), jnp.ones(2, bool))
+    return normal, means + draw(count, 0.2 * np.eye(2), 1)
 
 
 def test_both_estimators_know_the_total_correlation_of_a_gaussian() -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.program import initial_carry, make_data_path
+from experiments.program import ask_call, chunks, make_program, own_model
 from vae.build import build
 from vae.training.state import NORMS, first_nonfinite, read_totals
 from vae.training.step import Carry
@@ -16,14 +16,12 @@ from vae.training.step import Carry
 def train(config: Any, *, calls: list[int] | None = None) -> Carry:
     """Trains without files, in calls of the given numbers of steps."""
     experiment = build(config)
-    placement = experiment.placement
-    path = make_data_path(experiment, 0)
-    positions = placement.positions(experiment.batch_size)
-    carry = jax.device_put(initial_carry(experiment), placement.replicated)
+    program = make_program(experiment)
+    carry = program.initialize(experiment)
     for num_steps, data in zip(
-        calls or [config.train.steps], path.chunks, strict=False
+        calls or [config.train.steps], chunks(experiment, program, 0), strict=False
     ):
-        carry = path.call(carry, data, positions, np.int32(num_steps))
+        carry = ask_call(experiment, program, carry, data, num_steps).compute()
     return jax.device_get(carry)
 
 
@@ -49,8 +47,11 @@ def test_training_lowers_the_loss(small_config) -> None:
 def test_a_seed_controls_initialisation(small_config) -> None:
     def kernels(seed: int) -> list[np.ndarray]:
         small_config.seed = seed
-        params = jax.device_get(initial_carry(build(small_config))[0].params)
-        return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim == 2]
+        experiment = build(small_config)
+        state, _ = make_program(experiment).initialize(experiment)
+        _, variables = own_model(experiment, state)
+        leaves = jax.tree.leaves(jax.device_get(variables))
+        return [leaf for leaf in leaves if leaf.ndim == 2]
 
     assert_equal(kernels(3), kernels(3))
     for one, other in zip(kernels(3), kernels(4), strict=True):
@@ -72,13 +73,12 @@ def test_a_seed_controls_order_binarisation_and_noise(
     if binarize == "none":
         small_config.model.likelihood.name = "gaussian"
     experiment = build(small_config)
-    path = make_data_path(experiment, 0)
-    positions = experiment.placement.positions(experiment.batch_size)
+    program = make_program(experiment)
 
     def value(seed: int) -> float:
-        state, totals = initial_carry(experiment)
-        state = state._replace(seed=jnp.uint32(seed))
-        carry = path.call((state, totals), path.example, positions, np.int32(1))
+        state, totals = program.initialize(experiment)
+        carry = state._replace(seed=jnp.uint32(seed)), totals
+        carry = ask_call(experiment, program, carry, program.data, 1).compute()
         return float(carry[1].sums[metric])
 
     assert value(3) == value(3)
@@ -117,13 +117,11 @@ def test_divergence_names_the_first_step_and_terms(small_config) -> None:
 
 def test_one_program_serves_calls_of_every_length(small_config) -> None:
     experiment = build(small_config)
-    path = make_data_path(experiment, 0)
-    positions = experiment.placement.positions(experiment.batch_size)
-    carry = jax.device_put(initial_carry(experiment), experiment.placement.replicated)
+    program = make_program(experiment)
+    carry = program.initialize(experiment)
     for num_steps in (0, 1, 5, 2):
-        call_data = next(path.chunks)
-        carry = path.call(carry, call_data, positions, np.int32(num_steps))
-    assert path.call._cache_size() == 1
+        carry = ask_call(experiment, program, carry, program.data, num_steps).compute()
+    assert program.call.alone._cache_size() == 1
 
 
 PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}

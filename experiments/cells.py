@@ -1,0 +1,156 @@
+"""The cells of a sweep: what the command line asks for, checked and named."""
+
+import ast
+import difflib
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from experiments.workdir import flatten
+from vae.build import HOW_NOT_WHAT, Config, operative
+from vae.types import UserError
+
+MAX_CELLS = 10_000  # a larger product is likely a slip, and needs --yes
+
+Overrides = dict[str, Any]  # {"objective.beta": 4.0}
+
+
+class Cell(NamedTuple):
+    """One member of a sweep."""
+
+    id: str  # names its folder; the same for the same experiment, in whichever sweep
+    overrides: Overrides
+    config: Config
+
+
+def plan_cells(
+    config: Config,
+    entries: Sequence[str],
+    beside: Callable[[str], Callable[[], Iterable[Overrides]]],
+    *,
+    allow_many: bool = False,
+) -> list[Cell]:
+    """Returns the product of what the entries name.
+
+    Args:
+      config: what every cell starts from.
+      entries: `FIELD=V1,V2,...`, or the NAME of a generator `sweep_NAME` beside the
+        config, which yields overrides. Without any, the generator is `sweep`.
+      beside: gives the function of that name in the config's file.
+      allow_many: whether more than 10,000 cells are meant.
+
+    Raises:
+      UserError: a field is unknown or given twice, a value is of the wrong type or
+        given twice, a list is empty, or there are too many cells.
+    """
+    if not entries:
+        axes = [list(beside("sweep")())]
+    else:
+        axes = [
+            _values(config, entry) if "=" in entry else list(beside(f"sweep_{entry}")())
+            for entry in entries
+        ]
+    for axis, entry in zip(axes, entries or ["sweep()"], strict=True):
+        if not axis:
+            raise UserError(f"--sweep={entry} is empty: give at least one value")
+    count = 1
+    for axis in axes:
+        count *= len(axis)
+    if count > MAX_CELLS and not allow_many:
+        raise UserError(
+            f"the sweep has {count:,} cells, more than {MAX_CELLS:,}: give --yes if "
+            "that is meant"
+        )
+    cells = [_make_cell(config, parts) for parts in itertools.product(*axes)]
+    by_id: dict[str, Cell] = {}
+    for cell in cells:
+        if (twin := by_id.setdefault(cell.id, cell)) is not cell:
+            raise UserError(
+                f"two cells of the sweep are one and the same: {cell.overrides} and "
+                f"{twin.overrides}; give each value once"
+            )
+    return cells
+
+
+def _values(config: Config, entry: str) -> list[Overrides]:
+    """`FIELD=V1,V2,...` as overrides."""
+    field, _, text = entry.partition("=")
+    current = _get(config, field)
+    values = []
+    for word in _split(text):
+        try:
+            value = word if isinstance(current, str) else ast.literal_eval(word)
+        except (ValueError, SyntaxError):
+            value = word
+        value = _get(_overridden(config, {field: value}), field)
+        if value in values:
+            raise UserError(f"--sweep={entry} gives {word} twice: give each value once")
+        values.append(value)
+    return [{field: value} for value in values]
+
+
+def _split(text: str) -> list[str]:
+    """Splits at the commas that are within no brackets."""
+    words, depth = [""], 0
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == "," and depth == 0:
+            words.append("")
+        else:
+            words[-1] += character
+    return [word.strip() for word in words if word.strip()]
+
+
+def _make_cell(config: Config, parts: Iterable[Overrides]) -> Cell:
+    overrides: Overrides = {}
+    for part in parts:
+        if twice := sorted(overrides.keys() & part.keys()):
+            raise UserError(f"--sweep gives {twice[0]} twice: give each field once")
+        overrides |= part
+    cell_config = _overridden(config, overrides)
+    return Cell(identify(operative(cell_config)), overrides, cell_config)
+
+
+def _overridden(config: Config, overrides: Overrides) -> Config:
+    """Returns the configuration with other values.
+
+    Raises:
+      UserError: a field is unknown, or a value is of the wrong type.
+    """
+    changed = config.copy_and_resolve_references()
+    for field, value in overrides.items():
+        current = _get(config, field)
+        try:
+            changed.update_from_flattened_dict({field: value})
+        except (TypeError, ValueError) as error:
+            kind = type(current).__name__
+            raise UserError(
+                f"{field}={value!r} is of the wrong type: it must be {kind}, as in "
+                f"{field}={current}"
+            ) from error
+    return changed
+
+
+def _get(config: Config, field: str) -> Any:
+    known = flatten(operative(config))
+    if field not in known:
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"the config has no field {field}{hint}")
+    value = config
+    for part in field.split("."):
+        value = value[part]
+    return value
+
+
+def identify(config: dict[str, Any]) -> str:
+    """Returns a name of the experiment, from what decides its trained parameters."""
+    deciding = {
+        field: value
+        for field, value in flatten(config).items()
+        if field not in HOW_NOT_WHAT and not field.startswith("evaluate.")
+    }
+    text = json.dumps(deciding, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,114 @@
+"""Ways to get the members of a sweep done, besides those of `members`: by launches, and
+by Ray."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from experiments import interrupt, members, workdir
+from experiments.cells import Cell
+from experiments.members import Report, folder_of
+from vae.build import from_operative, operative
+from vae.training.checkpoint import SaveError
+from vae.training.loop import Interrupted
+from vae.types import UserError
+
+ROOT = Path(__file__).parents[1]
+EXECUTORS = ("map", "vmap", "serial", "ray")
+RETRIES = 3  # of a task whose worker dies
+
+
+def default_executor() -> str:
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def execute(
+    name: str, cells: Sequence[Cell], folder: Path, report: Report, *, address: str
+) -> None:
+    """Trains and evaluates all cells; `report` is told of each that is done or has
+    diverged.
+
+    Raises:
+      UserError, SaveError, Interrupted: as for a run alone.
+    """
+    if name == "map":
+        members.run_in_turn(cells, folder, report)
+    elif name == "vmap":
+        members.run_together(cells, folder, report)
+    elif name == "serial":
+        _run_launches(cells, folder, report)
+    else:
+        _run_ray(cells, folder, report, address)
+
+
+def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
+    """Launches each member by itself, one after the other."""
+    for cell in cells:
+        place = folder_of(cell, folder)
+        place.mkdir(parents=True, exist_ok=True)
+        workdir.write_json(place / "config.json", operative(cell.config))
+        command = [sys.executable, str(ROOT / "launch.py"), f"--workdir={place}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if interrupt.requested() or done.returncode == 130:
+            raise Interrupted(f"stopped in the member {cell.id}")
+        if done.returncode not in (0, 3):
+            kind = UserError if done.returncode == 2 else SaveError
+            raise kind(f"the member {cell.id}: {done.stderr.strip()[-500:]}")
+        report(cell)
+
+
+def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) -> None:
+    """Shares the members among the workers of a Ray cluster (without an address, of
+    this machine), which reach the folder under the same name. A task whose worker dies
+    is tried again, and takes its members up from their checkpoints."""
+    try:
+        import os
+
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "--executor=ray needs Ray: pip install -r requirements-ray.txt"
+        ) from error
+    here: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
+    ray.init(
+        address or None,
+        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        **({} if address else here),
+    )
+    try:
+        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_for_ray)
+        by_task = {
+            task.remote([operative(c.config) for c in share], str(folder)): share
+            for group in members.group_by_program(cells)
+            for share in _deal(group, workers)
+        }
+        waiting = list(by_task)
+        while waiting:
+            ready, waiting = ray.wait(waiting, timeout=1.0)
+            for finished in ready:
+                ray.get(finished)
+                for cell in by_task[finished]:
+                    report(cell)
+            if interrupt.requested():
+                raise Interrupted("stopped; members are at their last checkpoints")
+    finally:
+        ray.shutdown()
+
+
+def _work_for_ray(configs: Sequence[dict[str, Any]], folder: str) -> None:
+    """What a task does, in a process of its own."""
+    from experiments.cells import identify
+
+    cells = [Cell(identify(c), {}, from_operative(c)) for c in configs]
+    members.run_in_turn(cells, Path(folder), lambda cell: None)
+
+
+def _deal(cells: Sequence[Cell], hands: int) -> list[Sequence[Cell]]:
+    """Deals cells to at most `hands` shares of nearly the same size."""
+    return [cells[i::hands] for i in range(min(hands, len(cells)))]

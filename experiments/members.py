@@ -1,0 +1,189 @@
+"""Members of a sweep, trained and evaluated by one program: in turn or together."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import psutil
+
+from experiments import train, workdir
+from experiments.cells import Cell
+from experiments.program import Program, ask_call, make_program
+from vae.build import Experiment, build, program_key, vary
+from vae.training.loop import Diverged, Interrupted
+from vae.training.parallel import one_per_device, runs_over_devices
+from vae.types import Request, UserError
+
+Compute = Callable[[Sequence[Request]], list[Any]]
+Report = Callable[[Cell], None]
+
+MEMORY_SHARE = 0.5  # of what is free, for members that are trained together
+TOGETHER_ON_CPU = 4  # more of them leave the processor's caches
+
+
+def folder_of(cell: Cell, folder: Path) -> Path:
+    """Returns the workdir of a member of the sweep in `folder`."""
+    return folder / "members" / cell.id
+
+
+def group_by_program(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Groups cells by the program that serves them, in order."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(program_key(cell.config), []).append(cell)
+    return list(groups.values())
+
+
+def check(cells: Sequence[Cell]) -> None:
+    """Refuses cells that cannot be trained, before any is.
+
+    Raises:
+      UserError: the first such cell, and why.
+    """
+    for group in group_by_program(cells):
+        experiment = None
+        for cell in group:
+            try:
+                experiment = experiment or build(cell.config)
+                vary(experiment, cell.config)
+            except UserError as error:
+                raise UserError(f"the cell {describe(cell)}: {error}") from error
+
+
+def describe(cell: Cell) -> str:
+    """Returns what tells the cell from the others, for people."""
+    return ", ".join(f"{field}={value}" for field, value in cell.overrides.items())
+
+
+def run_in_turn(cells: Sequence[Cell], folder: Path, report: Report) -> None:
+    """Trains and evaluates members one after the other, by the program that serves
+    each of them alone. Several devices work on one member each."""
+    for group in group_by_program(cells):
+        placements = one_per_device(group[0].config.num_devices)[: len(group)]
+        base = build(group[0].config, placements[0])
+        members = iter(group)  # whoever is free takes the next
+        runs = []
+        for placement in placements:
+            on_device = base._replace(placement=placement)
+            program = make_program(on_device)
+            runs.append(_work(members, on_device, program, folder, report))
+        _drive(runs, lambda requests: [request.compute() for request in requests])
+
+
+def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
+    """Trains and evaluates as many members at a time as memory allows, by one program
+    whose arrays hold all of them, spread over the devices."""
+    for group in group_by_program(cells):
+        placement = runs_over_devices(group[0].config.num_devices)
+        base = build(group[0].config, placement)
+        program, width = _fit_memory(base, make_program(base), len(group))
+        for start in range(0, len(group), width):
+            runs = [
+                _work([cell], base, program, folder, report)
+                for cell in group[start : start + width]
+            ]
+            _drive(runs, lambda requests, n=width: _compute_together(requests, n))
+
+
+def _work(
+    cells: Iterable[Cell],
+    base: Experiment,
+    program: Program,
+    folder: Path,
+    report: Report,
+) -> train.Run:
+    """Does members one by one; told to `report` when done, or diverged."""
+    for cell in cells:
+        experiment, place = vary(base, cell.config), folder_of(cell, folder)
+        workdir.check(place, experiment.config, program.data_hash)
+        with contextlib.suppress(Diverged):  # its folder says so
+            yield from train.train_and_evaluate(experiment, program, place, quiet=True)
+        report(cell)
+
+
+def _drive(runs: Sequence[train.Run], compute: Compute) -> None:
+    """Answers the requests of all runs until they have none.
+
+    When the process is asked to stop, each run saves its state and ends.
+    """
+    requests: dict[train.Run, Request] = {}
+    interrupted = []
+
+    def advance(run: train.Run, result: Any) -> None:
+        requests.pop(run, None)
+        try:
+            requests[run] = run.send(result)
+        except StopIteration:
+            pass
+        except Interrupted as error:
+            interrupted.append(error)
+
+    try:
+        for run in runs:
+            advance(run, None)
+        while requests:
+            waiting = dict(requests)
+            results = compute(list(waiting.values()))
+            for run, result in zip(waiting, results, strict=True):
+                advance(run, result)
+    finally:
+        for run in runs:
+            run.close()
+    if interrupted:
+        raise interrupted[0]
+
+
+def _compute_together(requests: Sequence[Request], width: int) -> list[Any]:
+    """Computes requests for the same in one call for `width` runs."""
+    results: list[Any] = [None] * len(requests)
+    groups: dict[Any, list[int]] = {}
+    for i, request in enumerate(requests):
+        groups.setdefault((id(request.routine), request.moment), []).append(i)
+    for indices in groups.values():
+        owns = [requests[i].own for i in indices]
+        # The compiled program has `width` places: copies fill those left over.
+        owns += [jax.tree.map(jnp.copy, owns[-1]) for _ in range(width - len(owns))]
+        first = requests[indices[0]]
+        for i, result in zip(
+            indices, first.routine.together(tuple(owns), *first.shared), strict=False
+        ):
+            results[i] = result
+    return results
+
+
+def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program, int]:
+    """Compiles the training of as many of `count` members together as fit, and returns
+    the program with it and how many these are."""
+    devices = base.placement.num_devices
+    on_cpu = jax.default_backend() == "cpu"
+    parts = -(-count // (TOGETHER_ON_CPU * devices)) if on_cpu else 1
+    request = ask_call(base, program, program.initialize(base), program.data, 0)
+    while True:
+        width = -(-count // (parts * devices)) * devices
+        owns = (request.own,) * width
+        compiled = program.call.together.lower(owns, *request.shared).compile()
+        if width == devices or _memory_needed(compiled) < MEMORY_SHARE * _free_memory():
+            call = program.call._replace(together=compiled)
+            return program._replace(call=call), width
+        parts *= 2
+
+
+def _memory_needed(compiled: Any) -> int:
+    """Bytes on one device."""
+    sizes = compiled.memory_analysis()
+    return (
+        sizes.temp_size_in_bytes
+        + sizes.argument_size_in_bytes
+        + sizes.output_size_in_bytes
+    )
+
+
+def _free_memory() -> int:
+    """Bytes on one device; on a CPU, on which devices are simulated, in all."""
+    stats = jax.devices()[0].memory_stats()
+    if stats is None:
+        return psutil.virtual_memory().available
+    return stats["bytes_limit"] - stats["bytes_in_use"]

@@ -1,0 +1,123 @@
+"""Runs the cells of a sweep and gathers what came out.
+
+A config file may describe sweeps beside its `get_config` by generators of overrides:
+
+    def sweep():
+        for beta in (1.0, 4.0):
+            yield {"objective.beta": beta}
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments import executors, members, report, workdir
+from experiments.cells import Cell
+from experiments.evaluate import is_done
+from experiments.members import folder_of
+from experiments.terminal import say
+from vae.build import operative
+from vae.types import UserError
+
+
+def run(
+    cells: Sequence[Cell],
+    folder: Path,
+    *,
+    executor: str | None = None,
+    address: str = "",
+) -> None:
+    """Trains and evaluates the cells that are not done, then writes `results.csv`,
+    `summary.csv` and `report.html`.
+
+    Args:
+      cells: from `plan_cells`.
+      folder: of the sweep; members lie in `members/ID`.
+      executor: map | vmap | serial | ray; None chooses by the device.
+      address: of a Ray cluster; empty for this machine.
+
+    Raises:
+      UserError: a cell cannot be trained.
+    """
+    members.check(cells)
+    with workdir.locked(folder):
+        _run_locked(cells, folder, executor or executors.default_executor(), address)
+
+
+def _run_locked(
+    cells: Sequence[Cell], folder: Path, executor: str, address: str
+) -> None:
+    left = [cell for cell in cells if _state_of(cell, folder)[0] == "to do"]
+    if len(left) < len(cells):
+        say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
+    started, done = time.perf_counter(), len(cells) - len(left)
+
+    def tell(cell: Cell) -> None:
+        nonlocal done
+        done += 1
+        _, outcome = _state_of(cell, folder)
+        seconds = time.perf_counter() - started
+        rate = seconds / (done - (len(cells) - len(left)))
+        say(
+            f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}; "
+            f"{rate * (len(cells) - done):.0f} s left"
+        )
+
+    if left:
+        executors.execute(executor, left, folder, tell, address=address)
+    rows = [gather(cell, folder) for cell in cells]
+    swept = [f for f in cells[0].overrides if f != "seed"]
+    report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
+    say(f"written to {folder}: results.csv, summary.csv, report.html")
+    if diverged := [row for row in rows if row["status"] == "diverged"]:
+        say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")
+
+
+def print_cells(cells: Sequence[Cell]) -> None:
+    """Prints the cells and how many programs serve them."""
+    for cell in cells:
+        say(f"{cell.id}  {members.describe(cell)}")
+    groups = members.group_by_program(cells)
+    say(f"{len(cells)} cells, {len(groups)} programs")
+
+
+def _state_of(cell: Cell, folder: Path) -> tuple[str, str]:
+    """Returns ("done" | "diverged" | "to do", what to tell of it)."""
+    place = folder_of(cell, folder)
+    if is_done(operative(cell.config), place):
+        results = workdir.read_json(place / "results.json")
+        return "done", f"ELBO {results['test/elbo_nats']:.2f} nats"
+    if diverged := workdir.read_json(place / "diverged.json"):
+        return "diverged", f"diverged at step {diverged['step']}"
+    return "to do", "to do"
+
+
+def gather(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Returns a row of `results.csv`: what was asked for, what came out, and what must
+    be alike in rows that are compared."""
+    place = folder_of(cell, folder)
+    status, outcome = _state_of(cell, folder)
+    if status == "to do":
+        raise UserError(f"the member {cell.id} is not done; launch the sweep again")
+    provenance = workdir.read_json(place / "provenance.json")
+    config = cell.config
+    return {
+        "id": cell.id,
+        "status": status,
+        "told": outcome,
+        **cell.overrides,
+        "seed": config.seed,
+        **(workdir.read_json(place / "results.json") or {}),
+        "dataset.name": config.dataset.name,
+        "dataset.binarize": config.dataset.binarize,
+        "data_sha256": provenance["data_sha256"][:12],
+        "model.latent_dim": config.model.latent_dim,
+        "model.likelihood.name": config.model.likelihood.name,
+        "objective.name": config.objective.name,
+        "evaluate.importance_samples": config.evaluate.importance_samples,
+        "precision": config.precision,
+        "git_commit": provenance["launches"][-1]["git_commit"],
+        "device": provenance["launches"][-1]["device"],
+    }
