@@ -77,17 +77,17 @@ def plan_cells(
 def _values(config: Config, entry: str) -> list[Overrides]:
     """`FIELD=V1,V2,...` as overrides."""
     field, _, text = entry.partition("=")
-    current = _get(config, field)
-    values = []
+    changed, current = config.copy_and_resolve_references(), _get(config, field)
+    values: dict[Any, None] = {}
     for word in _split(text):
         try:
             value = word if isinstance(current, str) else ast.literal_eval(word)
         except (ValueError, SyntaxError):
             value = word
-        value = _get(_overridden(config, {field: value}), field)
+        value = _set(changed, field, value)
         if value in values:
             raise UserError(f"--sweep={entry} gives {word} twice: give each value once")
-        values.append(value)
+        values[value] = None
     return [{field: value} for value in values]
 
 
@@ -109,11 +109,11 @@ def _make_cell(config: Config, parts: Iterable[Overrides]) -> Cell:
         if twice := sorted(overrides.keys() & part.keys()):
             raise UserError(f"--sweep gives {twice[0]} twice: give each field once")
         overrides |= part
-    cell_config = _overridden(config, overrides)
+    cell_config = override(config, overrides)
     return Cell(identify(operative(cell_config)), overrides, cell_config)
 
 
-def _overridden(config: Config, overrides: Overrides) -> Config:
+def override(config: Config, overrides: Overrides) -> Config:
     """Returns the configuration with other values.
 
     Raises:
@@ -121,27 +121,41 @@ def _overridden(config: Config, overrides: Overrides) -> Config:
     """
     changed = config.copy_and_resolve_references()
     for field, value in overrides.items():
-        current = _get(config, field)
-        try:
-            changed.update_from_flattened_dict({field: value})
-        except (TypeError, ValueError) as error:
-            kind = type(current).__name__
-            raise UserError(
-                f"{field}={value!r} is of the wrong type: it must be {kind}, as in "
-                f"{field}={current}"
-            ) from error
+        _set(changed, field, value)
     return changed
 
 
+def _set(config: Config, field: str, value: Any) -> Any:
+    """Sets a field and returns its value, which is of the field's type.
+
+    Raises:
+      UserError: the field is unknown, or the value is of the wrong type.
+    """
+    *groups, name = field.split(".")
+    parent, current = config, _get(config, field)
+    for group in groups:
+        parent = parent[group]
+    try:
+        parent[name] = value
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{field}={value!r} is of the wrong type: it must be "
+            f"{type(current).__name__}, as in {field}={current}"
+        ) from error
+    return parent[name]
+
+
 def _get(config: Config, field: str) -> Any:
-    known = flatten(operative(config))
-    if field not in known:
-        near = difflib.get_close_matches(field, known, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"the config has no field {field}{hint}")
     value = config
     for part in field.split("."):
+        if not hasattr(value, "items") or part not in value:
+            known = flatten(operative(config))
+            near = difflib.get_close_matches(field, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UserError(f"the config has no field {field}{hint}")
         value = value[part]
+    if hasattr(value, "items"):
+        raise UserError(f"{field} is a group of fields: sweep one of {sorted(value)}")
     return value
 
 

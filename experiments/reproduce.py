@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from experiments import train, workdir
+from experiments.cells import override
 from experiments.terminal import say
 from vae.build import Config
 from vae.evaluation.evaluate import standard_error
@@ -58,7 +59,7 @@ def _run_row(
     for seed in seeds:
         member_folder = folder / "members" / slug / f"seed_{seed}"
         try:
-            member = _overridden(config, {**row["overrides"], "seed": seed})
+            member = override(config, {**row["overrides"], "seed": seed})
             train.run(member, member_folder)
         except (Diverged, UserError) as error:
             say(f"row {row['name']}: {error}")
@@ -67,15 +68,6 @@ def _run_row(
             jax.clear_caches()  # the programs of a row serve no other
         results.append(workdir.read_json(member_folder / "results.json"))
     return {"results": results}
-
-
-def _overridden(config: Config, overrides: dict[str, Any]) -> Config:
-    member = config.copy_and_resolve_references()
-    try:
-        member.update_from_flattened_dict(overrides)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"a row's overrides do not fit the config: {error}") from error
-    return member
 
 
 def _markdown(

@@ -118,6 +118,12 @@ def gather(cell: Cell, folder: Path) -> dict[str, Any]:
         "objective.name": config.objective.name,
         "evaluate.importance_samples": config.evaluate.importance_samples,
         "precision": config.precision,
-        "git_commit": provenance["launches"][-1]["git_commit"],
+        "git_commit": _short(provenance["launches"][-1]["git_commit"]),
         "device": provenance["launches"][-1]["device"],
     }
+
+
+def _short(commit: str) -> str:
+    """Twelve digits of a commit, and whether files differed from it."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:12] + plus + changes

@@ -1,6 +1,5 @@
 """From configuration to built objects: the only reader of `ConfigDict`."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -170,7 +169,7 @@ def program_key(config: Config) -> str:
     }
     key["optimizer"] = {**key["optimizer"], "learning_rate": None}
     key["model"] = {**key["model"], "latent_dim": latent_width(config)}
-    return json.dumps(key, sort_keys=True)
+    return repr(key)
 
 
 def latent_width(config: Config) -> int:

@@ -1,0 +1,63 @@
+"""What a sweep's flags mean, and what they may not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import members, sweep
+from experiments.cells import Cell, plan_cells
+from vae.types import UserError
+
+
+def cells_of(config: Any, *entries: str) -> list[Cell]:
+    return plan_cells(config, entries, pytest.fail)
+
+
+def test_what_changes_the_program_makes_groups(small_config) -> None:
+    def count(*entries: str) -> int:
+        return len(members.group_by_program(cells_of(small_config, *entries)))
+
+    assert count("model.latent_dim=1,2,16", "objective.beta=1,2", "seed=0,1") == 1
+    assert count("model.latent_dim=16,17,32,33") == 3
+    assert count("objective.growth_steps=10,20", "optimizer.learning_rate=.1,.2") == 1
+    assert count("model.encoder.widths=(8,),(8, 8)") == 2
+    assert count("objective.name=elbo,iwae", "objective.num_samples=1,2") == 4
+    small_config.model.posterior.name = "iaf"
+    assert count("model.latent_dim=2,3") == 2
+
+
+BAD = {
+    "objective.betta=1": "did you mean objective.beta",
+    "objective.beta=high": "wrong type",
+    "model.latent_dim=2.5": "wrong type",
+    "objective.beta=1,2,1.0": "twice",
+    "objective.beta=": "empty",
+    "seed=" + ",".join(map(str, range(10_001))): "--yes",
+    "model.latent_dim=2,0": "positive integer",
+    "objective.name=elbo,vq_vae": "vq_vae needs",
+    "objective.name=iwae,beta_vae objective.beta=1,4": "does not read",
+    "objective.beta=1,2 objective.beta=3,4": "twice",
+}
+
+
+@pytest.mark.parametrize("entries", BAD)
+def test_a_bad_sweep_is_refused_before_any_training(
+    small_config, tmp_path: Path, entries: str
+) -> None:
+    with pytest.raises(UserError, match=BAD[entries]):
+        sweep.run(cells_of(small_config, *entries.split(" ")), tmp_path)
+    assert not (tmp_path / "members").exists()
+
+
+def test_sweeps_beside_a_config_have_names(small_config) -> None:
+    def sweep_sizes():
+        for size in (2, 3):
+            yield {"model.latent_dim": size, "objective.beta": float(size)}
+
+    functions = {"sweep": sweep_sizes, "sweep_sizes": sweep_sizes}
+    unnamed = plan_cells(small_config, [], functions.__getitem__)
+    named = plan_cells(small_config, ["sizes", "seed=0,1"], functions.__getitem__)
+    assert [cell.overrides["model.latent_dim"] for cell in unnamed] == [2, 3]
+    assert len(named) == 4
+    assert {cell.id for cell in unnamed} < {cell.id for cell in named}

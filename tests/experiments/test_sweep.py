@@ -1,0 +1,252 @@
+"""A sweep: every cell equals the run launched alone, whatever befalls the others."""
+
+import csv
+import importlib.util
+import itertools
+import random
+import re
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import psutil
+import pytest
+
+from experiments import executors, members, sweep, train, workdir
+from experiments.cells import Cell
+from experiments.program import make_program
+from tests.conftest import ROOT, launch_command, launch_environment
+from tests.experiments.test_cells import cells_of
+from tests.experiments.test_faults import checkpointed, outcome, wait_for
+from tests.experiments.test_train import without_measurements
+
+PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
+MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)|told")
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    """The rows of results.csv without what is measured in seconds and bytes."""
+    with (folder / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if not MEASURED.match(k)} for row in rows]
+
+
+def test_members_equal_their_solo_runs_and_share_one_program(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = []
+
+    def make(*arguments: Any) -> Any:
+        programs.append(make_program(*arguments))
+        return programs[-1]
+
+    monkeypatch.setattr(members, "make_program", make)
+    cells = cells_of(small_config, *PRODUCT)
+    sweep.run(cells, tmp_path / "sweep", executor="map")
+    (program,) = programs
+    assert program.call.alone._cache_size() == 1
+    assert program.evaluate("test", 3).alone._cache_size() == 1
+    assert len(rows_of(tmp_path / "sweep")) == len(cells) == 24
+    for cell in (cells[0], cells[9], cells[23]):
+        alone = tmp_path / cell.id
+        train.run(cell.config, alone)
+        assert outcome(alone) == outcome(members.folder_of(cell, tmp_path / "sweep"))
+
+
+def final_params(folder: Path, cells: list[Cell]) -> list[np.ndarray]:
+    """The trained parameters of each member, as one vector."""
+    vectors = []
+    for cell in cells:
+        experiment = members.build(cell.config)
+        program = make_program(experiment)
+        place = members.folder_of(cell, folder)
+        restored = train.Checkpointer(place).restore(program.initialize(experiment))
+        assert restored is not None
+        leaves = jax.tree.leaves(restored.tree[0].params)
+        vectors.append(np.concatenate([np.ravel(leaf) for leaf in leaves]))
+    return vectors
+
+
+def test_together_they_agree_with_in_turn_in_float64(
+    small_config, tmp_path: Path
+) -> None:
+    small_config.precision = "float64"
+    small_config.train.steps = 50
+    cells = cells_of(small_config, "objective.beta=1,4", "model.latent_dim=2,5")
+    for executor in ("map", "vmap"):
+        sweep.run(cells, tmp_path / executor, executor=executor)
+    in_turn, together = (final_params(tmp_path / e, cells) for e in ("map", "vmap"))
+    for left, right in zip(in_turn, together, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+
+
+def test_together_they_differ_by_rounding_only_in_float32(
+    small_config, tmp_path: Path
+) -> None:
+    """Rounding, amplified by Adam: without bias, and less than two seeds differ."""
+    small_config.train.steps = 100
+    cells = cells_of(small_config, "seed=0,1,2,3")
+    for executor in ("map", "vmap"):
+        sweep.run(cells, tmp_path / executor, executor=executor)
+    in_turn, together = (
+        np.array([float(row["test/elbo_nats"]) for row in rows_of(tmp_path / e)])
+        for e in ("map", "vmap")
+    )
+    differences = together - in_turn
+    error = differences.std(ddof=1) / np.sqrt(len(cells))
+    assert abs(differences.mean()) < 4 * error + 1e-4
+    assert abs(differences).max() < in_turn.std(ddof=1)
+
+
+def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
+    tables = []
+    for num_devices, executor in ((1, "map"), (4, "map"), (4, "vmap")):
+        small_config.num_devices = num_devices
+        folder = tmp_path / f"{executor}{num_devices}"
+        cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")
+        sweep.run(cells, folder, executor=executor)
+        tables.append(rows_of(folder))
+    assert tables[0] == tables[1]
+    for row, other in zip(tables[0], tables[2], strict=True):
+        assert row["id"] == other["id"]
+        nats = [float(r["test/elbo_nats"]) for r in (row, other)]
+        np.testing.assert_allclose(*nats, rtol=1e-4)
+
+
+def test_a_diverged_member_harms_no_other(small_config, tmp_path: Path) -> None:
+    for executor in ("map", "vmap"):
+        folder = tmp_path / executor
+        cells = cells_of(small_config, "optimizer.learning_rate=1e-3,1e6,2e-3")
+        sweep.run(cells, folder, executor=executor)
+        rows = rows_of(folder)
+        assert [row["status"] for row in rows] == ["done", "diverged", "done"]
+        assert rows[1]["test/elbo_nats"] == ""
+        # The others are as without it; together, as three of them without it.
+        sane = tmp_path / f"{executor}_sane"
+        without = "1e-3,2e-3" if executor == "map" else "1e-3,3e-3,2e-3"
+        cells = cells_of(small_config, f"optimizer.learning_rate={without}")
+        sweep.run(cells, sane, executor=executor)
+        assert [rows_of(sane)[0], rows_of(sane)[-1]] == rows[::2]
+
+
+def test_a_larger_sweep_computes_the_new_cells_only(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.run(cells_of(small_config, "objective.beta=1,4"), tmp_path, executor="map")
+    asked: list[Cell] = []
+    execute = executors.execute
+
+    def spy(name: str, cells: list[Cell], *rest: Any, **kwargs: Any) -> None:
+        asked.extend(cells)
+        execute(name, cells, *rest, **kwargs)
+
+    monkeypatch.setattr(executors, "execute", spy)
+    sweep.run(cells_of(small_config, "objective.beta=1,2,4"), tmp_path, executor="map")
+    assert [cell.overrides for cell in asked] == [{"objective.beta": 2.0}]
+    assert [row["objective.beta"] for row in rows_of(tmp_path)] == ["1.0", "2.0", "4.0"]
+
+
+def test_the_command_line(launch, tmp_path: Path) -> None:
+    flags = (
+        "--experiment=sweep",
+        f"--config={ROOT}/configs/quickstart.py:smoke",
+        "--sweep=objective.beta=1,4",
+    )
+    listed = launch(*flags, "--print_only")
+    assert listed.returncode == 0, listed.stderr
+    assert "2 cells, 1 programs" in listed.stdout
+    assert not (tmp_path / "runs").exists()
+    refused = launch(*flags, "--sweep=no_such")
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    done = launch(*flags, "--executor=serial", "--workdir=serial")
+    assert done.returncode == 0, done.stderr
+    in_turn = launch(*flags, "--workdir=map")
+    assert in_turn.returncode == 0, in_turn.stderr
+    assert rows_of(tmp_path / "serial") == rows_of(tmp_path / "map")
+
+
+SWEEP_FLAGS = [
+    "--experiment=sweep",
+    f"--config={ROOT}/configs/quickstart.py",
+    "--config.train.steps=400",
+    "--config.train.log_every=100",
+    "--config.train.steps_per_call=50",
+    "--config.train.checkpoint_every=100",
+    "--config.model.encoder.widths=(64,)",
+    "--config.model.decoder.widths=(64,)",
+    "--config.evaluate.importance_samples=20",
+    "--sweep=objective.beta=1,4",
+    "--sweep=seed=0,1",
+]
+
+
+def start_sweep(folder: Path, *flags: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        launch_command(*SWEEP_FLAGS, f"--workdir={folder}", *flags),
+        env=launch_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish_sweep(process: subprocess.Popen[str]) -> None:
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_killed_at_three_moments_it_gives_the_same_table(tmp_path: Path) -> None:
+    finish_sweep(start_sweep(tmp_path / "whole"))
+    seed = time.time_ns()
+    print(f"moments drawn with seed {seed}")
+    moments, folder = random.Random(seed), tmp_path / "killed"
+
+    def saved(count: int) -> bool:
+        places = (folder / "members").glob("*")
+        return sum(len(checkpointed(place)) for place in places) >= count
+
+    for count in itertools.accumulate(moments.choices((2, 3, 4), k=3)):
+        process = start_sweep(folder)
+        wait_for(lambda count=count: saved(count), process)
+        time.sleep(moments.uniform(0, 0.1))
+        process.kill()
+        process.communicate()
+    finish_sweep(start_sweep(folder))
+    assert rows_of(folder) == rows_of(tmp_path / "whole")
+
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="needs Ray: requirements-ray.txt"
+)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_ray_gives_the_same_table_whoever_dies(tmp_path: Path) -> None:
+    ray = start_sweep(tmp_path / "ray", "--executor=ray")
+
+    def workers() -> list[psutil.Process]:
+        children = psutil.Process(ray.pid).children(recursive=True)
+        return [p for p in children if any("_work_for_ray" in w for w in p.cmdline())]
+
+    wait_for(lambda: any((tmp_path / "ray").glob("members/*/checkpoints/[1-9]*")), ray)
+    workers()[0].kill()
+    finish_sweep(ray)
+    finish_sweep(start_sweep(tmp_path / "map"))
+    assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "map")
+
+
+def test_a_member_is_continued_by_its_folder(small_config, tmp_path: Path) -> None:
+    cells = cells_of(small_config, "seed=3")
+    sweep.run(cells, tmp_path, executor="map")
+    place = members.folder_of(cells[0], tmp_path)
+    before = workdir.read_json(place / "results.json")
+    (place / "results.json").unlink()
+    train.run(None, place)
+    after = workdir.read_json(place / "results.json")
+    assert without_measurements(after) == without_measurements(before)
