@@ -100,11 +100,16 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, reproduce, sweep, train
-    from experiments.cells import plan_cells
+    from experiments import evaluate, reproduce, train
     from vae.types import UserError
 
     experiment = _EXPERIMENT.value
+    if experiment != "sweep" and (
+        _SWEEP.value or _EXECUTOR.value or _PRINT_ONLY.value or _YES.value
+    ):
+        raise UserError(
+            "--sweep, --executor, --print_only and --yes are for --experiment=sweep"
+        )
     if experiment == "evaluate" and _WORKDIR.value is None:
         raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
     if experiment in ("train", "evaluate") and _WORKDIR.value is not None:
@@ -119,10 +124,18 @@ def _run(config: Any) -> None:
     elif experiment == "reproduce":
         reproduce.run(config, _beside_config("table"), folder)
     else:
-        cells = plan_cells(config, _SWEEP.value, _beside_config, allow_many=_YES.value)
-        if _PRINT_ONLY.value:
-            sweep.print_cells(cells)
-            return
+        _run_sweep(config, folder)
+
+
+def _run_sweep(config: Any, folder: Path) -> None:
+    from experiments import sweep
+    from experiments.cells import plan_cells
+
+    sweep.use_cores()
+    cells = plan_cells(config, _SWEEP.value, _beside_config, allow_many=_YES.value)
+    if _PRINT_ONLY.value:
+        sweep.print_cells(cells)
+    else:
         sweep.run(cells, folder, executor=_EXECUTOR.value, address=_RAY_ADDRESS.value)
 
 
@@ -134,10 +147,8 @@ def _beside_config(name: str) -> Any:
     try:
         return runpy.run_path(file)[name]
     except KeyError as error:
-        raise UserError(
-            f"--experiment={_EXPERIMENT.value} needs a config with a function "
-            f"{name}(), and {file} has none"
-        ) from error
+        instead = ": give --sweep=FIELD=V1,V2,..." if "sweep" in name else ""
+        raise UserError(f"{file} has no function {name}(){instead}") from error
 
 
 def _config_filename() -> str:

@@ -77,18 +77,23 @@ def plan_cells(
 def _values(config: Config, entry: str) -> list[Overrides]:
     """`FIELD=V1,V2,...` as overrides."""
     field, _, text = entry.partition("=")
+    if _changes_nothing(field):
+        raise UserError(
+            f"--sweep={entry}: {field} changes nothing that is trained; give it once, "
+            f"as --config.{field}=VALUE"
+        )
     changed, current = config.copy_and_resolve_references(), _get(config, field)
-    values: dict[Any, None] = {}
+    values: dict[str, Any] = {}
     for word in _split(text):
         try:
             value = word if isinstance(current, str) else ast.literal_eval(word)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError):
             value = word
         value = _set(changed, field, value)
-        if value in values:
+        if repr(value) in values:
             raise UserError(f"--sweep={entry} gives {word} twice: give each value once")
-        values[value] = None
-    return [{field: value} for value in values]
+        values[repr(value)] = value
+    return [{field: value} for value in values.values()]
 
 
 def _split(text: str) -> list[str]:
@@ -164,7 +169,12 @@ def identify(config: dict[str, Any]) -> str:
     deciding = {
         field: value
         for field, value in flatten(config).items()
-        if field not in HOW_NOT_WHAT and not field.startswith("evaluate.")
+        if not _changes_nothing(field)
     }
     text = json.dumps(deciding, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _changes_nothing(field: str) -> bool:
+    """Says if a field has no part in what is trained."""
+    return field in HOW_NOT_WHAT or field.startswith("evaluate.")

@@ -1,6 +1,8 @@
 """Ways to get the members of a sweep done, besides those of `members`: by launches, and
 by Ray."""
 
+import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from typing import Any
 import jax
 
 from experiments import interrupt, members, workdir
-from experiments.cells import Cell
+from experiments.cells import Cell, identify
 from experiments.members import Report, folder_of
 from vae.build import from_operative, operative
 from vae.training.checkpoint import SaveError
@@ -18,7 +20,6 @@ from vae.training.loop import Interrupted
 from vae.types import UserError
 
 ROOT = Path(__file__).parents[1]
-EXECUTORS = ("map", "vmap", "serial", "ray")
 RETRIES = 3  # of a task whose worker dies
 
 
@@ -52,59 +53,87 @@ def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         place.mkdir(parents=True, exist_ok=True)
         workdir.write_json(place / "config.json", operative(cell.config))
         command = [sys.executable, str(ROOT / "launch.py"), f"--workdir={place}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if interrupt.requested() or done.returncode == 130:
+        status, errors = _run_process(command)
+        if interrupt.requested() or status == 130:
             raise Interrupted(f"stopped in the member {cell.id}")
-        if done.returncode not in (0, 3):
-            kind = UserError if done.returncode == 2 else SaveError
-            raise kind(f"the member {cell.id}: {done.stderr.strip()[-500:]}")
+        if status not in (0, 3):
+            kind = UserError if status == 2 else SaveError
+            raise kind(f"the member {cell.id}: {errors.removeprefix('error: ')}")
         report(cell)
+
+
+def _run_process(command: Sequence[str]) -> tuple[int, str]:
+    """Returns status and standard error; hands on a request to stop."""
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while True:
+            try:
+                _, errors = process.communicate(timeout=1.0)
+                return process.returncode, errors.strip()
+            except subprocess.TimeoutExpired:
+                if interrupt.requested():
+                    process.terminate()
 
 
 def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) -> None:
     """Shares the members among the workers of a Ray cluster (without an address, of
     this machine), which reach the folder under the same name. A task whose worker dies
     is tried again, and takes its members up from their checkpoints."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        import os
-
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        import ray
+        ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise UserError(
             "--executor=ray needs Ray: pip install -r requirements-ray.txt"
         ) from error
-    here: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False}
-    ray.init(
-        address or None,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
-        **({} if address else here),
-    )
+    here = {} if address else {"include_dashboard": False}
     try:
-        workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_for_ray)
-        by_task = {
-            task.remote([operative(c.config) for c in share], str(folder)): share
-            for group in members.group_by_program(cells)
-            for share in _deal(group, workers)
-        }
-        waiting = list(by_task)
-        while waiting:
-            ready, waiting = ray.wait(waiting, timeout=1.0)
-            for finished in ready:
-                ray.get(finished)
-                for cell in by_task[finished]:
-                    report(cell)
-            if interrupt.requested():
-                raise Interrupted("stopped; members are at their last checkpoints")
+        ray.init(
+            address or None,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+            log_to_driver=False,
+            **here,
+        )
+        interrupt.watch()  # Ray has handlers of its own
+        _wait_for_ray(ray, _start_tasks(ray, cells, folder.resolve()), report)
+    except ray.exceptions.RayTaskError as error:
+        raise (
+            error.cause
+            if isinstance(error.cause, UserError)
+            else SaveError(f"a worker failed: {error.cause}")
+        ) from error
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise SaveError(f"Ray failed: {str(error).splitlines()[0]}") from error
     finally:
         ray.shutdown()
 
 
+def _start_tasks(ray: Any, cells: Sequence[Cell], folder: Path) -> dict[Any, Any]:
+    """Starts a task for each share of each program's members; returns the shares."""
+    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_for_ray)
+    return {
+        task.remote([operative(c.config) for c in share], str(folder)): share
+        for group in members.group_by_program(cells)
+        for share in _deal(group, workers)
+    }
+
+
+def _wait_for_ray(ray: Any, shares: dict[Any, Any], report: Report) -> None:
+    waiting = list(shares)
+    while waiting:
+        ready, waiting = ray.wait(waiting, timeout=1.0)
+        for task in ready:
+            ray.get(task)
+            for cell in shares[task]:
+                report(cell)
+        if interrupt.requested():
+            raise Interrupted("stopped; members are at their last checkpoints")
+
+
 def _work_for_ray(configs: Sequence[dict[str, Any]], folder: str) -> None:
     """What a task does, in a process of its own."""
-    from experiments.cells import identify
-
     cells = [Cell(identify(c), {}, from_operative(c)) for c in configs]
     members.run_in_turn(cells, Path(folder), lambda cell: None)
 

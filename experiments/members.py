@@ -21,7 +21,9 @@ Compute = Callable[[Sequence[Request]], list[Any]]
 Report = Callable[[Cell], None]
 
 MEMORY_SHARE = 0.5  # of what is free, for members that are trained together
-TOGETHER_ON_CPU = 4  # more of them leave the processor's caches
+# Members trained together on one device, at most: on a CPU more of them leave the
+# processor's caches; elsewhere each still has files of its own open.
+TOGETHER_ON_CPU, TOGETHER = 4, 32
 
 
 def folder_of(cell: Cell, folder: Path) -> Path:
@@ -37,8 +39,9 @@ def group_by_program(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def check(cells: Sequence[Cell]) -> None:
-    """Refuses cells that cannot be trained, before any is.
+def check(cells: Sequence[Cell], *, alone: bool) -> None:
+    """Refuses cells that cannot be trained, before any is; `alone` if each is to be
+    launched by itself, on all devices.
 
     Raises:
       UserError: the first such cell, and why.
@@ -47,7 +50,10 @@ def check(cells: Sequence[Cell]) -> None:
         experiment = None
         for cell in group:
             try:
-                experiment = experiment or build(cell.config)
+                placement = one_per_device(cell.config.num_devices)[0]
+                experiment = experiment or build(
+                    cell.config, None if alone else placement
+                )
                 vary(experiment, cell.config)
             except UserError as error:
                 raise UserError(f"the cell {describe(cell)}: {error}") from error
@@ -70,7 +76,9 @@ def run_in_turn(cells: Sequence[Cell], folder: Path, report: Report) -> None:
             on_device = base._replace(placement=placement)
             program = make_program(on_device)
             runs.append(_work(members, on_device, program, folder, report))
+        # None is waited for, so that devices work side by side.
         _drive(runs, lambda requests: [request.compute() for request in requests])
+        jax.clear_caches()  # the programs of a group serve no other
 
 
 def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
@@ -86,6 +94,7 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
                 for cell in group[start : start + width]
             ]
             _drive(runs, lambda requests, n=width: _compute_together(requests, n))
+        jax.clear_caches()
 
 
 def _work(
@@ -146,10 +155,10 @@ def _compute_together(requests: Sequence[Request], width: int) -> list[Any]:
         owns = [requests[i].own for i in indices]
         # The compiled program has `width` places: copies fill those left over.
         owns += [jax.tree.map(jnp.copy, owns[-1]) for _ in range(width - len(owns))]
-        first = requests[indices[0]]
-        for i, result in zip(
-            indices, first.routine.together(tuple(owns), *first.shared), strict=False
-        ):
+        first, *rest = zip(*owns, strict=True)
+        request = requests[indices[0]]
+        computed = request.routine.together(first, tuple(rest), *request.shared)
+        for i, result in zip(indices, computed, strict=False):
             results[i] = result
     return results
 
@@ -158,13 +167,14 @@ def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program
     """Compiles the training of as many of `count` members together as fit, and returns
     the program with it and how many these are."""
     devices = base.placement.num_devices
-    on_cpu = jax.default_backend() == "cpu"
-    parts = -(-count // (TOGETHER_ON_CPU * devices)) if on_cpu else 1
+    most = TOGETHER_ON_CPU if jax.default_backend() == "cpu" else TOGETHER
+    parts = -(-count // (most * devices))
     request = ask_call(base, program, program.initialize(base), program.data, 0)
     while True:
         width = -(-count // (parts * devices)) * devices
-        owns = (request.own,) * width
-        compiled = program.call.together.lower(owns, *request.shared).compile()
+        first, *rest = ((argument,) * width for argument in request.own)
+        lowered = program.call.together.lower(first, tuple(rest), *request.shared)
+        compiled = lowered.compile()
         if width == devices or _memory_needed(compiled) < MEMORY_SHARE * _free_memory():
             call = program.call._replace(together=compiled)
             return program._replace(call=call), width

@@ -28,9 +28,10 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
 }
+NLL = "test/nll_is{samples}_nats"  # with the sweep's number of samples
 SIZE = (5.0, 3.6)  # inches; the page scales them
 METRICS = {
-    "nll": "negative log-likelihood (nats)",
+    NLL: "negative log-likelihood (nats)",
     "test/elbo_nats": "ELBO (nats)",
     "test/rate_nats": "rate (nats)",
     "test/distortion_nats": "distortion (nats)",
@@ -38,8 +39,16 @@ METRICS = {
 }
 
 
-def draw_all(summary: Summary, swept: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns (caption, SVG) of each figure that the sweep has the numbers for."""
+def draw_all(
+    summary: Summary, swept: Sequence[str], samples: int
+) -> list[tuple[str, str]]:
+    """Returns (caption, SVG) of each figure that the sweep has the numbers for.
+
+    Args:
+      summary: from `report.summarize`.
+      swept: the fields that tell cells apart.
+      samples: K of the importance-weighted bound.
+    """
     cells = [cell for cell in summary if cell["mean"]]
     if not cells:
         return []
@@ -47,7 +56,9 @@ def draw_all(summary: Summary, swept: Sequence[str]) -> list[tuple[str, str]]:
     with plt.rc_context(STYLE):
         figures = [_rate_distortion(cells, x, series)]
         if x is not None:
-            figures += [_metric(cells, x, series, name) for name in METRICS]
+            for name, label in METRICS.items():
+                key = name.format(samples=samples)
+                figures.append(_metric(cells, x, series, key, label))
             figures += _heat_maps(cells, x, series)
     return figures
 
@@ -85,12 +96,6 @@ def _lines(
 
 def _get(line: Summary, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard errors along a line."""
-    if name == "nll":
-        (name,) = {
-            k
-            for k in line[0]["mean"]
-            if k.startswith("test/nll_is") and k.endswith("_nats")
-        }
     means = [cell["mean"].get(name, np.nan) for cell in line]
     errors = [cell["error"].get(name, 0.0) for cell in line]
     return np.array(means), np.array(errors)
@@ -152,10 +157,10 @@ def _draw_iso_elbo(axes: Any) -> None:
 
 
 def _metric(
-    cells: Summary, x: str, series: Sequence[str], name: str
+    cells: Summary, x: str, series: Sequence[str], name: str, label: str
 ) -> tuple[str, str]:
     figure, axes = plt.subplots(figsize=SIZE)
-    for label, colour, line in _lines(cells, x, series):
+    for of, colour, line in _lines(cells, x, series):
         means, errors = _get(line, name)
         axes.errorbar(
             [cell["fields"][x] for cell in line],
@@ -166,13 +171,13 @@ def _metric(
             markersize=4,
             linewidth=1.2,
             capsize=2,
-            label=label or None,
+            label=of or None,
         )
     _scale(axes, [cell["fields"][x] for cell in cells])
-    axes.set(xlabel=x, ylabel=METRICS[name])
+    axes.set(xlabel=x, ylabel=label)
     if any(axes.get_legend_handles_labels()[1]):
         axes.legend(fontsize=8)
-    heading = METRICS[name].split(" (")[0]
+    heading = label.split(" (")[0]
     heading = heading[0].upper() + heading[1:]
     return f"{heading} on the test images; bars are standard errors over seeds.", _svg(
         figure

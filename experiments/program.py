@@ -44,6 +44,7 @@ class Program(NamedTuple):
     generate: Callable[..., Any]  # (variables, key, labels [N]) -> p(x | z)'s means
     reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
     data: Split  # the training data on the devices, or a blank chunk of them
+    positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
     data_hash: str
 
@@ -85,6 +86,7 @@ def make_program(experiment: Experiment) -> Program:
         generate=jax.jit(_make_generate(experiment)),
         reconstruct=jax.jit(_make_reconstruct(experiment)),
         data=data,
+        positions=placement.positions(batch_size),
         plan=plan,
         data_hash=content_hash(experiment.dataset),
     )
@@ -94,12 +96,11 @@ def ask_call(
     experiment: Experiment, program: Program, carry: Carry, data: Split, steps: int
 ) -> Request:
     """Asks for `steps` training steps on `data`."""
-    positions = experiment.placement.positions(experiment.batch_size)
-    count = np.asarray(steps, np.int32)
+    shared = program.positions, np.asarray(steps, np.int32)
     moment = int(carry[0].step), steps
     if experiment.resident:
-        return Request(program.call, (carry,), (data, positions, count), moment)
-    return Request(program.call, (carry, data), (positions, count), moment)
+        return Request(program.call, (carry,), (data, *shared), moment)
+    return Request(program.call, (carry, data), shared, moment)
 
 
 def chunks(experiment: Experiment, program: Program, start: int) -> Iterator[Split]:
@@ -163,11 +164,10 @@ def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
 
         return jax.jit(create)
 
-    def initialize(experiment: Experiment) -> Carry:
-        create = create_for(experiment.latent_dim)
-        seed = np.uint32(experiment.seed)
-        carry = jax.device_get(create(seed, experiment.hparams, first))
-        return jax.device_put(carry, experiment.placement.replicated)
+    def initialize(member: Experiment) -> Carry:
+        create = create_for(member.latent_dim)
+        carry = create(np.uint32(member.seed), member.hparams, first)
+        return jax.device_put(jax.device_get(carry), experiment.placement.replicated)
 
     return initialize
 

@@ -58,7 +58,7 @@ def write(
         summary=summary,
         swept=swept,
         columns=_columns(rows),
-        figures=plots.draw_all(summary, swept),
+        figures=plots.draw_all(summary, swept, rows[0]["evaluate.importance_samples"]),
         pictures=_pictures(summary, folder),
         too_many=len(summary) > SHOWN_CELLS,
         groups=_describe_groups(rows),
@@ -80,8 +80,8 @@ def summarize(rows: Sequence[Row], swept: Sequence[str]) -> list[dict[str, Any]]
     """Averages the members of each cell over seeds.
 
     Returns for each cell its `fields`, its `members`, how many `diverged`, and under
-    `mean` and `error` each number's mean and standard error over the others; lists are
-    sorted, largest first, before they are averaged.
+    `mean` and `error` each number's mean and standard error over the others (of two or
+    more); lists are sorted, largest first, before they are averaged.
     """
     cells: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -101,7 +101,8 @@ def summarize(rows: Sequence[Row], swept: Sequence[str]) -> list[dict[str, Any]]
                 cell["mean"][name] = np.mean(values, axis=0).tolist()
             else:
                 cell["mean"][name] = float(np.mean(values))
-                cell["error"][name] = standard_error(np.array(values, float))
+                if len(values) > 1:
+                    cell["error"][name] = standard_error(np.array(values, float))
     return list(cells.values())
 
 
@@ -141,7 +142,6 @@ def _columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
         ("test/rate_nats", "rate"),
         ("test/distortion_nats", "distortion"),
         ("latent/active_units", "active units"),
-        ("train/steps_per_second", "steps/s"),
     ]
 
 
@@ -171,10 +171,14 @@ def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _pictures(summary: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """The pictures of each cell's first member, small enough to be embedded."""
+    """The pictures of each cell's first member that is done, small enough to be
+    embedded."""
     pictures = []
     for cell in summary[:SHOWN_CELLS]:
-        member = cell["members"][0]
+        done = [row for row in cell["members"] if row["status"] == "done"]
+        if not done:
+            continue
+        member = done[0]
         place = folder / "members" / member["id"] / "images"
         sources = [_embed(place / f"{name}.png") for name in PICTURES]
         if all(sources):

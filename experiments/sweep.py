@@ -7,11 +7,14 @@ A config file may describe sweeps beside its `get_config` by generators of overr
             yield {"objective.beta": beta}
 """
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from experiments import executors, members, report, workdir
 from experiments.cells import Cell
@@ -20,6 +23,16 @@ from experiments.members import folder_of
 from experiments.terminal import say
 from vae.build import operative
 from vae.types import UserError
+
+MEMBERS_SIDE_BY_SIDE = 4  # at most, on a CPU
+
+
+def use_cores() -> None:
+    """Makes JAX see a CPU as several devices, so that members work side by side: one
+    by itself keeps few cores busy. `JAX_NUM_CPU_DEVICES` may say otherwise."""
+    if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
+        cores = min(os.cpu_count() or 1, MEMBERS_SIDE_BY_SIDE)
+        jax.config.update("jax_num_cpu_devices", cores)
 
 
 def run(
@@ -41,9 +54,14 @@ def run(
     Raises:
       UserError: a cell cannot be trained.
     """
-    members.check(cells)
+    if jax.process_count() > 1:
+        raise UserError(
+            "a sweep runs on one host; spread it over several with --executor=ray"
+        )
+    executor = executor or executors.default_executor()
+    members.check(cells, alone=executor == "serial")
     with workdir.locked(folder):
-        _run_locked(cells, folder, executor or executors.default_executor(), address)
+        _run_locked(cells, folder, executor, address)
 
 
 def _run_locked(
@@ -67,12 +85,18 @@ def _run_locked(
 
     if left:
         executors.execute(executor, left, folder, tell, address=address)
-    rows = [gather(cell, folder) for cell in cells]
-    swept = [f for f in cells[0].overrides if f != "seed"]
+    swept = swept_fields(cells)
+    rows = [gather(cell, swept, folder) for cell in cells]
     report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
     say(f"written to {folder}: results.csv, summary.csv, report.html")
     if diverged := [row for row in rows if row["status"] == "diverged"]:
         say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")
+
+
+def swept_fields(cells: Sequence[Cell]) -> list[str]:
+    """Returns the fields that any cell overrides, but the seed."""
+    fields = dict.fromkeys(field for cell in cells for field in cell.overrides)
+    return [field for field in fields if field != "seed"]
 
 
 def print_cells(cells: Sequence[Cell]) -> None:
@@ -80,7 +104,7 @@ def print_cells(cells: Sequence[Cell]) -> None:
     for cell in cells:
         say(f"{cell.id}  {members.describe(cell)}")
     groups = members.group_by_program(cells)
-    say(f"{len(cells)} cells, {len(groups)} programs")
+    say(f"cells: {len(cells)}; compiled programs: {len(groups)}")
 
 
 def _state_of(cell: Cell, folder: Path) -> tuple[str, str]:
@@ -94,20 +118,19 @@ def _state_of(cell: Cell, folder: Path) -> tuple[str, str]:
     return "to do", "to do"
 
 
-def gather(cell: Cell, folder: Path) -> dict[str, Any]:
+def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
     """Returns a row of `results.csv`: what was asked for, what came out, and what must
     be alike in rows that are compared."""
     place = folder_of(cell, folder)
-    status, outcome = _state_of(cell, folder)
+    status, _ = _state_of(cell, folder)
     if status == "to do":
         raise UserError(f"the member {cell.id} is not done; launch the sweep again")
     provenance = workdir.read_json(place / "provenance.json")
-    config = cell.config
+    config, flat = cell.config, workdir.flatten(operative(cell.config))
     return {
         "id": cell.id,
         "status": status,
-        "told": outcome,
-        **cell.overrides,
+        **{field: flat[field] for field in swept},
         "seed": config.seed,
         **(workdir.read_json(place / "results.json") or {}),
         "dataset.name": config.dataset.name,

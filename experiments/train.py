@@ -50,8 +50,9 @@ def train_and_evaluate(
         try:
             state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
         except Diverged as error:
-            told = {"step": error.step, "terms": error.terms}
-            workdir.write_json(folder / "diverged.json", told)
+            if jax.process_index() == 0:
+                told = {"step": error.step, "terms": error.terms}
+                workdir.write_json(folder / "diverged.json", told)
             raise
         yield from evaluate_and_report(
             experiment, program, state, folder, cost, quiet=quiet

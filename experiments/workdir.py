@@ -1,6 +1,7 @@
 """The folder of a run: what lies in it, and whether a launch may use it."""
 
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -139,6 +140,7 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@functools.cache  # what a process runs is what it started with
 def git_commit() -> str:
     """Returns the commit of this code, with "+changes" if files differ from it."""
 

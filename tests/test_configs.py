@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from configs import default
 from experiments import train
 from experiments.program import answer, make_program
-from experiments.workdir import read_json
+from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
+from vae.checks import READ_BY_SOME
+from vae.menus import OBJECTIVES
 
 NAMES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -66,3 +69,10 @@ def test_a_paper_is_a_short_file_that_names_it(name: str) -> None:
     text = (ROOT / f"{name.replace('.', '/')}.py").read_text()
     assert len(text.splitlines()) <= 30
     assert "arXiv" in text.split('"""')[1] or "ICLR" in text.split('"""')[1]
+
+
+def test_fields_that_only_some_objectives_read_default_to_what_none_minds() -> None:
+    fields = flatten(operative(default.get_config()))
+    for field, (neutral, readers) in READ_BY_SOME.items():
+        assert fields[field] == neutral, field
+        assert set(readers) <= set(OBJECTIVES), field

@@ -69,12 +69,27 @@ LAYER_SIZES = (
     "objective.discriminator_widths",
 )
 
-# Fields that only some objectives read: their neutral value, and which read them.
+# Fields that only some objectives read: their default, and which read them.
 GROWN_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 READ_BY_SOME = {
     "objective.beta": (1.0, (*GROWN_BETA, "beta_tcvae")),
     "objective.growth": ("constant", (*GROWN_BETA, "capacity")),
+    "objective.gamma": (1_000.0, ("capacity",)),
+    "objective.capacity": (25.0, ("capacity",)),
+    "objective.free_nats": (0.1, ("free_bits", "free_bits_per_group")),
+    "objective.distortion_target": (80.0, ("geco",)),
+    "objective.multiplier_learning_rate": (1e-4, ("geco",)),
     "objective.num_bounds": (1, ("miwae", "piwae")),
+    "objective.elbo_share": (0.5, ("ciwae",)),
+    "objective.estimator": ("weighted", ("beta_tcvae",)),
+    "objective.tc_weight": (10.0, ("factor_vae",)),
+    "objective.discriminator_learning_rate": (1e-4, ("factor_vae",)),
+    "objective.lambda_od": (10.0, ("dip_vae_i", "dip_vae_ii")),
+    "objective.lambda_d": (100.0, ("dip_vae_i", "dip_vae_ii")),
+    "objective.alpha": (0.0, ("info_vae",)),
+    "objective.mmd_weight": (100.0, ("info_vae", "wae_mmd")),
+    "objective.kernel": ("imq", ("info_vae", "wae_mmd")),
+    "objective.commitment": (0.25, ("vq_vae",)),
 }
 
 

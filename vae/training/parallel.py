@@ -6,7 +6,7 @@ part, and the step averages over the axis `AXIS`. State and data are the same on
 devices and leave the program unreplicated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -113,7 +113,9 @@ class Routine(NamedTuple):
     """A function of a run, compiled for one run and for several together."""
 
     alone: Callable[..., Any]  # (*own, *shared) -> result
-    together: Any  # (the tuple of all runs' own, *shared) -> results, jitted
+    # Jitted: (all runs' first of own, a tuple of all runs' for each other, *shared)
+    # -> all runs' results
+    together: Any
 
 
 def make_routine(
@@ -138,25 +140,19 @@ def make_routine(
     """
     by_run = NamedSharding(placement.mesh, PartitionSpec(AXIS))
 
-    def run_together(owns: tuple[tuple[Any, ...], ...], *shared: Any):
-        spread = jax.lax.with_sharding_constraint
-        stacked = _stack(own_axes, owns)
-        stacked = jax.tree.map(
-            lambda axis, part: part if axis is None else spread(part, by_run),
-            jax.tree.broadcast(own_axes, stacked, is_leaf=_is_none),
-            stacked,
-            is_leaf=_is_none,
-        )
+    def run_together(first: tuple[Any, ...], rest: tuple[Any, ...], *shared: Any):
+        def stack(*parts: jax.Array) -> jax.Array:
+            return jax.lax.with_sharding_constraint(jnp.stack(parts), by_run)
+
+        stacked = [
+            _map_axis(axes, stack, *runs)
+            for axes, runs in zip(own_axes, (first, *rest), strict=True)
+        ]
         in_axes = (*own_axes, *[None] * len(shared))
         result = jax.vmap(function, in_axes, out_axes)(*stacked, *shared)
         return tuple(
-            jax.tree.map(
-                lambda axis, part, run=run: part if axis is None else part[run],
-                jax.tree.broadcast(out_axes, result, is_leaf=_is_none),
-                result,
-                is_leaf=_is_none,
-            )
-            for run in range(len(owns))
+            _map_axis(out_axes, lambda part, run=run: part[run], result)
+            for run in range(len(first))
         )
 
     options: dict[str, Any] = {"out_shardings": placement.replicated}
@@ -168,17 +164,17 @@ def make_routine(
     )
 
 
-def _is_none(value: Any) -> bool:
-    return value is None
+def _map_axis(axes: Any, function: Callable[..., Any], *trees: Any) -> Any:
+    """Maps the leaves of trees; where their axis is None, takes the first tree's."""
 
+    def is_none(value: Any) -> bool:
+        return value is None
 
-def _stack(axes: Any, trees: Sequence[Any]) -> Any:
-    """Stacks trees leaf by leaf; where the axis is None, takes the first one's."""
     return jax.tree.map(
-        lambda axis, *parts: parts[0] if axis is None else jnp.stack(parts),
-        jax.tree.broadcast(axes, trees[0], is_leaf=_is_none),
+        lambda axis, *parts: parts[0] if axis is None else function(*parts),
+        jax.tree.broadcast(axes, trees[0], is_leaf=is_none),
         *trees,
-        is_leaf=_is_none,
+        is_leaf=is_none,
     )
 
 
