@@ -142,7 +142,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "evaluate.importance_samples": config.evaluate.importance_samples,
         "precision": config.precision,
         "git_commit": _short(provenance["launches"][-1]["git_commit"]),
-        "device": provenance["launches"][-1]["device"],
+        "device": provenance["launches"][-1]["device"].partition(" x ")[2],
     }
 
 

@@ -22,7 +22,9 @@ COMMAND_LINES = {
     "stray word": ([CONFIG, "seed=1"], "not a flag: seed=1"),
     "negative size": ([CONFIG, "--config.model.latent_dim=-1"], "positive integer"),
     "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "requirements-tfds.txt"),
-    "no table": ([CONFIG, "--experiment=reproduce"], "needs a config with a function"),
+    "no table": ([CONFIG, "--experiment=reproduce"], "has no function table()"),
+    "no sweep": ([CONFIG, "--experiment=sweep"], "give --sweep=FIELD=V1,V2"),
+    "sweep of a train": ([CONFIG, "--sweep=seed=1"], "are for --experiment=sweep"),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
 }
 
@@ -67,8 +69,6 @@ VALUES = {
     "warm-up": ("optimizer.schedule.warmup_steps", 21, "longer than the run"),
     "share": ("objective.elbo_share", 1.5, r"in \[0, 1\]"),
     "growth": ("objective.growth", "cubic", "choose from constant"),
-    "kernel": ("objective.kernel", "linear", "choose from rbf, imq"),
-    "estimator": ("objective.estimator", "strat", "did you mean stratified"),
     "bounds": ("objective.num_bounds", 2, "use one of miwae, piwae"),
     "condition": ("model.condition", "text", "choose from none, label"),
     "prior": ("model.prior.name", "conditional_gaussian", "set model.condition=label"),
@@ -94,6 +94,12 @@ def test_bad_values(small_config, case: str) -> None:
     ("overrides", "message"),
     [
         ({"objective.name": "wae_mmd", "dataset.batch_size": 1}, "2 or more"),
+        ({"objective.name": "wae_mmd", "objective.kernel": "linear"}, "from rbf, imq"),
+        (
+            {"objective.name": "beta_tcvae", "objective.estimator": "strat"},
+            "did you mean stratified",
+        ),
+        ({"objective.name": "beta_vae", "objective.gamma": 1.0}, "does not read"),
         ({"objective.name": "info_vae", "objective.mmd_weight": 0.5}, "at least 1"),
         (
             {

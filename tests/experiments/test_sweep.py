@@ -44,6 +44,7 @@ def test_members_equal_their_solo_runs_and_share_one_program(
         return programs[-1]
 
     monkeypatch.setattr(members, "make_program", make)
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)
     cells = cells_of(small_config, *PRODUCT)
     sweep.run(cells, tmp_path / "sweep", executor="map")
     (program,) = programs
