@@ -134,7 +134,7 @@ def _run_sweep(config: Any, folder: Path) -> None:
     sweep.use_cores()
     cells = plan_cells(config, _SWEEP.value, _beside_config, allow_many=_YES.value)
     if _PRINT_ONLY.value:
-        sweep.print_cells(cells)
+        sweep.print_cells(cells, executor=_EXECUTOR.value)
     else:
         sweep.run(cells, folder, executor=_EXECUTOR.value, address=_RAY_ADDRESS.value)
 

@@ -111,6 +111,11 @@ def _split(text: str) -> list[str]:
 def _make_cell(config: Config, parts: Iterable[Overrides]) -> Cell:
     overrides: Overrides = {}
     for part in parts:
+        if not isinstance(part, dict):
+            raise UserError(
+                f"a sweep() must yield overrides as {{'objective.beta': 4.0}}, not "
+                f"{part!r}"
+            )
         if twice := sorted(overrides.keys() & part.keys()):
             raise UserError(f"--sweep gives {twice[0]} twice: give each field once")
         overrides |= part

@@ -151,7 +151,14 @@ def _draw_iso_elbo(axes: Any) -> None:
         at = np.clip(total - top, left, right)  # where it enters from above or left
         if bottom < total - at <= top and at < right:
             axes.text(
-                at, total - at, f" {-total:g}", fontsize=7, color="#8a8f98", va="top"
+                at,
+                total - at,
+                f"{-total:g}",
+                fontsize=7,
+                color="#8a8f98",
+                va="center",
+                bbox={"color": "white", "pad": 0.5},
+                zorder=0.5,
             )
     axes.set(xlim=(left, right), ylim=(bottom, top))
 

@@ -5,7 +5,8 @@ A config file that has a table beside its `get_config` describes it by
     def table() -> dict:
         return {"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}
 
-where a row's overrides, {"objective.name": "iwae"}, change the file's config.
+where a row's overrides, {"objective.name": "iwae"}, change the file's config. Rows of
+one group, which may be left out, stand in one table.
 """
 
 import sys
@@ -38,7 +39,7 @@ def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> No
     The table is written after every row, with what there is. A row that fails is
     marked with the reason and does not stop the others.
     """
-    plan = table()
+    plan = _checked(table())
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for row in plan["rows"]:
@@ -50,14 +51,42 @@ def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> No
     say(f"written to {folder}/table.md")
 
 
+def _checked(plan: Any) -> dict[str, Any]:
+    """Refuses a plan that does not say what to run.
+
+    Raises:
+      UserError: something is missing, misspelt or there twice.
+    """
+    form = '{"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}'
+    if not isinstance(plan, dict) or set(plan) != {"seeds", "rows"}:
+        raise UserError(f"table() must return {form}")
+    slugs: dict[str, str] = {}
+    for row in plan["rows"]:
+        keys = set(row) if isinstance(row, dict) else set()
+        if not {"name", "overrides"} <= keys <= {"name", "group", "overrides"}:
+            raise UserError(f"the row {row} of table() must be as in {form}")
+        if twin := slugs.get(_slug(row["name"])):
+            raise UserError(
+                f"the rows {twin!r} and {row['name']!r} of table() would share a "
+                "folder: give each a name of its own"
+            )
+        slugs[_slug(row["name"])] = row["name"]
+    rows = [{"group": "row", **row} for row in plan["rows"]]
+    return {"seeds": tuple(plan["seeds"]), "rows": rows}
+
+
+def _slug(name: str) -> str:
+    """Returns the row's folder."""
+    return "".join(c if c.isalnum() else "_" for c in name.lower())
+
+
 def _run_row(
     config: Config, row: dict[str, Any], seeds: tuple[int, ...], folder: Path
 ) -> dict[str, Any]:
     """Returns {"results": a list of each seed's} or {"failed": the reason}."""
     results = []
-    slug = "".join(c if c.isalnum() else "_" for c in row["name"].lower())
     for seed in seeds:
-        member_folder = folder / "members" / slug / f"seed_{seed}"
+        member_folder = folder / "members" / _slug(row["name"]) / f"seed_{seed}"
         try:
             member = override(config, {**row["overrides"], "seed": seed})
             train.run(member, member_folder)
@@ -77,7 +106,7 @@ def _markdown(
     lines = [
         f"Written by `python {' '.join(sys.argv)}`.",
         "",
-        f"Mean and standard error over {len(seeds)} seeds, in nats; NLL is the "
+        f"Mean and standard error over the seeds {seeds}, in nats; NLL is the "
         f"importance-weighted bound with {config.evaluate.importance_samples} samples. "
         "A dash stands where the KL is no sum over dimensions.",
     ]
@@ -97,7 +126,8 @@ def _cells(row: dict[str, Any], config: Config) -> Iterator[str]:
     nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
     for key in COLUMNS.values():
         values = np.array([r[nll if key == "nll" else key] for r in row["results"]])
-        yield f"{values.mean():.2f} +- {standard_error(values):.2f}"
+        error = f" +- {standard_error(values):.2f}" if len(values) > 1 else ""
+        yield f"{values.mean():.2f}{error}"
     kls = [r["latent/kl_per_dim"] for r in row["results"] if "latent/kl_per_dim" in r]
     mean = np.sort(np.mean([np.sort(kl) for kl in kls], 0)) if kls else np.array([])
     middle = (mean[-1], np.median(mean), mean[0]) if kls else ()

@@ -70,20 +70,25 @@ def _run_locked(
     left = [cell for cell in cells if _state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
-    started, done = time.perf_counter(), len(cells) - len(left)
+    times: list[float] = []
+    done = len(cells) - len(left)
 
     def tell(cell: Cell) -> None:
         nonlocal done
         done += 1
         _, outcome = _state_of(cell, folder)
-        seconds = time.perf_counter() - started
-        rate = seconds / (done - (len(cells) - len(left)))
+        times.append(time.perf_counter())
+        # Compilation is over when the first is done.
+        rate = (times[-1] - times[0]) / max(1, len(times) - 1)
+        time_left = f"; {rate * (len(cells) - done):.0f} s left" if rate else ""
         say(
-            f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}; "
-            f"{rate * (len(cells) - done):.0f} s left"
+            f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
+            f"{time_left}"
         )
 
     if left:
+        programs = len(members.group_by_program(left))
+        say(f"members to do: {len(left)}; compiled programs: {programs}")
         executors.execute(executor, left, folder, tell, address=address)
     swept = swept_fields(cells)
     rows = [gather(cell, swept, folder) for cell in cells]
@@ -99,8 +104,9 @@ def swept_fields(cells: Sequence[Cell]) -> list[str]:
     return [field for field in fields if field != "seed"]
 
 
-def print_cells(cells: Sequence[Cell]) -> None:
-    """Prints the cells and how many programs serve them."""
+def print_cells(cells: Sequence[Cell], *, executor: str | None) -> None:
+    """Prints the cells and how many programs serve them, once they are checked."""
+    members.check(cells, alone=executor == "serial")
     for cell in cells:
         say(f"{cell.id}  {members.describe(cell)}")
     groups = members.group_by_program(cells)

@@ -136,8 +136,8 @@ def check_halvings(
     if size[0] % factor or size[1] % factor:
         raise UserError(
             f"{field}.channels={tuple(channels)} halves the image {len(channels)} "
-            f"times, but {size[0]}x{size[1]} pixels cannot be divided by {factor}; "
-            "give fewer channels"
+            f"times, but {size[0]}x{size[1]} pixels cannot be divided by {factor}: "
+            "give fewer channels, or choose another architecture if these are fixed"
         )
 
 

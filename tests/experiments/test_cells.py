@@ -50,6 +50,11 @@ def test_a_bad_sweep_is_refused_before_any_training(
     assert not (tmp_path / "members").exists()
 
 
+def test_a_generator_must_yield_overrides(small_config) -> None:
+    with pytest.raises(UserError, match="must yield overrides"):
+        plan_cells(small_config, [], lambda name: lambda: [("objective.beta", 1.0)])
+
+
 def test_sweeps_beside_a_config_have_names(small_config) -> None:
     def sweep_sizes():
         for size in (2, 3):

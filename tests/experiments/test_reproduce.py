@@ -1,10 +1,12 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments import reproduce, train
+from vae.types import UserError
 
 
 def table():
@@ -43,3 +45,25 @@ def test_rows_stand_whatever_befalls_the_others(
     monkeypatch.setattr(train, "train_in", lambda *_: pytest.fail("trained again"))
     reproduce.run(small_config, table, tmp_path)
     assert (tmp_path / "table.md").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ([{"name": "a", "overrides": {}}], "must return"),
+        ({"seeds": (0,), "rows": [{"name": "a", "overides": {}}]}, "must be as in"),
+        (
+            {
+                "seeds": (0,),
+                "rows": [{"name": name, "overrides": {}} for name in ("a=1", "a-1")],
+            },
+            "would share a folder",
+        ),
+    ],
+)
+def test_a_malformed_table_is_refused_before_any_training(
+    small_config, tmp_path: Path, plan: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        reproduce.run(small_config, lambda: plan, tmp_path / "table")
+    assert not (tmp_path / "table").exists()

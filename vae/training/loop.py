@@ -86,7 +86,7 @@ class Diverged(Exception):
         super().__init__(
             f"diverged at step {step}: {', '.join(terms)} became nan or infinite; last "
             f"good checkpoint: {good}; try a lower optimizer.learning_rate, or "
-            "a finite optimizer.clip_norm, in another --workdir"
+            "a positive optimizer.clip_norm, in another --workdir"
         )
 
 
