@@ -22,6 +22,7 @@ from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import checkpointed, outcome, wait_for
 from tests.experiments.test_train import without_measurements
+from vae.training.loop import Interrupted
 
 PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
 MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)")
@@ -113,6 +114,36 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     assert tables[0] == tables[1]
     for row, other in zip(tables[0], tables[2], strict=True):
         assert row["id"] == other["id"]
+        nats = [float(r["test/elbo_nats"]) for r in (row, other)]
+        np.testing.assert_allclose(*nats, rtol=1e-4)
+
+
+def test_together_from_different_steps_streaming_in_little_memory(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.dataset.pipeline = "stream"
+    small_config.train.steps_per_call = 5
+    cells = cells_of(small_config, "seed=0,1,2,3,4")
+    sweep.run(cells, tmp_path / "map", executor="map")
+    folder = tmp_path / "vmap"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_make_should_stop", lambda: lambda step: step >= 5)
+        with pytest.raises(Interrupted):
+            train.run(cells[1].config, members.folder_of(cells[1], folder))
+    widths = []
+    together = members._compute_together
+
+    def spy(requests: Any, width: int) -> Any:
+        widths.append(width)
+        return together(requests, width)
+
+    monkeypatch.setattr(members, "_compute_together", spy)
+    needed = iter((10, 3))  # bytes: too many for four members, not for two
+    monkeypatch.setattr(members, "_memory_needed", lambda compiled: next(needed))
+    monkeypatch.setattr(members, "_free_memory", lambda: 10)
+    sweep.run(cells, folder, executor="vmap")
+    assert set(widths) == {2}
+    for row, other in zip(rows_of(tmp_path / "map"), rows_of(folder), strict=True):
         nats = [float(r["test/elbo_nats"]) for r in (row, other)]
         np.testing.assert_allclose(*nats, rtol=1e-4)
 
