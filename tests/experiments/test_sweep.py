@@ -21,7 +21,7 @@ from experiments.program import make_program
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import checkpointed, outcome, wait_for
-from tests.experiments.test_train import without_measurements
+from tests.experiments.test_train import programs_made_in, without_measurements
 from vae.training.loop import Interrupted
 
 PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
@@ -38,13 +38,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
 def test_members_equal_their_solo_runs_and_share_one_program(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = []
-
-    def make(*arguments: Any) -> Any:
-        programs.append(make_program(*arguments))
-        return programs[-1]
-
-    monkeypatch.setattr(members, "make_program", make)
+    programs = programs_made_in(members, monkeypatch)
     monkeypatch.setattr(jax, "clear_caches", lambda: None)
     cells = cells_of(small_config, *PRODUCT)
     sweep.run(cells, tmp_path / "sweep", executor="map")
