@@ -26,6 +26,14 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_num_cpu_devices", 4)
+NAMES: list[str] = []  # of what was compiled, in order: "jit(call)"
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **details: (
+        NAMES.append(details["fun_name"])
+        if event == "/jax/core/compile/backend_compile_duration"
+        else None
+    )
+)
 KEPT = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
 ROOT = Path(__file__).parents[1]
 
@@ -35,6 +43,13 @@ def _restore_numerics() -> Iterator[None]:
     """`build` sets JAX's precision for the process; tests start in float32."""
     yield
     jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture
+def compilations() -> Callable[[str], int]:
+    """Returns how often a function of a name has been compiled in this test."""
+    start = len(NAMES)
+    return lambda name: NAMES[start:].count(f"jit({name})")
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, train, workdir
-from experiments.program import Program, make_program
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -140,13 +139,11 @@ def test_a_folder_in_use_is_not_evaluated(small_config, tmp_path: Path) -> None:
 
 
 def test_a_run_compiles_its_program_once(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config, tmp_path: Path, compilations
 ) -> None:
-    programs = programs_made_in(train, monkeypatch)
     small_config.train.log_every = 7  # calls of 7, 3, 4, 6 steps
     train.run(small_config, tmp_path)
-    (program,) = programs
-    assert program.call.alone._cache_size() == 1
+    assert compilations("call") == 1
 
 
 def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
@@ -194,18 +191,6 @@ def test_a_run_moves_between_device_counts_and_data_paths(
     for name in RESULTS:
         if not name.startswith("train/"):
             np.testing.assert_allclose(moved[name], whole[name], atol=1e-9, rtol=1e-9)
-
-
-def programs_made_in(module: Any, monkeypatch: pytest.MonkeyPatch) -> list[Program]:
-    """Returns the list to which every program that the module makes is added."""
-    programs = []
-
-    def make(*arguments: Any) -> Program:
-        programs.append(make_program(*arguments))
-        return programs[-1]
-
-    monkeypatch.setattr(module, "make_program", make)
-    return programs
 
 
 def _train_until(config: Any, workdir: Path, step: int) -> None:
