@@ -38,6 +38,15 @@ KEPT = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 ROOT = Path(__file__).parents[1]
 
 
+MINUTES_LONG = ("test_menus.py", "test_sweep.py", "test_configs.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes come first: each is done by one process, and none should
+    be left to one while the other has nothing to do."""
+    items.sort(key=lambda item: item.path.name not in MINUTES_LONG)
+
+
 @pytest.fixture(autouse=True)
 def _restore_numerics() -> Iterator[None]:
     """`build` sets JAX's precision for the process; tests start in float32."""
