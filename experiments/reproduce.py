@@ -104,7 +104,8 @@ def _markdown(
 ) -> str:
     header = [*COLUMNS, "KL per dimension: largest, median, smallest"]
     lines = [
-        f"Written by `python {' '.join(sys.argv)}`.",
+        f"Written by `python {' '.join(sys.argv)}`, commit "
+        f"{workdir.git_commit()[:12]}.",
         "",
         f"Mean and standard error over the seeds {seeds}, in nats; NLL is the "
         f"importance-weighted bound with {config.evaluate.importance_samples} samples. "
