@@ -30,7 +30,8 @@ MEMBERS_SIDE_BY_SIDE = 4  # at most, on a CPU
 def use_cores() -> None:
     """Makes JAX see a CPU as several devices, so that members work side by side: one
     by itself keeps few cores busy. `JAX_NUM_CPU_DEVICES` may say otherwise."""
-    if jax.config.jax_num_cpu_devices < 1:  # type: ignore[attr-defined]
+    settings: Any = jax.config  # its fields are not known to type checkers
+    if settings.jax_num_cpu_devices < 1:
         cores = min(os.cpu_count() or 1, MEMBERS_SIDE_BY_SIDE)
         jax.config.update("jax_num_cpu_devices", cores)
 
