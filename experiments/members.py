@@ -1,7 +1,9 @@
 """Members of a sweep, trained and evaluated by one program: in turn or together."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,15 @@ import jax
 import jax.numpy as jnp
 import psutil
 
-from experiments import train, workdir
+from experiments import workdir
 from experiments.cells import Cell
-from experiments.program import Program, ask_call, make_program
+from experiments.program import Program, answer, ask_call, make_program, put
+from experiments.train import Run, train_and_evaluate
 from vae.build import Experiment, build, program_key, vary
 from vae.training.loop import Diverged, Interrupted
 from vae.training.parallel import one_per_device, runs_over_devices
 from vae.types import Request, UserError
 
-Compute = Callable[[Sequence[Request]], list[Any]]
 Report = Callable[[Cell], None]
 
 MEMORY_SHARE = 0.5  # of what is free, for members that are trained together
@@ -66,18 +68,32 @@ def describe(cell: Cell) -> str:
 
 def run_in_turn(cells: Sequence[Cell], folder: Path, report: Report) -> None:
     """Trains and evaluates members one after the other, by the program that serves
-    each of them alone. Several devices work on one member each."""
+    each of them alone. Several devices work side by side, on a member each."""
     for group in group_by_program(cells):
         placements = one_per_device(group[0].config.num_devices)[: len(group)]
         base = build(group[0].config, placements[0])
-        members = iter(group)  # whoever is free takes the next
-        runs = []
+        program = make_program(base)
+        free: queue.SimpleQueue[tuple[Experiment, Program]] = queue.SimpleQueue()
         for placement in placements:
             on_device = base._replace(placement=placement)
-            program = make_program(on_device)
-            runs.append(_work(members, on_device, program, folder, report))
-        # None is waited for, so that devices work side by side.
-        _drive(runs, lambda requests: [request.compute() for request in requests])
+            free.put((on_device, put(program, placement)))
+
+        def do(cell: Cell, free: Any = free) -> None:
+            on_device, program = free.get()
+            try:
+                answer(_do_member(cell, on_device, program, folder))
+            finally:
+                free.put((on_device, program))
+
+        with ThreadPoolExecutor(len(placements)) as pool:
+            tasks = {pool.submit(do, cell): cell for cell in group}
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+                    report(tasks[task])
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         jax.clear_caches()  # the programs of a group serve no other
 
 
@@ -89,44 +105,34 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         base = build(group[0].config, placement)
         program, width = _fit_memory(base, make_program(base), len(group))
         for start in range(0, len(group), width):
-            runs = [
-                _work([cell], base, program, folder, report)
-                for cell in group[start : start + width]
-            ]
-            _drive(runs, lambda requests, n=width: _compute_together(requests, n))
+            chunk = group[start : start + width]
+            runs = {_do_member(cell, base, program, folder): cell for cell in chunk}
+            _drive(runs, width, report)
         jax.clear_caches()
 
 
-def _work(
-    cells: Iterable[Cell],
-    base: Experiment,
-    program: Program,
-    folder: Path,
-    report: Report,
-) -> train.Run:
-    """Does members one by one; told to `report` when done, or diverged."""
-    for cell in cells:
-        experiment, place = vary(base, cell.config), folder_of(cell, folder)
-        workdir.check(place, experiment.config, program.data_hash)
-        with contextlib.suppress(Diverged):  # its folder says so
-            yield from train.train_and_evaluate(experiment, program, place, quiet=True)
-        report(cell)
+def _do_member(cell: Cell, base: Experiment, program: Program, folder: Path) -> Run:
+    """Trains and evaluates a member; one that diverges says so in its folder."""
+    experiment, place = vary(base, cell.config), folder_of(cell, folder)
+    workdir.check(place, experiment.config, program.data_hash)
+    with contextlib.suppress(Diverged):
+        yield from train_and_evaluate(experiment, program, place, quiet=True)
 
 
-def _drive(runs: Sequence[train.Run], compute: Compute) -> None:
+def _drive(runs: Mapping[Run, Cell], width: int, report: Report) -> None:
     """Answers the requests of all runs until they have none.
 
     When the process is asked to stop, each run saves its state and ends.
     """
-    requests: dict[train.Run, Request] = {}
+    requests: dict[Run, Request] = {}
     interrupted = []
 
-    def advance(run: train.Run, result: Any) -> None:
+    def advance(run: Run, result: Any) -> None:
         requests.pop(run, None)
         try:
             requests[run] = run.send(result)
         except StopIteration:
-            pass
+            report(runs[run])
         except Interrupted as error:
             interrupted.append(error)
 
@@ -135,7 +141,7 @@ def _drive(runs: Sequence[train.Run], compute: Compute) -> None:
             advance(run, None)
         while requests:
             waiting = dict(requests)
-            results = compute(list(waiting.values()))
+            results = _compute_together(list(waiting.values()), width)
             for run, result in zip(waiting, results, strict=True):
                 advance(run, result)
     finally:

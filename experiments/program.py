@@ -18,7 +18,7 @@ from vae.latents.aggregate import infer_stored
 from vae.models.base import Model
 from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
-from vae.training.parallel import Routine, compile_call, make_routine
+from vae.training.parallel import Placement, Routine, compile_call, make_routine
 from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
 from vae.training.step import (
     Carry,
@@ -90,6 +90,13 @@ def make_program(experiment: Experiment) -> Program:
         plan=plan,
         data_hash=content_hash(experiment.dataset),
     )
+
+
+def put(program: Program, placement: Placement) -> Program:
+    """Returns a program of one device with its data on another, for members there."""
+    data = jax.device_put(program.data, placement.replicated)
+    positions = jax.device_put(program.positions, placement.replicated)
+    return program._replace(data=data, positions=positions)
 
 
 def ask_call(
@@ -167,7 +174,7 @@ def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
     def initialize(member: Experiment) -> Carry:
         create = create_for(member.latent_dim)
         carry = create(np.uint32(member.seed), member.hparams, first)
-        return jax.device_put(jax.device_get(carry), experiment.placement.replicated)
+        return jax.device_put(jax.device_get(carry), member.placement.replicated)
 
     return initialize
 

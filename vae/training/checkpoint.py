@@ -41,7 +41,11 @@ class Checkpointer:
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, cleanup_tmp_directories=True
+                max_to_keep=keep,
+                cleanup_tmp_directories=True,
+                # Made in the background they are told of by names that are unique
+                # only if one thread of the process saves at a time.
+                async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
             ),
         )
 

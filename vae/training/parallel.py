@@ -155,7 +155,10 @@ def make_routine(
             for run in range(len(first))
         )
 
-    options: dict[str, Any] = {"out_shardings": placement.replicated}
+    # What is computed on one device stays there, whichever it is.
+    options: dict[str, Any] = {}
+    if placement.num_devices > 1:
+        options["out_shardings"] = placement.replicated
     if donate:
         options["donate_argnums"] = 0
     return Routine(

@@ -41,7 +41,7 @@ class Totals(NamedTuple):
 
 
 NEVER = jnp.iinfo(jnp.int32).max
-NORMS = ("grad_norm", "param_norm", "update_norm")
+NORMS = ("grad_norm", "param_norm")
 
 
 def create_train_state(
