@@ -14,7 +14,7 @@ from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
 from vae import rng
 from vae.build import Config, Experiment, build
-from vae.data.splits import Split
+from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.evaluate import evaluate
 from vae.latents.aggregate import (
     FITTED_CODES,
@@ -147,7 +147,7 @@ def _fit_density(
         return sample_codes(model, variables, experiment.preprocess, split, key)
 
     train = experiment.dataset.train
-    some = train[np.unique(np.linspace(0, train.size - 1, FITTED_CODES).astype(int))]
+    some = train[evenly_spaced(train.size, min(train.size, FITTED_CODES))]
     density = fit_gaussian_mixture(
         codes_of(some, "train"), experiment.fitted_components, seed
     )

@@ -8,6 +8,7 @@ from PIL import Image
 from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
+from vae.data.splits import evenly_spaced
 from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
@@ -53,8 +54,8 @@ def draw_reconstructions(
 ) -> None:
     """Writes `reconstructions.png`: test images, each above the mean image of one code
     drawn from its posterior."""
-    spread = np.linspace(0, experiment.dataset.test.size - 1, COLUMNS * ROWS // 2)
-    stored = experiment.dataset.test[np.unique(spread.astype(int))]
+    test = experiment.dataset.test
+    stored = test[evenly_spaced(test.size, min(test.size, COLUMNS * ROWS // 2))]
     key = rng.stream(experiment.seed, "figures")
     pairs = program.reconstruct(variables, key, stored)
     originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 RANKS = [
     {"vae.types", "vae.rng"},
     {"vae.data", "vae.layers"},
+    {"vae.convolutions"},
     {"vae.distributions", "vae.flows"},
     {
         "vae.encoders",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vae.data.preprocess import to_unit
+from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset
 from vae.types import UserError
 
@@ -48,8 +48,9 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
       UserError: some pixels are outside its support.
     """
     for split_name, split in dataset._asdict().items():
-        for start in range(0, split.size, 4096):
-            pixels = to_unit(split.images[start : start + 4096])
+        images = pixels_to_check(split)
+        for start in range(0, len(images), 4096):
+            pixels = to_unit(images[start : start + 4096])
             if not likelihood.supports(pixels):
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
@@ -82,7 +83,7 @@ def check_pseudo_inputs(dataset: Dataset) -> None:
     Raises:
       UserError: pixels are smaller or larger.
     """
-    images = dataset.train.images
+    images = pixels_to_check(dataset.train)
     low, high = to_unit(images.min(keepdims=True)), to_unit(images.max(keepdims=True))
     if low.item() < 0 or high.item() > 1:
         raise UserError(

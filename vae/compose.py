@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae import decoders, menus, priors
+from vae import decoders, menus
 from vae.checks import one_of, pick
 from vae.compatibility import (
     check_halvings,
@@ -16,7 +16,7 @@ from vae.compatibility import (
     check_pseudo_inputs,
 )
 from vae.data import preprocess
-from vae.data.splits import Dataset
+from vae.data.splits import Dataset, evenly_spaced
 from vae.layers import LOCATELLO
 from vae.models.base import Model
 from vae.types import Objective, UserError
@@ -75,7 +75,7 @@ def _inference_maker(
         density_dtype=jnp.promote_types(dtype, jnp.float32),
         encoder=encoder(**layers, dtype=dtype),
         examples=lambda count: preprocess.to_unit(
-            priors.spread(dataset.train.images, count)
+            dataset.train.images[evenly_spaced(dataset.train.size, count)]
         ),
     )
 

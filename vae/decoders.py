@@ -11,14 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from vae.convolutions import DoublingConv, ResidualBlocks
 from vae.layers import (
     LOCATELLO,
     MLP,
     Activation,
-    DoublingConv,
     GatedMLP,
     Initializer,
-    ResidualBlocks,
     dense,
     with_condition,
 )

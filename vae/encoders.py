@@ -11,15 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae.layers import (
-    LOCATELLO,
-    MLP,
-    Activation,
-    GatedMLP,
-    HalvingConv,
-    ResidualBlocks,
-    with_condition,
-)
+from vae.convolutions import HalvingConv, ResidualBlocks
+from vae.layers import LOCATELLO, MLP, Activation, GatedMLP, with_condition
 
 
 class MLPEncoder(nn.Module):

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from numpyro.distributions import Independent, Normal
 
@@ -185,8 +184,3 @@ class Embedded(nn.Module):
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * E]."""
         return EmbeddedCodes(self.codes(condition), self.codebook())
-
-
-def spread(images: np.ndarray, count: int) -> np.ndarray:
-    """Returns `count` of the images [N, H, W, C], evenly spread (repeated if few)."""
-    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]

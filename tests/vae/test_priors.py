@@ -130,10 +130,3 @@ def test_learned_codes_start_uniform() -> None:
     assert {*variables["params"]} == {"codes", "codebook"}
     assert (p.batch_shape, p.event_shape) == ((), (4,))
     np.testing.assert_allclose(p.log_prob(points(5, 4)), -2 * np.log(3), rtol=1e-6)
-
-
-def test_spread_takes_the_first_and_the_last() -> None:
-    for count, expected in ((2, [0, 6]), (4, [0, 2, 4, 6]), (7, [*range(7)])):
-        np.testing.assert_array_equal(priors.spread(IMAGES, count), IMAGES[expected])
-    repeated = priors.spread(IMAGES[:2], 4)
-    np.testing.assert_array_equal(repeated, IMAGES[[0, 0, 1, 1]])

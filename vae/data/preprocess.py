@@ -2,17 +2,22 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae.data.splits import Dataset, Split
+from vae import rng
+from vae.data.splits import Dataset, Split, evenly_spaced
+from vae.data.sprites import Sprites
 from vae.types import UserError
 
 BINARIZATIONS = ("dynamic", "static", "threshold", "none")
 STATIC_FIRST = 10_000  # of the training images, from its end
 BLOCK = 4096  # images held in float64 at once
+MOST = 60_000  # images of which the mean is taken
+DRAWN = 64  # images looked at to know what drawn ones are like
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
 
@@ -31,6 +36,11 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
     if binarize != "none":
         for split in dataset:
             _check_unit_interval(split, binarize)
+    if binarize in ("static", "threshold") and is_drawn(dataset.train):
+        raise UserError(
+            f"dataset.binarize={binarize} keeps what it draws, but these images are "
+            "drawn anew at each look; choose none or dynamic"
+        )
     if binarize == "threshold":
         return Dataset(*(_replace_pixels(s, lambda x: x > 0.5) for s in dataset))
     if binarize != "static":
@@ -61,21 +71,34 @@ def _replace_pixels(
     return split._replace(images=binary * np.uint8(255))
 
 
-def to_unit(images: np.ndarray) -> np.ndarray:
+def to_unit(images: Any) -> np.ndarray:
     """Scales bytes to [0, 1]; leaves floating point as it is."""
+    images = np.asarray(images)
     return images / 255.0 if images.dtype == np.uint8 else images
 
 
+def is_drawn(split: Split) -> bool:
+    """Says if the images are not stored but drawn at each look."""
+    return isinstance(split.images, Sprites)
+
+
+def pixels_to_check(split: Split) -> Any:
+    """Returns all stored images, or some of those that are drawn all alike."""
+    return np.asarray(split.images[:DRAWN]) if is_drawn(split) else split.images
+
+
 def mean_image(split: Split) -> np.ndarray:
-    """Returns the mean [H, W, C] of the scaled images."""
+    """Returns the mean [H, W, C] of the scaled images, or of `MOST` of them evenly
+    spaced."""
+    chosen = evenly_spaced(split.size, min(split.size, MOST))
     total = np.zeros(split.images.shape[1:])
-    for start in range(0, split.size, BLOCK):
-        total += to_unit(split.images[start : start + BLOCK]).sum(0)
-    return total / split.size
+    for start in range(0, len(chosen), BLOCK):
+        total += to_unit(split.images[chosen[start : start + BLOCK]]).sum(0)
+    return total / len(chosen)
 
 
 def _check_unit_interval(split: Split, binarize: str) -> None:
-    images = split.images
+    images = pixels_to_check(split)
     if images.dtype != np.uint8 and split.size:
         low, high = images.min(), images.max()
         if low < 0 or high > 1:
@@ -91,19 +114,23 @@ def make_preprocess(
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Returns `(images [B, H, W, C], keys [B]) -> [B, H, W, C]` of `dtype`, pure.
 
-    uint8 pixels are divided by 255. With `dynamic`, every look at an image draws a
-    new binarisation from its key; other choices ignore the keys.
+    Images that are not stored are drawn. uint8 pixels are divided by 255. With
+    `dynamic`, every look at an image draws a new binarisation from its key.
     """
 
-    def scale(images: jax.Array, keys: jax.Array) -> jax.Array:
-        del keys
+    def look(images: Any, keys: jax.Array) -> jax.Array:
+        if isinstance(images, Sprites):
+            images = images.draw(jax.vmap(lambda key: rng.named(key, "draw"))(keys))
+        return binarize_now(images, keys) if binarize == "dynamic" else scale(images)
+
+    def scale(images: jax.Array) -> jax.Array:
         is_bytes = images.dtype == jnp.uint8
         return images.astype(dtype) / 255 if is_bytes else images.astype(dtype)
 
     def binarize_now(images: jax.Array, keys: jax.Array) -> jax.Array:
         return jax.vmap(_draw_pixels)(images, keys).astype(dtype)
 
-    return binarize_now if binarize == "dynamic" else scale
+    return look
 
 
 def _draw_pixels(image: jax.Array, key: jax.Array) -> jax.Array:

@@ -9,10 +9,13 @@ from PIL import Image, UnidentifiedImageError
 
 from vae.data import tfds
 from vae.data.splits import Split, every_tenth_is_test
+from vae.data.sprites import KINDS, SIDE, all_sprites
 from vae.types import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 
+
+SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of images that are drawn
 
 # From a picture's mode to the one it is read in: an alpha channel is dropped.
 PICTURE_MODES = {"1": "L", "L": "L", "LA": "L"}
@@ -22,8 +25,10 @@ PICTURE_MODES |= dict.fromkeys(("P", "RGB", "RGBA", "CMYK", "YCbCr"), "RGB")
 def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
     """Returns the train and test splits of the data set called `name`.
 
-    `name` is `mnist_5k`, `npz:PATH`, `images:DIR` or the name of an image data set of
-    TensorFlow Datasets, which is looked for under `data_dir` (empty: TFDS's default).
+    `name` is `mnist_5k`, `sprites`, `color_sprites` or `noisy_sprites` (each may name
+    its side, as in `sprites:32`), `npz:PATH`, `images:DIR` or the name of an image data
+    set of TensorFlow Datasets, which is looked for under `data_dir` (empty: TFDS's
+    default).
 
     Raises:
       UserError: there is no such data set, or its files are not as they should be.
@@ -35,12 +40,26 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
         train, test = from_npz(Path(path).expanduser())
     elif kind == "images":
         train, test = from_folder(Path(path).expanduser())
+    elif kind in KINDS:
+        train, test = all_sprites(kind, _side_of(name, path))
     else:
         train, test = tfds.load(name, data_dir)
     for split, which in ((train, "train"), (test, "test")):
         if split.size == 0:
             raise UserError(f"dataset.name={name}: its {which} split has no images")
     return train, test
+
+
+def _side_of(name: str, text: str) -> int:
+    """Reads the side of drawn images from the name of their data set."""
+    if not text:
+        return SIDE
+    if not text.isdecimal() or not SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
+        raise UserError(
+            f"dataset.name={name}: the side of the images must be a whole number from "
+            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, as in {name.partition(':')[0]}:32"
+        )
+    return int(text)
 
 
 def mnist_5k() -> tuple[Split, Split]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from vae.types import UserError
@@ -12,7 +13,7 @@ from vae.types import UserError
 class Split(NamedTuple):
     """Images [N, H, W, C], uint8 in 0..255 or floating point, and labels [N] int32."""
 
-    images: Any  # arrays of numpy, or of JAX once on a device
+    images: Any  # arrays of numpy, or of JAX once on a device, or `Sprites`
     labels: Any  # or None for data without labels
 
     def __getitem__(self, index) -> "Split":
@@ -49,6 +50,11 @@ class Dataset(NamedTuple):
         return height, width, channels
 
 
+def evenly_spaced(size: int, count: int) -> np.ndarray:
+    """Returns `count` of the places 0, ..., size - 1 (repeated if there are fewer)."""
+    return np.linspace(0, size - 1, count).round().astype(int)
+
+
 def every_tenth_is_test(split: Split) -> tuple[Split, Split]:
     """Cuts a data set without a test split: every tenth example is test."""
     is_test = np.arange(split.size) % 10 == 9
@@ -71,12 +77,10 @@ def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
 
 
 def content_hash(dataset: Dataset) -> str:
-    """Returns the SHA-256 of all images and labels, shapes and types included."""
+    """Returns the SHA-256 of all that is stored, shapes and types included."""
     digest = hashlib.sha256()
-    for split in dataset:
-        for array in split:
-            if array is not None:
-                digest.update(f"{array.shape}{array.dtype}".encode())
-                for start in range(0, len(array), 4096):
-                    digest.update(array[start : start + 4096].tobytes())
+    for array in jax.tree.leaves(dataset):
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        for start in range(0, len(array), 4096):
+            digest.update(array[start : start + 4096].tobytes())
     return digest.hexdigest()
