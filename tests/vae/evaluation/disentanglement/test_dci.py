@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from tests.vae.evaluation.disentanglement import grids
+from vae.data import factors as factor_data
+from vae.evaluation.disentanglement.codes import Sample, sample_codes
+from vae.evaluation.disentanglement.dci import DCI, completeness, dci, disentanglement
+
+SOURCE = grids.grid(3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("importance", "disentangled", "complete"),
+    [
+        (np.diag([5.0, 1.0, 2.0]), 1, 1),
+        (np.zeros((10, 10)), 0, 0),
+        (np.ones((4, 3)), 0, 0),
+        # One dimension for two of ten factors; two of ten dimensions for a factor.
+        (np.tile(np.eye(5), 2), 1 - np.log(2) / np.log(10), 1),
+        (np.tile(np.eye(5), (2, 1)), 1, 1 - np.log(2) / np.log(10)),
+        # A dimension without importance does not count, but is there.
+        (np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]), 1, 1),
+        # A dimension counts by its importance: 3 of 4 in the first.
+        (np.array([[3.0, 0.0], [0.5, 0.5]]), 3 / 4, None),
+    ],
+)
+def test_scores_of_known_importances(
+    importance: np.ndarray, disentangled: float, complete: float | None
+) -> None:
+    assert disentanglement(importance) == pytest.approx(disentangled, abs=1e-12)
+    if complete is not None:
+        assert completeness(importance) == pytest.approx(complete, abs=1e-12)
+
+
+def scores(encode, classifier: str = "gradient_boosting", **options) -> DCI:
+    random = np.random.default_rng(0)
+    train, test = (sample_codes(encode, SOURCE, random, n) for n in (400, 200))
+    return dci(train, test, random, classifier=classifier, **options)
+
+
+@pytest.mark.parametrize("classifier", ["gradient_boosting", "random_forest"])
+def test_aligned_duplicated_and_rotated_codes(classifier: str) -> None:
+    best = scores(grids.aligned(SOURCE), classifier)
+    assert min(best) >= 0.9
+    duplicated = scores(grids.duplicated(SOURCE), classifier)
+    assert duplicated.disentanglement >= 0.9
+    assert duplicated.informativeness >= 0.9
+    assert duplicated.completeness < best.completeness - 0.2
+    rotated = scores(grids.rotated(SOURCE), classifier)
+    assert rotated.disentanglement < 0.7
+    assert rotated.completeness < 0.7
+
+
+def test_a_constant_code_informs_by_chance() -> None:
+    got = scores(grids.constant(SOURCE))
+    assert (got.disentanglement, got.completeness) == (0, 0)
+    # The share in the test images of the value most frequent in training: within four
+    # standard errors of 1/3, 1/2 and 1/2.
+    assert got.informativeness == pytest.approx(4 / 9, abs=4 * 0.5 / np.sqrt(3 * 200))
+
+
+def test_informativeness_is_measured_on_the_test_images() -> None:
+    random = np.random.default_rng(0)
+    train = sample_codes(grids.aligned(SOURCE), SOURCE, random, 200)
+    wrong = Sample(train.codes, (train.factors + 1) % SOURCE.sizes)
+    assert dci(train, wrong, random).informativeness == 0
+
+
+def test_scores_do_not_depend_on_the_number_of_processes() -> None:
+    noise = np.random.default_rng(2).normal(size=(12, 3))
+
+    def encode(factors: np.ndarray) -> np.ndarray:
+        return factors + noise[factor_data.index_of(SOURCE, factors)]
+
+    one, two = (scores(encode, num_processes=n) for n in (1, 2))
+    assert one == two
+    assert one.completeness < 0.99

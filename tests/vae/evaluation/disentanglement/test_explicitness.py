@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from tests.vae.evaluation.disentanglement import grids
+from vae.evaluation.disentanglement.codes import Sample, sample_codes
+from vae.evaluation.disentanglement.explicitness import explicitness
+from vae.types import UserError
+
+SOURCE = grids.grid(3, 4, 2)
+
+
+def score(encode) -> float:
+    random = np.random.default_rng(0)
+    train, test = (sample_codes(encode, SOURCE, random, n) for n in (1000, 500))
+    return explicitness(train, test)
+
+
+def test_a_linear_code_is_explicit_however_it_is_turned() -> None:
+    aligned = score(grids.aligned(SOURCE))
+    assert aligned >= 0.99
+    # It is standardised: neither scales nor turns matter but for rounding in ranks.
+    assert score(grids.rotated(SOURCE)) == pytest.approx(aligned, abs=0.01)
+    got = score(lambda factors: grids.aligned(SOURCE)(factors) * [1e-3, 1, 1e3])
+    assert got == pytest.approx(aligned, abs=0.01)
+
+
+def test_a_product_of_factors_is_not_linear() -> None:
+    """The sign of the product of two signs tells nothing of either."""
+    signs = grids.grid(2, 2)
+
+    def encode(factors: np.ndarray) -> np.ndarray:
+        product = grids.aligned(signs)(factors).prod(axis=1)
+        return np.stack([product, product], axis=1)
+
+    sample = grids.whole_sample(encode, signs)
+    assert explicitness(sample, sample) == pytest.approx(0.5, abs=1e-12)
+
+
+def test_noise_has_half_the_area() -> None:
+    noise = np.random.default_rng(1)
+    got = score(lambda factors: noise.normal(size=(len(factors), 3)))
+    # An area of 250 against 250 noise values has standard error 1/sqrt(12 * 125).
+    assert got == pytest.approx(0.5, abs=4 / np.sqrt(12 * 125))
+
+
+def test_a_value_that_no_test_image_has_is_refused() -> None:
+    train = grids.whole_sample(grids.aligned(SOURCE), SOURCE)
+    test = Sample(*(array[train.factors[:, 1] < 3] for array in train))
+    with pytest.raises(UserError, match="of factor number 1: ask for more"):
+        explicitness(train, test)

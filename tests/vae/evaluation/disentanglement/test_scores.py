@@ -1,0 +1,152 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tests.vae.evaluation.disentanglement import grids
+from vae.data import factors as factor_data
+from vae.evaluation.disentanglement import codes
+from vae.evaluation.disentanglement.codes import Encode
+from vae.evaluation.disentanglement.scores import METRICS, Protocol, score_all
+from vae.types import UserError
+
+SOURCE = grids.grid(3, 4, 2, 3, 2)
+SMALL = Protocol(num_train=600, num_test=300, batch_size=16, num_processes=1)
+FAST = SMALL._replace(num_train=200, num_test=100, dci_classifier="random_forest")
+NOISE = np.random.default_rng(0).normal(size=(factor_data.num_images(SOURCE), 5))
+QUICK = [metric for metric in METRICS if metric != "dci"]
+
+
+def scores(
+    encode: Encode,
+    protocol: Protocol = SMALL,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    results = score_all(encode, SOURCE, seed=seed, protocol=protocol, metrics=metrics)
+    prefix = "disentanglement/"
+    assert all(name.startswith(prefix) for name in results)
+    return {name.removeprefix(prefix): score for name, score in results.items()}
+
+
+def noisy(factors: np.ndarray) -> np.ndarray:
+    """A code that no score is certain of."""
+    index = factor_data.index_of(SOURCE, factors)
+    return grids.aligned(SOURCE)(factors) + NOISE[index]
+
+
+def test_an_aligned_code_has_the_best_scores() -> None:
+    got = scores(grids.aligned(SOURCE), SMALL._replace(continuous_factors=True))
+    assert got.keys() == {
+        "beta_vae",
+        "factor_vae",
+        "mig",
+        "dci_disentanglement",
+        "dci_completeness",
+        "dci_informativeness",
+        "modularity",
+        "explicitness",
+        "sap_continuous",
+        "gaussian_total_correlation_nats",
+    }
+    # Ten correlations of standard error 1/sqrt(600): their squares' sum over 2.
+    assert 0 < got.pop("gaussian_total_correlation_nats") < 0.05
+    assert all(0.9 <= score <= 1 for score in got.values()), got
+
+
+def test_a_rotated_code_has_worse_scores() -> None:
+    protocol = FAST._replace(num_train=600, num_test=300)
+    aligned = scores(grids.aligned(SOURCE), protocol)
+    rotated = scores(grids.rotated(SOURCE), protocol)
+    told_linearly = {"explicitness", "dci_random_forest_informativeness"}
+    uncorrelated = {"gaussian_total_correlation_nats"}
+    for name in aligned.keys() - told_linearly - uncorrelated:
+        assert rotated[name] < aligned[name] - 0.3, name
+
+
+@pytest.mark.parametrize("rows", [1, 77])
+def test_scores_do_not_depend_on_how_encoding_is_cut(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    whole = scores(noisy, FAST, metrics=QUICK)
+    monkeypatch.setattr(codes, "ROWS_PER_BLOCK", rows)
+    assert scores(noisy, FAST, metrics=QUICK) == whole
+
+
+def test_images_are_encoded_in_large_blocks() -> None:
+    blocks = []
+
+    def encode(factors: np.ndarray) -> np.ndarray:
+        blocks.append(len(factors))
+        return grids.aligned(SOURCE)(factors)
+
+    scores(encode, SMALL, metrics=["beta_vae"])
+    assert sum(blocks) == (600 + 300) * 2 * 16
+    assert blocks == [8192, 8192, 19200 - 2 * 8192, 8192, 9600 - 8192]
+
+
+def test_a_metric_does_not_depend_on_the_others() -> None:
+    together = scores(noisy, FAST)
+    alone: dict[str, float] = {}
+    for metric in METRICS:
+        alone |= scores(noisy, FAST, metrics=[metric])
+    assert alone == together
+    assert scores(noisy, FAST, metrics=["mig"], seed=1)["mig"] != together["mig"]
+
+
+def test_metrics_draw_different_images() -> None:
+    first = []
+
+    def encode(factors: np.ndarray) -> np.ndarray:
+        first.append(factors[:20].tobytes())
+        return noisy(factors)
+
+    for metric in METRICS:
+        scores(encode, FAST, metrics=[metric])
+    assert len(set(first)) == len(first)
+
+
+def test_variants_are_in_the_names() -> None:
+    protocol = FAST._replace(num_bins=50, continuous_factors=True)
+    assert scores(noisy, protocol).keys() == {
+        "beta_vae",
+        "factor_vae",
+        "mig_bins50",
+        "dci_random_forest_disentanglement",
+        "dci_random_forest_completeness",
+        "dci_random_forest_informativeness",
+        "modularity_bins50",
+        "explicitness",
+        "sap_continuous",
+        "gaussian_total_correlation_nats",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "changes", "message"),
+    [
+        ((3, 1), {}, "factor_1 has one value only"),
+        ((3,), {}, "the data have 1"),
+        ((3, 301), {}, "num_test=300 images cannot show all 301 values of the factor"),
+        ((3, 2), {"num_train": 2}, "num_train=2 images"),
+        ((3, 2), {"batch_size": 1}, "batch_size=1 images have no variance"),
+        ((3, 2), {"num_bins": 1}, "num_bins=1"),
+        ((3, 2), {"dci_classifier": "lasso"}, "gradient_boosting or random_forest"),
+    ],
+)
+def test_what_has_no_score_is_refused(sizes, changes, message: str) -> None:
+    source = grids.grid(*sizes)
+    with pytest.raises(UserError, match=message):
+        score_all(
+            grids.aligned(source), source, seed=0, protocol=SMALL._replace(**changes)
+        )
+
+
+def test_metrics_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(UserError, match="metric beta: choose from beta_vae, factor"):
+        scores(noisy, metrics=["mig", "beta"])
+
+
+def test_codes_that_are_not_numbers_are_refused() -> None:
+    with pytest.raises(UserError, match="need finite codes"):
+        scores(lambda factors: np.where(factors > 2, np.nan, 1.0 * factors))

@@ -1,0 +1,1 @@
+"""Scores of how a code's dimensions and the factors of variation go together."""
