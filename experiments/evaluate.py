@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from experiments import figures, interrupt, workdir
+from experiments.codes import score_factors
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
@@ -127,8 +128,13 @@ def evaluate_and_report(
     figures.draw_reconstructions(
         experiment, program, state.variables, folder / "images"
     )
+    if experiment.factors is not None and _is_traversable(experiment.config["model"]):
+        kl = results["latent/kl_per_dim"]
+        figures.draw_traversals(experiment, state, kl, folder / "images")
     if experiment.fitted_components:
         results |= _fit_density(experiment, state, folder)
+    if experiment.factor_points:
+        results |= score_factors(experiment, state)
     before = read_json(folder / "results.json") or {}
     results = before | results | _about_training(experiment, cost)
     write_json(folder / "results.json", results)
@@ -167,12 +173,21 @@ def _fit_density(
     }
 
 
+def _is_traversable(model: dict[str, Any]) -> bool:
+    names = model["posterior"]["name"], model["prior"]["name"], model["condition"]
+    return names == ("diagonal_gaussian", "standard_normal", "none")
+
+
 def is_done(config: dict[str, Any], folder: Path) -> bool:
     """Says whether `results.json` holds what this configuration asks for."""
     results = read_json(folder / "results.json") or {}
     wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
     if components := config["evaluate"]["fitted_components"]:
         wanted.append(_fitted_name(components))
+    if points := config["evaluate"]["factor_points"]:
+        wanted.append("disentanglement/mig")
+        if results.get("disentanglement/points") != points:
+            return False
     return all(name in results for name in wanted)
 
 

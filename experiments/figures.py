@@ -1,23 +1,36 @@
-"""Pictures of a run, as PNG."""
+"""Pictures of a run, as PNG and GIF."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 from PIL import Image
+from scipy import stats
 
-from experiments.program import Program
+from experiments.codes import posterior_means
+from experiments.program import Program, own_model
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import evenly_spaced
+from vae.training.state import TrainState
 from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
+TRAVERSED = 10  # dimensions at most, those of the largest KL
+QUANTILES = np.linspace(0.05, 0.95, 11)  # of the standard normal prior
+FRAME_MILLISECONDS = 120
 
 
 def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
-    """Writes images [N, H, W, C] with pixels in [0, 1] (clipped) as a grid in reading
-    order, enlarged to a width that can be looked at. Unless C is 3, channel 0 is shown.
+    """Writes a grid of images [N, H, W, C]; see `make_grid`."""
+    make_grid(images, columns).save(path)
+
+
+def make_grid(images: np.ndarray, columns: int) -> Image.Image:
+    """Sets images [N, H, W, C] with pixels in [0, 1] (clipped) in reading order,
+    enlarged to a width that can be looked at. Unless C is 3, channel 0 is shown.
     """
     images = images if images.shape[-1] == 3 else images[..., :1]
     count, height, width, channels = images.shape
@@ -31,7 +44,7 @@ def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
     picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     scale = max(1, round(1000 / picture.width))
     size = (picture.width * scale, picture.height * scale)
-    picture.resize(size, Image.Resampling.NEAREST).save(path)
+    return picture.resize(size, Image.Resampling.NEAREST)
 
 
 def draw_samples(
@@ -66,3 +79,52 @@ def draw_reconstructions(
             padding = [(0, COLUMNS - len(row)), (0, 0), (0, 0), (0, 0)]
             rows.append(np.pad(row, padding, constant_values=0.5))
     save_grid(folder / "reconstructions.png", np.concatenate(rows))
+
+
+def draw_traversals(
+    experiment: Experiment, state: TrainState, kl_per_dim: Sequence[float], folder: Path
+) -> None:
+    """Writes what one dimension changes: `traversals_prior.png`, from the prior's mean,
+    and `traversals_posterior.png`, from the posterior mean of a test image (on the
+    left). A row is a dimension, of the largest KL first; a column is a quantile of the
+    prior. In `traversals.gif` a column is a dimension, a row a test image, and time the
+    quantile."""
+    model, variables = own_model(experiment, state)
+    decode = jax.jit(lambda z: model.apply(variables, z, method="decode").mean)
+    dimensions = np.argsort(kl_per_dim)[::-1][:TRAVERSED]
+    x, means = posterior_means(experiment, state, count=4)
+    for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):
+        codes = traverse(base, dimensions).reshape(-1, len(base))
+        images = np.asarray(decode(codes), np.float32)
+        columns = len(QUANTILES)
+        if name == "posterior":
+            rows = images.reshape(len(dimensions), columns, *images.shape[1:])
+            left = np.broadcast_to(x[0], rows[:, :1].shape)
+            images = np.concatenate([left, rows], 1).reshape(-1, *images.shape[1:])
+            columns += 1
+        save_grid(folder / f"traversals_{name}.png", images, columns)
+    codes = np.stack([traverse(mean, dimensions) for mean in means])
+    frames = [
+        make_grid(
+            np.asarray(decode(at.reshape(-1, at.shape[-1])), np.float32),
+            len(dimensions),
+        )
+        for at in np.moveaxis(codes, 2, 0)
+    ]
+    frames += frames[-2:0:-1]  # and back
+    frames[0].save(
+        folder / "traversals.gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=FRAME_MILLISECONDS,
+        loop=0,
+    )
+
+
+def traverse(base: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
+    """Returns codes [dimensions, quantiles, D]: `base` [D] with one dimension changed
+    to each quantile of the standard normal."""
+    codes = np.tile(base, (len(dimensions), len(QUANTILES), 1))
+    for row, dimension in enumerate(dimensions):
+        codes[row, :, dimension] = stats.norm.ppf(QUANTILES)
+    return codes

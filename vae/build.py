@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from vae import menus
 from vae.checks import check_fields_are_read, check_numbers, one_of, pick
 from vae.compatibility import (
+    check_factors,
     check_fitted_density,
     check_minibatch,
     check_support,
@@ -18,6 +19,7 @@ from vae.compatibility import (
 )
 from vae.compose import model_maker, objective_maker
 from vae.data import preprocess, sources
+from vae.data.factors import FactorSource
 from vae.data.splits import Dataset, cut_validation
 from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
@@ -68,6 +70,8 @@ class Experiment(NamedTuple):
     evaluation_batch_size: int
     importance_samples: int
     fitted_components: int  # of the density fitted to the codes; 0: none
+    factors: FactorSource | None  # the data's, if they are known
+    factor_points: int  # of each disentanglement score; 0: none
 
 
 def build(config: Config, placement: Placement | None = None) -> Experiment:
@@ -111,6 +115,9 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         config.evaluate.fitted_components,
         min(dataset.train.size, FITTED_CODES),
     )
+    factors = sources.factor_source(config.dataset.name)
+    if config.evaluate.factor_points:
+        check_factors(config.model, config.dataset.name, factors)
     hparams = traced_hparams(config)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
@@ -138,6 +145,8 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         evaluation_batch_size=config.evaluate.batch_size,
         importance_samples=config.evaluate.importance_samples,
         fitted_components=config.evaluate.fitted_components,
+        factors=factors,
+        factor_points=config.evaluate.factor_points,
     )
 
 

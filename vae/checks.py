@@ -32,6 +32,7 @@ NATURAL_NUMBERS = (
     "model.encoder.blocks",
     "model.decoder.blocks",
     "evaluate.fitted_components",
+    "evaluate.factor_points",
     "train.evaluate_every",
     "train.checkpoint_every",
 )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vae.data.factors import FactorSource
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset
 from vae.types import UserError
@@ -159,6 +160,25 @@ def check_minibatch(c: Any, batch_size: int) -> None:
             f"objective.alpha={c.alpha} must be at most 1, and at least 1 together "
             f"with objective.mmd_weight={c.mmd_weight}, or the rate or the discrepancy "
             "is rewarded"
+        )
+
+
+def check_factors(model: Any, dataset: str, factors: FactorSource | None) -> None:
+    """Refuses disentanglement scores of what has no factors or no plain codes.
+
+    Raises:
+      UserError: the data's factors are not known, or the model's posterior has no mean
+        in the reals that is a function of the image alone.
+    """
+    if factors is None:
+        raise UserError(
+            "evaluate.factor_points asks for disentanglement scores, but the factors "
+            f"of dataset.name={dataset} are not known: set it to 0, or choose sprites"
+        )
+    if model.posterior.name not in PADDED_POSTERIORS or model.condition != "none":
+        raise UserError(
+            "evaluate.factor_points scores posterior means, of images alone: set it to "
+            "0, or model.posterior.name=diagonal_gaussian and model.condition=none"
         )
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vae.data import tfds
+from vae.data.factors import FactorSource
 from vae.data.splits import Split, every_tenth_is_test
-from vae.data.sprites import KINDS, SIDE, all_sprites
+from vae.data.sprites import KINDS, SIDE, all_sprites, sprites_by_factors
 from vae.types import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -48,6 +49,14 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
         if split.size == 0:
             raise UserError(f"dataset.name={name}: its {which} split has no images")
     return train, test
+
+
+def factor_source(name: str) -> FactorSource | None:
+    """Returns the ground-truth factors of the data set called `name`, if it has any."""
+    kind, _, path = name.partition(":")
+    if kind in KINDS:
+        return sprites_by_factors(kind, _side_of(name, path))
+    return None
 
 
 def _side_of(name: str, text: str) -> int:

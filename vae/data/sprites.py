@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from vae.data.factors import FactorSource
 from vae.data.splits import Split
 
 NAMES = ("shape", "scale", "orientation", "position_x", "position_y")
@@ -227,6 +228,15 @@ def all_sprites(kind: str = "sprites", side: int = SIDE) -> tuple[Split, Split]:
     factors = np.stack(np.unravel_index(indices, SIZES), -1).astype(np.uint8)
     test, train = np.split(factors, [TEST_SIZE])
     return _split_of(train, kind, side), _split_of(test, kind, side)
+
+
+def sprites_by_factors(kind: str = "sprites", side: int = SIDE) -> FactorSource:
+    """Returns what makes all images from their factors."""
+
+    def stored(factors: np.ndarray) -> Sprites:
+        return Sprites(factors.astype(np.uint8), kind, side)
+
+    return FactorSource(NAMES, SIZES, stored)
 
 
 def _split_of(factors: np.ndarray, kind: str, side: int) -> Split:
