@@ -36,7 +36,7 @@ class HalvingConv(nn.Module):
             return bias + _conv(x, kernel, stride=2)
         blocks = _space_to_depth(x)
         if self.kernel_size == 2:
-            return bias + blocks @ _as_matrix(kernel)
+            return bias + _product(blocks, _as_matrix(kernel))
         return bias + _apply_taps(blocks, _taps(kernel))
 
 
@@ -58,7 +58,7 @@ class SameConv(nn.Module):
         x = _pad(x.astype(self.dtype), 1)
         if self.method == "lax":
             return bias + _conv(x, kernel, stride=1)
-        return bias + _neighbours(x, 3) @ kernel.reshape(-1, self.channels)
+        return bias + _product(_neighbours(x, 3), kernel.reshape(-1, self.channels))
 
 
 class ResidualBlock(nn.Module):
@@ -187,8 +187,8 @@ def _apply_taps(y: jax.Array, taps: jax.Array) -> jax.Array:
     """
     _, channels, features = taps.shape
     if channels <= features:
-        return _neighbours(y, 2) @ taps.reshape(-1, features)
-    products = y @ taps.swapaxes(0, 1).reshape(channels, -1)
+        return _product(_neighbours(y, 2), taps.reshape(-1, features))
+    products = _product(y, taps.swapaxes(0, 1).reshape(channels, -1))
     h, w = y.shape[1] - 1, y.shape[2] - 1
     corners = [(i, j) for i in (0, 1) for j in (0, 1)]
     parts = jnp.split(products, 4, axis=-1)
@@ -197,6 +197,12 @@ def _apply_taps(y: jax.Array, taps: jax.Array) -> jax.Array:
         for part, (i, j) in zip(parts, corners, strict=True)
     ]
     return sum(shifted[1:], shifted[0])
+
+
+def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:
+    """[B, h, w, C] times [C, F]. As one product of matrices: with three leading axes
+    XLA on CPU transposes the images in memory for the matrix's gradient."""
+    return (x.reshape(-1, x.shape[-1]) @ matrix).reshape(*x.shape[:-1], -1)
 
 
 def _space_to_depth(x: jax.Array) -> jax.Array:
