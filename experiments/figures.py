@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import jax
 import numpy as np
 from PIL import Image
-from scipy import stats
 
 from experiments.codes import posterior_means
 from experiments.program import Program, own_model
@@ -126,5 +126,5 @@ def traverse(base: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
     to each quantile of the standard normal."""
     codes = np.tile(base, (len(dimensions), len(QUANTILES), 1))
     for row, dimension in enumerate(dimensions):
-        codes[row, :, dimension] = stats.norm.ppf(QUANTILES)
+        codes[row, :, dimension] = [NormalDist().inv_cdf(q) for q in QUANTILES]
     return codes

@@ -6,7 +6,9 @@ A config file that has a table beside its `get_config` describes it by
         return {"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}
 
 where a row's overrides, {"objective.name": "iwae"}, change the file's config. Rows of
-one group, which may be left out, stand in one table.
+one group, which may be left out, stand in one table. So may a row's "published", values
+that are set beside ours; and the table's "columns", {"MIG": "disentanglement/mig"},
+results that are shown beside the usual ones.
 """
 
 import sys
@@ -31,6 +33,7 @@ COLUMNS = {
     "distortion": "test/distortion_nats",
     "active units": "latent/active_units",
 }
+ROW_KEYS = {"name", "group", "overrides", "published"}
 
 
 def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> None:
@@ -40,13 +43,14 @@ def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> No
     marked with the reason and does not stop the others.
     """
     plan = _checked(table())
+    columns = COLUMNS | plan["columns"]
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for row in plan["rows"]:
         say(f"row {len(rows) + 1} of {len(plan['rows'])}: {row['name']}")
         rows.append({**row, **_run_row(config, row, plan["seeds"], folder)})
         workdir.write_json(folder / "table.json", {"rows": rows})
-        text = _markdown(rows, plan["seeds"], config)
+        text = _markdown(rows, columns, plan["seeds"], config)
         (folder / "table.md").write_text(text)
     say(f"written to {folder}/table.md")
 
@@ -58,12 +62,13 @@ def _checked(plan: Any) -> dict[str, Any]:
       UserError: something is missing, misspelt or there twice.
     """
     form = '{"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}'
-    if not isinstance(plan, dict) or set(plan) != {"seeds", "rows"}:
+    needed = {"seeds", "rows"}
+    if not isinstance(plan, dict) or not needed <= set(plan) <= needed | {"columns"}:
         raise UserError(f"table() must return {form}")
     slugs: dict[str, str] = {}
     for row in plan["rows"]:
         keys = set(row) if isinstance(row, dict) else set()
-        if not {"name", "overrides"} <= keys <= {"name", "group", "overrides"}:
+        if not {"name", "overrides"} <= keys <= ROW_KEYS:
             raise UserError(f"the row {row} of table() must be as in {form}")
         if twin := slugs.get(_slug(row["name"])):
             raise UserError(
@@ -72,7 +77,7 @@ def _checked(plan: Any) -> dict[str, Any]:
             )
         slugs[_slug(row["name"])] = row["name"]
     rows = [{"group": "row", **row} for row in plan["rows"]]
-    return {"seeds": tuple(plan["seeds"]), "rows": rows}
+    return {"columns": {}, **plan, "seeds": tuple(plan["seeds"]), "rows": rows}
 
 
 def _slug(name: str) -> str:
@@ -100,9 +105,14 @@ def _run_row(
 
 
 def _markdown(
-    rows: list[dict[str, Any]], seeds: tuple[int, ...], config: Config
+    rows: list[dict[str, Any]],
+    columns: dict[str, str],
+    seeds: tuple[int, ...],
+    config: Config,
 ) -> str:
-    header = [*COLUMNS, "KL per dimension: largest, median, smallest"]
+    header = [*columns, "KL per dimension: largest, median, smallest"]
+    if any("published" in row for row in rows):
+        header.append("published")
     lines = [
         f"Written by `python {' '.join(sys.argv)}`, commit "
         f"{workdir.git_commit()[:12]}.",
@@ -115,17 +125,22 @@ def _markdown(
         lines += ["", f"| {group} | {' | '.join(header)} |"]
         lines.append("|---" * (len(header) + 1) + "|")
         for row in (row for row in rows if row["group"] == group):
-            lines.append(f"| {row['name']} | {' | '.join(_cells(row, config))} |")
+            cells = [row["name"], *_cells(row, columns, config)]
+            if header[-1] == "published":
+                cells.append(row.get("published", ""))
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _cells(row: dict[str, Any], config: Config) -> Iterator[str]:
+def _cells(
+    row: dict[str, Any], columns: dict[str, str], config: Config
+) -> Iterator[str]:
     if "failed" in row:
         yield f"failed: {row['failed']}"
-        yield from [""] * len(COLUMNS)
+        yield from [""] * len(columns)
         return
     nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
-    for key in COLUMNS.values():
+    for key in columns.values():
         values = np.array([r[nll if key == "nll" else key] for r in row["results"]])
         error = f" +- {standard_error(values):.2f}" if len(values) > 1 else ""
         yield f"{values.mean():.2f}{error}"

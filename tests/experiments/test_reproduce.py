@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from vae.types import UserError
 
 def table():
     rows = [
-        {"name": "VAE", "group": "objective", "overrides": {}},
+        {"name": "VAE", "group": "objective", "overrides": {}, "published": "86.76"},
         {
             "name": "on the sphere",
             "group": "posterior",
@@ -23,7 +24,7 @@ def table():
             "overrides": {"model.posteriors.name": "iaf"},
         },
     ]
-    return {"seeds": (0, 1), "rows": rows}
+    return {"seeds": (0, 1), "columns": {"images": "test/images"}, "rows": rows}
 
 
 def test_rows_stand_whatever_befalls_the_others(
@@ -41,6 +42,8 @@ def test_rows_stand_whatever_befalls_the_others(
     shown = f"| VAE | {np.mean(nll):.2f} +- {abs(nll[0] - nll[1]) / 2:.2f} |"
     assert shown in text
     assert "| on the sphere | failed: seed 0: model.posterior.name" in text
+    assert "| active units | images | KL per dimension" in text
+    assert re.search(r"\| VAE \|.* \| 500.00 \+- 0.00 \|.* \| 86.76 \|\n", text)
     # Launched again, it shows what is there and trains nothing.
     monkeypatch.setattr(train, "train_in", lambda *_: pytest.fail("trained again"))
     reproduce.run(small_config, table, tmp_path)

@@ -101,7 +101,7 @@ def test_together_they_differ_by_rounding_only_in_float32(
 
 def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     tables = []
-    for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
+    for num_devices, executor in ((1, "map"), (4, "map"), (4, "vmap")):
         small_config.num_devices = num_devices
         folder = tmp_path / f"{executor}{num_devices}"
         cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")

@@ -1,0 +1,92 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import evaluate, figures, train, workdir
+from experiments.codes import CodeTable
+from experiments.program import make_program, own_model
+from vae.build import build, operative
+from vae.data import sources
+from vae.data.factors import FactorSource, factors_at
+from vae.data.sprites import NAMES, Sprites
+from vae.types import UserError
+
+
+@pytest.fixture
+def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Two values of all factors but the shape: scores of forty take minutes."""
+
+    def stored(factors: np.ndarray) -> Sprites:
+        spread = factors * np.array([1, 5, 10, 31, 31])
+        return Sprites(spread.astype(np.uint8), side=16)
+
+    source = FactorSource(NAMES, (3, 2, 2, 2, 2), stored)
+    monkeypatch.setattr(sources, "factor_source", lambda name: source)
+    small_config.dataset.name, small_config.dataset.binarize = "sprites:16", "none"
+    small_config.evaluate.batch_size = 512
+    return small_config
+
+
+def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
+    experiment = build(sprites_config)
+    state, _ = make_program(experiment).initialize(experiment)
+    table = CodeTable(experiment, state)
+    assert experiment.factors is not None
+    factors = factors_at(experiment.factors, np.array([7, 3, 7, 47, 0]))
+    codes = table(factors)
+    model, variables = own_model(experiment, state)
+    x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
+    expected: Any = model.apply(variables, x, method="encode")
+    np.testing.assert_allclose(codes, expected.posterior.mean, atol=1e-5)
+    table._encode = None  # it is not needed again
+    np.testing.assert_array_equal(table(factors[::-1]), codes[::-1])
+
+
+def test_a_run_is_scored_and_traversed(sprites_config, tmp_path: Path) -> None:
+    sprites_config.evaluate.factor_points = 60
+    train.run(sprites_config, tmp_path)
+    results = workdir.read_json(tmp_path / "results.json") or {}
+    assert results["disentanglement/points"] == 60
+    scores = {k: v for k, v in results.items() if k.startswith("disentanglement/")}
+    assert {"factor_vae", "mig", "dci_disentanglement", "modularity", "sap"} <= {
+        name.removeprefix("disentanglement/") for name in scores
+    }
+    for name in ("prior", "posterior"):
+        assert (tmp_path / "images" / f"traversals_{name}.png").exists()
+    with Image.open(tmp_path / "images" / "traversals.gif") as picture:
+        # There and back, without showing the ends twice.
+        frames = getattr(picture, "n_frames", 1)
+        assert frames == 2 * len(figures.QUANTILES) - 2
+    assert evaluate.is_done(operative(sprites_config), tmp_path)
+    sprites_config.evaluate.factor_points = 80
+    assert not evaluate.is_done(operative(sprites_config), tmp_path)
+
+
+def test_a_traversal_changes_one_dimension_at_a_time() -> None:
+    codes = figures.traverse(np.array([0.1, 0.2, 0.3]), np.array([2, 0]))
+    assert codes.shape == (2, len(figures.QUANTILES), 3)
+    assert (codes[:, :, 1] == 0.2).all()
+    assert (codes[0, :, 0] == 0.1).all()
+    assert (np.diff(codes[0, :, 2]) > 0).all()
+    np.testing.assert_allclose(codes[1, [0, 5, -1], 0], [-1.645, 0, 1.645], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dataset.name": "mnist_5k"}, "factors of dataset.name=mnist_5k"),
+        ({"model.condition": "label"}, "model.condition=none"),
+        ({"model.posterior.name": "iaf"}, "diagonal_gaussian"),
+    ],
+)
+def test_scores_of_what_has_none_are_refused(
+    small_config, changes: dict[str, str], says: str
+) -> None:
+    small_config.dataset.name = "sprites:16"
+    small_config.evaluate.factor_points = 400
+    small_config.update_from_flattened_dict(changes)
+    with pytest.raises(UserError, match=says):
+        build(small_config)
