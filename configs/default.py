@@ -22,7 +22,9 @@ def get_config(mode: str = "") -> Config:
     config.matmul_precision = "default"  # of products: default | high | highest
 
     dataset = config.dataset = ConfigDict()
-    dataset.name = "mnist_5k"  # mnist_5k | npz:PATH | images:DIR | a TFDS name
+    # mnist_5k | sprites | color_sprites | noisy_sprites | npz:PATH | images:DIR | the
+    # name of an image data set of TensorFlow Datasets
+    dataset.name = "mnist_5k"
     dataset.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
     dataset.binarize = "dynamic"  # dynamic (at each look) | static | threshold | none
     dataset.batch_size = 100  # examples per step, over all devices

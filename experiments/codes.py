@@ -5,13 +5,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import interrupt
 from experiments.program import own_model
 from vae import rng
 from vae.build import Experiment
-from vae.data.factors import FactorSource, factors_at, index_of, num_images
+from vae.data.factors import factors_at, index_of, num_images
 from vae.data.splits import evenly_spaced
+from vae.training.loop import Interrupted
 from vae.training.state import TrainState
-from vae.types import Params, UserError
+from vae.types import Params
 
 BATCH = 512  # images encoded at once
 
@@ -21,15 +23,22 @@ class CodeTable:
     once, when it is first asked for."""
 
     def __init__(self, experiment: Experiment, state: TrainState):
-        self._source = _source_of(experiment)
+        assert experiment.factors is not None, "checked when it was built"
+        self.source = experiment.factors
         self._encode = _make_encode(experiment, state)
-        count = num_images(self._source)
+        count = num_images(self.source)
         self._codes = np.zeros((count, experiment.latent_dim), np.float32)
         self._known = np.zeros(count, bool)
 
     def __call__(self, factors: np.ndarray) -> np.ndarray:
-        """Returns the codes [N, D] of the images of factors [N, F]."""
-        index = index_of(self._source, factors)
+        """Returns the codes [N, D] of the images of factors [N, F].
+
+        Raises:
+          Interrupted: the process was asked to stop.
+        """
+        if interrupt.requested():
+            raise Interrupted("stopped while codes were scored; the rest is saved")
+        index = index_of(self.source, factors)
         missing = np.unique(index[~self._known[index]])
         for start in range(0, len(missing), BATCH):
             some = missing[start : start + BATCH]
@@ -40,32 +49,27 @@ class CodeTable:
         return self._codes[index]
 
     def _stored(self, index: np.ndarray) -> Any:
-        return self._source.stored(factors_at(self._source, index))
+        return self.source.stored(factors_at(self.source, index))
 
 
 def score_factors(experiment: Experiment, state: TrainState) -> dict[str, float]:
-    """Returns `disentanglement/...`, computed from posterior means: see
-    `vae.evaluation.disentanglement`."""
+    """Returns `disentanglement/...`, computed from posterior means, but for infinite
+    ones: see `vae.evaluation.disentanglement`."""
     # scikit-learn takes a second to import
     from vae.evaluation.disentanglement.scores import Protocol, score_all
 
     protocol = Protocol(
         num_train=experiment.factor_points, num_test=experiment.factor_points // 2
     )
+    table = CodeTable(experiment, state)
     scores = score_all(
-        CodeTable(experiment, state),
-        _source_of(experiment),
+        table,
+        table.source,
         seed=experiment.seed,
         protocol=protocol,
     )
+    scores = {name: value for name, value in scores.items() if np.isfinite(value)}
     return scores | {"disentanglement/points": experiment.factor_points}
-
-
-def _source_of(experiment: Experiment) -> FactorSource:
-    if experiment.factors is None:
-        name = experiment.config["dataset"]["name"]
-        raise UserError(f"dataset.name={name} has no known factors")
-    return experiment.factors
 
 
 def posterior_means(

@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -11,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import psutil
 
-from experiments import workdir
+from experiments import interrupt, workdir
 from experiments.cells import Cell
-from experiments.program import Program, answer, ask_call, make_program, put
+from experiments.program import Program, ask_call, make_program, put
 from experiments.train import Run, train_and_evaluate
 from vae.build import Experiment, build, program_key, vary
 from vae.training.loop import Diverged, Interrupted
@@ -78,22 +79,24 @@ def run_in_turn(cells: Sequence[Cell], folder: Path, report: Report) -> None:
             on_device = base._replace(placement=placement)
             free.put((on_device, put(program, placement)))
 
-        def do(cell: Cell, free: Any = free) -> None:
+        failed = threading.Event()
+
+        def do(cell: Cell, free: Any = free, failed: threading.Event = failed) -> bool:
             on_device, program = free.get()
             try:
-                answer(_do_member(cell, on_device, program, folder))
+                run = _do_member(cell, on_device, program, folder)
+                return _answer_unless(failed, run)
+            except BaseException:
+                failed.set()
+                raise
             finally:
                 free.put((on_device, program))
 
         with ThreadPoolExecutor(len(placements)) as pool:
             tasks = {pool.submit(do, cell): cell for cell in group}
-            try:
-                for task in as_completed(tasks):
-                    task.result()
+            for task in as_completed(tasks):
+                if task.result():
                     report(tasks[task])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
         jax.clear_caches()  # the programs of a group serve no other
 
 
@@ -109,6 +112,21 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
             runs = {_do_member(cell, base, program, folder): cell for cell in chunk}
             _drive(runs, width, report)
         jax.clear_caches()
+
+
+def _answer_unless(failed: threading.Event, run: Run) -> bool:
+    """Answers a run's requests to its end, unless another member fails, or the process
+    is asked to stop before the first; says whether the end was reached."""
+    if interrupt.requested():
+        raise Interrupted("stopped between members")
+    result = None
+    with contextlib.closing(run):
+        while not failed.is_set():
+            try:
+                result = run.send(result).compute()
+            except StopIteration:
+                return True
+    return False
 
 
 def _do_member(cell: Cell, base: Experiment, program: Program, folder: Path) -> Run:

@@ -3,12 +3,12 @@
 A config file that has a table beside its `get_config` describes it by
 
     def table() -> dict:
-        return {"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}
+        return {"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}
 
-where a row's overrides, {"objective.name": "iwae"}, change the file's config. Rows of
-one group, which may be left out, stand in one table. So may a row's "published", values
-that are set beside ours; and the table's "columns", {"MIG": "disentanglement/mig"},
-results that are shown beside the usual ones.
+where a row's overrides, {"objective.name": "iwae"}, change the file's config. Optional
+are a row's "group" (rows of one group share a table) and "published" (text that is set
+beside our values), and the table's "columns" (results to show beside the usual ones, as
+{"MIG": "disentanglement/mig"}).
 """
 
 import sys
@@ -61,10 +61,17 @@ def _checked(plan: Any) -> dict[str, Any]:
     Raises:
       UserError: something is missing, misspelt or there twice.
     """
-    form = '{"seeds": (0, 1), "rows": [{"name": ..., "group": ..., "overrides": {}}]}'
+    form = (
+        '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}, where a row may '
+        'have a "group" and "published", and the table {"columns": {TITLE: RESULT}}'
+    )
     needed = {"seeds", "rows"}
     if not isinstance(plan, dict) or not needed <= set(plan) <= needed | {"columns"}:
         raise UserError(f"table() must return {form}")
+    if not isinstance(plan.get("columns", {}), dict):
+        raise UserError(
+            f"the columns {plan['columns']} of table() must be as in {form}"
+        )
     slugs: dict[str, str] = {}
     for row in plan["rows"]:
         keys = set(row) if isinstance(row, dict) else set()
@@ -117,9 +124,10 @@ def _markdown(
         f"Written by `python {' '.join(sys.argv)}`, commit "
         f"{workdir.git_commit()[:12]}.",
         "",
-        f"Mean and standard error over the seeds {seeds}, in nats; NLL is the "
-        f"importance-weighted bound with {config.evaluate.importance_samples} samples. "
-        "A dash stands where the KL is no sum over dimensions.",
+        f"Mean and standard error over the seeds {seeds}; likelihoods and divergences "
+        "in nats. NLL is the importance-weighted bound with "
+        f"{config.evaluate.importance_samples} samples. A dash stands for what a row "
+        "does not have, such as a KL that is a sum over dimensions.",
     ]
     for group in dict.fromkeys(row["group"] for row in rows):
         lines += ["", f"| {group} | {' | '.join(header)} |"]
@@ -127,7 +135,7 @@ def _markdown(
         for row in (row for row in rows if row["group"] == group):
             cells = [row["name"], *_cells(row, columns, config)]
             if header[-1] == "published":
-                cells.append(row.get("published", ""))
+                cells.append(str(row.get("published", "")))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -141,7 +149,11 @@ def _cells(
         return
     nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
     for key in columns.values():
-        values = np.array([r[nll if key == "nll" else key] for r in row["results"]])
+        name = nll if key == "nll" else key
+        if not all(name in results for results in row["results"]):
+            yield "-"
+            continue
+        values = np.array([results[name] for results in row["results"]])
         error = f" +- {standard_error(values):.2f}" if len(values) > 1 else ""
         yield f"{values.mean():.2f}{error}"
     kls = [r["latent/kl_per_dim"] for r in row["results"] if "latent/kl_per_dim" in r]

@@ -116,8 +116,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         min(dataset.train.size, FITTED_CODES),
     )
     factors = sources.factor_source(config.dataset.name)
-    if config.evaluate.factor_points:
-        check_factors(config.model, config.dataset.name, factors)
+    check_factors(config, factors)
     hparams = traced_hparams(config)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
@@ -159,6 +158,7 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     check_minibatch(config.objective, config.dataset.batch_size)
+    check_factors(config, experiment.factors)
     return experiment._replace(
         config=operative(config),
         seed=config.seed,

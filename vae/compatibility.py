@@ -163,17 +163,33 @@ def check_minibatch(c: Any, batch_size: int) -> None:
         )
 
 
-def check_factors(model: Any, dataset: str, factors: FactorSource | None) -> None:
+def check_factors(config: Any, factors: FactorSource | None) -> None:
     """Refuses disentanglement scores of what has no factors or no plain codes.
 
     Raises:
-      UserError: the data's factors are not known, or the model's posterior has no mean
-        in the reals that is a function of the image alone.
+      UserError: the data's factors are not known or have more values than points; or
+        the model's posterior has no mean of several dimensions in the reals that is a
+        function of the image alone.
     """
+    model, points = config.model, config.evaluate.factor_points
+    if not points:
+        return
     if factors is None:
         raise UserError(
             "evaluate.factor_points asks for disentanglement scores, but the factors "
-            f"of dataset.name={dataset} are not known: set it to 0, or choose sprites"
+            f"of dataset.name={config.dataset.name} are not known: set it to 0, or "
+            "choose sprites"
+        )
+    if points < 2 * max(factors.sizes):
+        raise UserError(
+            f"evaluate.factor_points={points}, and half as many to test, cannot show "
+            f"{max(factors.sizes)} values of a factor: set {2 * max(factors.sizes)} or "
+            "more, or 0"
+        )
+    if model.latent_dim < 2:
+        raise UserError(
+            "evaluate.factor_points compares dimensions of the code, but "
+            "model.latent_dim=1: set one of them otherwise"
         )
     if model.posterior.name not in PADDED_POSTERIORS or model.condition != "none":
         raise UserError(

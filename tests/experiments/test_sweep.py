@@ -23,6 +23,7 @@ from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import checkpointed, outcome, wait_for
 from tests.experiments.test_train import without_measurements
 from vae.training.loop import Interrupted
+from vae.types import UserError
 
 PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
 MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)")
@@ -158,6 +159,25 @@ def test_a_diverged_member_harms_no_other(small_config, tmp_path: Path) -> None:
         cells = cells_of(small_config, f"optimizer.learning_rate={without}")
         sweep.run(cells, sane, executor=executor)
         assert [rows_of(sane)[0], rows_of(sane)[-1]] == rows[::2]
+
+
+def test_a_member_that_fails_stops_the_others(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.num_devices = 2
+    cells = cells_of(small_config, "seed=0,1,2,3,4,5")
+    begun = []
+
+    def check(place: Path, *rest: Any) -> None:
+        begun.append(place.name)
+        if place.name == cells[0].id:
+            raise UserError("the folder holds something else")
+
+    monkeypatch.setattr(workdir, "check", check)
+    with pytest.raises(UserError, match="something else"):
+        sweep.run(cells, tmp_path, executor="map")
+    assert len(begun) <= 2  # none but those that had begun already
+    assert not [*tmp_path.glob("members/*/results.json")]
 
 
 def test_a_larger_sweep_computes_the_new_cells_only(

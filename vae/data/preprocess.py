@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae import rng
-from vae.data.splits import Dataset, Split, evenly_spaced
+from vae.data.splits import DRAWN, Dataset, Split, evenly_spaced
 from vae.data.sprites import Sprites
 from vae.types import UserError
 
@@ -17,7 +17,6 @@ BINARIZATIONS = ("dynamic", "static", "threshold", "none")
 STATIC_FIRST = 10_000  # of the training images, from its end
 BLOCK = 4096  # images held in float64 at once
 MOST = 60_000  # images of which the mean is taken
-DRAWN = 64  # images looked at to know what drawn ones are like
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
 
@@ -38,8 +37,8 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
             _check_unit_interval(split, binarize)
     if binarize in ("static", "threshold") and is_drawn(dataset.train):
         raise UserError(
-            f"dataset.binarize={binarize} keeps what it draws, but these images are "
-            "drawn anew at each look; choose none or dynamic"
+            f"dataset.binarize={binarize} is for images that are stored, but sprites "
+            "are drawn at each look: choose none (they are binary) or dynamic"
         )
     if binarize == "threshold":
         return Dataset(*(_replace_pixels(s, lambda x: x > 0.5) for s in dataset))

@@ -9,6 +9,8 @@ import numpy as np
 
 from vae.types import UserError
 
+DRAWN = 64  # images looked at to know what those that are not stored are like
+
 
 class Split(NamedTuple):
     """Images [N, H, W, C], uint8 in 0..255 or floating point, and labels [N] int32."""
@@ -77,8 +79,11 @@ def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
 
 
 def content_hash(dataset: Dataset) -> str:
-    """Returns the SHA-256 of all that is stored, shapes and types included."""
+    """Returns the SHA-256 of all that is stored, shapes and types included, and of some
+    images that are drawn."""
     digest = hashlib.sha256()
+    if dataset.train.size and not isinstance(dataset.train.images, np.ndarray):
+        digest.update(np.asarray(dataset.train.images[:DRAWN]).tobytes())
     for array in jax.tree.leaves(dataset):
         digest.update(f"{array.shape}{array.dtype}".encode())
         for start in range(0, len(array), 4096):

@@ -248,9 +248,13 @@ def _draw_one(factors: jax.Array, side: int) -> jax.Array:
     shape, scale, orientation, x, y = factors
     pixel = SIDE / side
     half = math.ceil(REACH / pixel) + 1  # of the window that the shape lies in
-    window = jnp.arange(2 * half + 1)
+    size = min(side, 2 * half + 1)
+    window = jnp.arange(size)
     centers = jnp.asarray(POSITIONS)[x], jnp.asarray(POSITIONS)[y]
-    corner = [(center / pixel).astype(jnp.int32) - half for center in centers]
+    corner = [
+        jnp.clip((center / pixel).astype(jnp.int32) - half, 0, side - size)
+        for center in centers
+    ]
     dx, dy = (
         ((first + window + 0.5) * pixel - center) / jnp.asarray(SCALES)[scale]
         for first, center in zip(corner, centers, strict=True)

@@ -35,7 +35,6 @@ def dci(
     random: np.random.Generator,
     *,
     classifier: str = "gradient_boosting",
-    num_processes: int = 1,
 ) -> DCI:
     """Scores the importance of the dimensions in trees that are fitted to each factor.
 
@@ -44,15 +43,13 @@ def dci(
       test: what informativeness is measured on.
       random: gives each factor's trees a seed.
       classifier: `gradient_boosting` or `random_forest`, as scikit-learn has them.
-      num_processes: how many fit at once (-1: as many as there are cores), which
-        changes nothing but the time.
 
     Raises:
       UserError: there are too few dimensions, factors or values.
     """
     check_sample(train)
     seeds = random.integers(2**32, size=train.factors.shape[1]).tolist()
-    fits = Parallel(n_jobs=num_processes)(
+    fits = Parallel(n_jobs=-1, prefer="threads")(
         delayed(_fit)(CLASSIFIERS[classifier](random_state=seed), train, test, k)
         for k, seed in enumerate(seeds)
     )

@@ -28,7 +28,6 @@ class Protocol(NamedTuple):
     num_bins: int = 20  # of the codes' histograms: `mig_bins50`
     dci_classifier: str = "gradient_boosting"  # `dci_random_forest_disentanglement`
     continuous_factors: bool = False  # `sap_continuous`
-    num_processes: int = -1  # as many as there are cores; no score depends on it
 
 
 class Task(NamedTuple):
@@ -138,7 +137,6 @@ def _dci(task: Task) -> dict[str, float]:
         *_train_and_test(task),
         task.random,
         classifier=classifier,
-        num_processes=task.protocol.num_processes,
     )
     is_default = classifier == Protocol().dci_classifier
     prefix = "dci" if is_default else f"dci_{classifier}"

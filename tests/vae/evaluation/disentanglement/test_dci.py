@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tests.vae.evaluation.disentanglement import grids
-from vae.data import factors as factor_data
 from vae.evaluation.disentanglement.codes import Sample, sample_codes
 from vae.evaluation.disentanglement.dci import DCI, completeness, dci, disentanglement
 
@@ -64,14 +63,3 @@ def test_informativeness_is_measured_on_the_test_images() -> None:
     train = sample_codes(grids.aligned(SOURCE), SOURCE, random, 200)
     wrong = Sample(train.codes, (train.factors + 1) % SOURCE.sizes)
     assert dci(train, wrong, random).informativeness == 0
-
-
-def test_scores_do_not_depend_on_the_number_of_processes() -> None:
-    noise = np.random.default_rng(2).normal(size=(12, 3))
-
-    def encode(factors: np.ndarray) -> np.ndarray:
-        return factors + noise[factor_data.index_of(SOURCE, factors)]
-
-    one, two = (scores(encode, num_processes=n) for n in (1, 2))
-    assert one == two
-    assert one.completeness < 0.99

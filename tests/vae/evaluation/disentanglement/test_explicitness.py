@@ -43,8 +43,13 @@ def test_noise_has_half_the_area() -> None:
     assert got == pytest.approx(0.5, abs=4 / np.sqrt(12 * 125))
 
 
-def test_a_value_that_no_test_image_has_is_refused() -> None:
-    train = grids.whole_sample(grids.aligned(SOURCE), SOURCE)
-    test = Sample(*(array[train.factors[:, 1] < 3] for array in train))
+def test_only_values_that_both_samples_show_count() -> None:
+    whole = grids.whole_sample(grids.aligned(SOURCE), SOURCE)
+
+    def only(values: list[int]) -> Sample:
+        return Sample(*(array[np.isin(whole.factors[:, 1], values)] for array in whole))
+
+    assert explicitness(only([0, 3]), only([0, 1, 3])) == pytest.approx(1)
+    assert explicitness(whole, only([0, 3])) >= 0.99
     with pytest.raises(UserError, match="of factor number 1: ask for more"):
-        explicitness(train, test)
+        explicitness(only([0, 1]), only([1, 2]))

@@ -11,7 +11,7 @@ from vae.evaluation.disentanglement.scores import METRICS, Protocol, score_all
 from vae.types import UserError
 
 SOURCE = grids.grid(3, 4, 2, 3, 2)
-SMALL = Protocol(num_train=600, num_test=300, batch_size=16, num_processes=1)
+SMALL = Protocol(num_train=600, num_test=300, batch_size=16)
 FAST = SMALL._replace(num_train=200, num_test=100, dci_classifier="random_forest")
 NOISE = np.random.default_rng(0).normal(size=(factor_data.num_images(SOURCE), 5))
 QUICK = [metric for metric in METRICS if metric != "dci"]
