@@ -15,6 +15,7 @@ from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
 from vae import rng
 from vae.build import Config, Experiment, build
+from vae.compatibility import encodes_to_means
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.evaluate import evaluate
 from vae.latents.aggregate import (
@@ -98,7 +99,8 @@ def evaluate_and_report(
     *,
     quiet: bool = False,
 ) -> Generator[Request, Any, None]:
-    """Evaluates on the test split, draws, and writes `results.json` last of all.
+    """Evaluates on the test split, draws, and writes `results.json`, which scores of
+    factors join last.
 
     Results that are there already, with another number of samples, are kept.
     """
@@ -174,8 +176,10 @@ def _fit_density(
 
 
 def _is_traversable(model: dict[str, Any]) -> bool:
-    names = model["posterior"]["name"], model["prior"]["name"], model["condition"]
-    return names == ("diagonal_gaussian", "standard_normal", "none")
+    """Says if a quantile of the standard normal is one of each dimension."""
+    return model["prior"]["name"] == "standard_normal" and encodes_to_means(
+        model["posterior"]["name"], model["condition"]
+    )
 
 
 def is_done(config: dict[str, Any], folder: Path) -> bool:

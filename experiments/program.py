@@ -36,6 +36,7 @@ class Program(NamedTuple):
 
     They serve every experiment that differs from the one they were made for in `seed`,
     `hparams` and `config` only, and in `latent_dim` if that is one of its `hparams`.
+    Those of one device serve another, too: see `put`.
     """
 
     initialize: Callable[[Experiment], Carry]

@@ -163,6 +163,11 @@ def check_minibatch(c: Any, batch_size: int) -> None:
         )
 
 
+def encodes_to_means(posterior: str, condition: str) -> bool:
+    """Says if codes have a mean in the reals that is a function of the image alone."""
+    return posterior == "diagonal_gaussian" and condition == "none"
+
+
 def check_factors(config: Any, factors: FactorSource | None) -> None:
     """Refuses disentanglement scores of what has no factors or no plain codes.
 
@@ -191,7 +196,7 @@ def check_factors(config: Any, factors: FactorSource | None) -> None:
             "evaluate.factor_points compares dimensions of the code, but "
             "model.latent_dim=1: set one of them otherwise"
         )
-    if model.posterior.name not in PADDED_POSTERIORS or model.condition != "none":
+    if not encodes_to_means(model.posterior.name, model.condition):
         raise UserError(
             "evaluate.factor_points scores posterior means, of images alone: set it to "
             "0, or model.posterior.name=diagonal_gaussian and model.condition=none"

@@ -131,7 +131,8 @@ def make_routine(
 
     Args:
       function: see above.
-      placement: whose devices hold the arguments. Runs together are spread over them.
+      placement: whose devices hold the arguments (if it is one, any one may); runs
+        together are spread over them.
       own_axes: for each of `own`, 0, or a prefix of its tree with None where all runs
         that are computed together have the same.
       out_axes: the same for the result.

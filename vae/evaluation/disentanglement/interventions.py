@@ -1,5 +1,7 @@
 """Scores that tell from codes of images alike in one factor which factor that is."""
 
+from typing import NamedTuple
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
@@ -12,14 +14,19 @@ COLLAPSED_SCALE = 0.05  # the standard deviation below which a dimension has no 
 MAX_ITERATIONS = 1000  # the regression is convex: this only has to be enough
 
 
+class Points(NamedTuple):
+    """What a classifier is fitted to and tested on."""
+
+    num_train: int
+    num_test: int
+    batch_size: int  # images, or pairs of them, of which a point is made
+
+
 def beta_vae(
     encode: Encode,
     source: FactorSource,
     random: np.random.Generator,
-    *,
-    num_train: int = 10_000,
-    num_test: int = 5_000,
-    batch_size: int = 64,
+    points: Points,
 ) -> float:
     """How often softmax regression tells the factor that pairs of images share.
 
@@ -33,17 +40,17 @@ def beta_vae(
     Raises:
       UserError: some factor was never shared by the training points.
     """
-    (points, shared), (test_points, test_shared) = (
-        _mean_differences(encode, source, random, count, batch_size)
-        for count in (num_train, num_test)
+    (seen, shared), (test_seen, test_shared) = (
+        _mean_differences(encode, source, random, count, points.batch_size)
+        for count in (points.num_train, points.num_test)
     )
     if np.unique(shared).size < len(source.sizes):
         raise UserError(
-            f"num_train={num_train} training points do not share each of the "
+            f"num_train={points.num_train} training points do not share each of the "
             f"{len(source.sizes)} factors at least once: ask for more"
         )
-    model = LogisticRegression(max_iter=MAX_ITERATIONS).fit(points, shared)
-    return float(np.mean(model.predict(test_points) == test_shared))
+    model = LogisticRegression(max_iter=MAX_ITERATIONS).fit(seen, shared)
+    return float(np.mean(model.predict(test_seen) == test_shared))
 
 
 def _mean_differences(
@@ -71,10 +78,7 @@ def factor_vae(
     encode: Encode,
     source: FactorSource,
     random: np.random.Generator,
-    *,
-    num_train: int = 10_000,
-    num_test: int = 5_000,
-    batch_size: int = 64,
+    points: Points,
 ) -> float:
     """How often the dimension that varies least tells the factor that images share.
 
@@ -87,16 +91,18 @@ def factor_vae(
       Kim & Mnih 2018, arXiv 1802.05983, sec. 4; Locatello et al. 2019,
       arXiv 1811.12359, for the numbers of points and images.
     """
-    variance = sample_codes(encode, source, random, num_train).codes.var(0, ddof=1)
+    variance = sample_codes(encode, source, random, points.num_train).codes.var(
+        0, ddof=1
+    )
     active = np.flatnonzero(np.sqrt(variance) >= COLLAPSED_SCALE)
     if not active.size:
         return 0.0
     train_votes, test_votes = (
-        _votes(encode, source, random, count, batch_size, active, variance)
-        for count in (num_train, num_test)
+        _votes(encode, source, random, count, points.batch_size, active, variance)
+        for count in (points.num_train, points.num_test)
     )
     told = train_votes.argmax(axis=0)  # [D]
-    return float(test_votes[told, np.arange(len(told))].sum() / num_test)
+    return float(test_votes[told, np.arange(len(told))].sum() / points.num_test)
 
 
 def _votes(

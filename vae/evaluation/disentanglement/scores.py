@@ -11,7 +11,11 @@ from vae.evaluation.disentanglement.codes import Encode, Sample, sample_codes
 from vae.evaluation.disentanglement.dci import CLASSIFIERS, dci
 from vae.evaluation.disentanglement.explicitness import explicitness
 from vae.evaluation.disentanglement.information import mig, modularity
-from vae.evaluation.disentanglement.interventions import beta_vae, factor_vae
+from vae.evaluation.disentanglement.interventions import (
+    Points,
+    beta_vae,
+    factor_vae,
+)
 from vae.evaluation.disentanglement.sap import sap
 from vae.evaluation.disentanglement.total_correlation import gaussian_total_correlation
 from vae.types import UserError
@@ -118,11 +122,11 @@ def _check_choices(protocol: Protocol, metrics: Sequence[str]) -> None:
 
 
 def _beta_vae(task: Task) -> dict[str, float]:
-    return {"beta_vae": beta_vae(*_sampled(task), **_points(task.protocol))}
+    return {"beta_vae": beta_vae(*_sampled(task), _points(task.protocol))}
 
 
 def _factor_vae(task: Task) -> dict[str, float]:
-    return {"factor_vae": factor_vae(*_sampled(task), **_points(task.protocol))}
+    return {"factor_vae": factor_vae(*_sampled(task), _points(task.protocol))}
 
 
 def _mig(task: Task) -> dict[str, float]:
@@ -178,9 +182,8 @@ def _sampled(task: Task) -> tuple[Encode, FactorSource, np.random.Generator]:
     return task.encode, task.source, task.random
 
 
-def _points(protocol: Protocol) -> dict[str, int]:
-    fields = ("num_train", "num_test", "batch_size")
-    return {field: getattr(protocol, field) for field in fields}
+def _points(protocol: Protocol) -> Points:
+    return Points(protocol.num_train, protocol.num_test, protocol.batch_size)
 
 
 def _train_and_test(task: Task) -> tuple[Sample, Sample]:

@@ -2,15 +2,20 @@ import numpy as np
 import pytest
 
 from tests.vae.evaluation.disentanglement import grids
-from vae.evaluation.disentanglement.interventions import beta_vae, factor_vae
+from vae.evaluation.disentanglement.interventions import (
+    Points,
+    beta_vae,
+    factor_vae,
+)
 from vae.types import UserError
 
 SOURCE = grids.grid(3, 4, 2, 3, 2)
-POINTS = {"num_train": 1000, "num_test": 500, "batch_size": 16}
+POINTS = Points(num_train=1000, num_test=500, batch_size=16)
 
 
 def score(metric, encode, **points: int) -> float:
-    return metric(encode, SOURCE, np.random.default_rng(0), **(POINTS | points))
+    random = np.random.default_rng(0)
+    return metric(encode, SOURCE, random, POINTS._replace(**points))
 
 
 @pytest.mark.parametrize("metric", [beta_vae, factor_vae])
