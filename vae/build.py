@@ -115,7 +115,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         config.evaluate.fitted_components,
         min(dataset.train.size, FITTED_CODES),
     )
-    factors = sources.factor_source(config.dataset.name)
+    factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
     check_factors(config, factors)
     hparams = traced_hparams(config)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)

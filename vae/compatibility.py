@@ -172,9 +172,9 @@ def check_factors(config: Any, factors: FactorSource | None) -> None:
     """Refuses disentanglement scores of what has no factors or no plain codes.
 
     Raises:
-      UserError: the data's factors are not known or have more values than points; or
-        the model's posterior has no mean of several dimensions in the reals that is a
-        function of the image alone.
+      UserError: the data's factors are not known or have more values than points; the
+        model sees other images than are stored; or its posterior has no mean of several
+        dimensions in the reals that is a function of the image alone.
     """
     model, points = config.model, config.evaluate.factor_points
     if not points:
@@ -183,13 +183,19 @@ def check_factors(config: Any, factors: FactorSource | None) -> None:
         raise UserError(
             "evaluate.factor_points asks for disentanglement scores, but the factors "
             f"of dataset.name={config.dataset.name} are not known: set it to 0, or "
-            "choose sprites"
+            "choose sprites, dsprites, shapes3d or smallnorb"
         )
     if points < 2 * max(factors.sizes):
         raise UserError(
             f"evaluate.factor_points={points}, and half as many to test, cannot show "
             f"{max(factors.sizes)} values of a factor: set {2 * max(factors.sizes)} or "
             "more, or 0"
+        )
+    if config.dataset.binarize in ("static", "threshold"):
+        raise UserError(
+            "evaluate.factor_points scores images as they are stored, without "
+            f"dataset.binarize={config.dataset.binarize}: set it to 0, or binarize to "
+            "none or dynamic"
         )
     if model.latent_dim < 2:
         raise UserError(

@@ -8,6 +8,7 @@ from PIL import Image
 from experiments import evaluate, figures, train, workdir
 from experiments.codes import CodeTable
 from experiments.program import make_program, own_model
+from tests.vae.data.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
 from vae.data import sources
 from vae.data.factors import FactorSource, factors_at
@@ -24,7 +25,7 @@ def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
         return Sprites(spread.astype(np.uint8), side=16)
 
     source = FactorSource(NAMES, (3, 2, 2, 2, 2), stored)
-    monkeypatch.setattr(sources, "factor_source", lambda name: source)
+    monkeypatch.setattr(sources, "factor_source", lambda *_: source)
     small_config.dataset.name, small_config.dataset.binarize = "sprites:16", "none"
     small_config.evaluate.batch_size = 512
     return small_config
@@ -43,6 +44,29 @@ def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
     np.testing.assert_allclose(codes, expected.posterior.mean, atol=1e-5)
     table._encode = None  # it is not needed again
     np.testing.assert_array_equal(table(factors[::-1]), codes[::-1])
+
+
+def test_stored_images_with_factors_are_encoded(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store("dsprites", tmp_path, shuffled("dsprites"))
+    install(store, monkeypatch, tmp_path)
+    small_config.dataset.data_dir = "elsewhere"
+    small_config.dataset.name, small_config.dataset.binarize = "dsprites", "none"
+    small_config.model.likelihood.name = "continuous_bernoulli"
+    small_config.evaluate.factor_points = 8
+    small_config.dataset.batch_size = 10
+    experiment = build(small_config)
+    assert set(store.opened) == {("dsprites", "elsewhere")}
+    state, _ = make_program(experiment).initialize(experiment)
+    factors = np.array([[2, 1, 3, 0, 2], [0, 0, 0, 1, 1]])
+    model, variables = own_model(experiment, state)
+    expected: Any = model.apply(variables, pictures(factors) / 255, method="encode")
+    codes = CodeTable(experiment, state)(factors)
+    np.testing.assert_allclose(codes, expected.posterior.mean, atol=1e-5)
+    small_config.dataset.binarize = "threshold"
+    with pytest.raises(UserError, match="without dataset.binarize=threshold"):
+        build(small_config)
 
 
 def test_a_run_is_scored_and_traversed(sprites_config, tmp_path: Path) -> None:

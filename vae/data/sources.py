@@ -51,12 +51,16 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
     return train, test
 
 
-def factor_source(name: str) -> FactorSource | None:
-    """Returns the ground-truth factors of the data set called `name`, if it has any."""
+def factor_source(name: str, data_dir: str = "") -> FactorSource | None:
+    """Returns the ground-truth factors of the data set called `name`, if it has any.
+
+    Raises:
+      UserError: the data set is not as it should be; see `load`.
+    """
     kind, _, path = name.partition(":")
     if kind in KINDS:
         return sprites_by_factors(kind, _side_of(name, path))
-    return None
+    return tfds.factor_source(name, data_dir) if kind in tfds.FACTORS else None
 
 
 def _side_of(name: str, text: str) -> int:

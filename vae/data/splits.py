@@ -63,6 +63,11 @@ def every_tenth_is_test(split: Split) -> tuple[Split, Split]:
     return split[~is_test], split[is_test]
 
 
+def first_are_test(split: Split, count: int) -> tuple[Split, Split]:
+    """Cuts a data set in random order: the first `count` are test, and none copied."""
+    return split[count:], split[:count]
+
+
 def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
     """Cuts the last `validation_size` training examples off as validation split.
 
