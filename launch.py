@@ -28,7 +28,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment",
     "train",
-    ("train", "evaluate", "sweep", "reproduce"),
+    ("train", "evaluate", "sweep", "reproduce", "benchmark"),
     "What to launch.",
 )
 _WORKDIR = flags.DEFINE_string(
@@ -123,6 +123,8 @@ def _run(config: Any) -> None:
         train.run(config, folder)
     elif experiment == "reproduce":
         reproduce.run(config, _beside_config("table"), folder)
+    elif experiment == "benchmark":
+        _run_benchmark(config, folder)
     else:
         _run_sweep(config, folder)
 
@@ -137,6 +139,14 @@ def _run_sweep(config: Any, folder: Path) -> None:
         sweep.print_cells(cells, executor=_EXECUTOR.value)
     else:
         sweep.run(cells, folder, executor=_EXECUTOR.value, address=_RAY_ADDRESS.value)
+
+
+def _run_benchmark(config: Any, folder: Path) -> None:
+    from experiments import sweep
+    from experiments.benchmark import run
+
+    sweep.use_cores()
+    run.run(config, _beside_config("workloads"), folder)
 
 
 def _beside_config(name: str) -> Any:

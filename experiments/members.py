@@ -159,7 +159,7 @@ def _drive(runs: Mapping[Run, Cell], width: int, report: Report) -> None:
             advance(run, None)
         while requests:
             waiting = dict(requests)
-            results = _compute_together(list(waiting.values()), width)
+            results = compute_together(list(waiting.values()), width)
             for run, result in zip(waiting, results, strict=True):
                 advance(run, result)
     finally:
@@ -169,7 +169,7 @@ def _drive(runs: Mapping[Run, Cell], width: int, report: Report) -> None:
         raise interrupted[0]
 
 
-def _compute_together(requests: Sequence[Request], width: int) -> list[Any]:
+def compute_together(requests: Sequence[Request], width: int) -> list[Any]:
     """Computes requests for the same in one call for `width` runs."""
     results: list[Any] = [None] * len(requests)
     groups: dict[Any, list[int]] = {}

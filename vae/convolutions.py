@@ -4,6 +4,7 @@ As matrix products they are many times faster on CPU, where XLA is slow at the g
 of strided convolutions and at any convolution within a loop.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,10 +35,7 @@ class HalvingConv(nn.Module):
         x = _pad(x.astype(self.dtype), self.kernel_size // 2 - 1)
         if self.method == "lax":
             return bias + _conv(x, kernel, stride=2)
-        blocks = _space_to_depth(x)
-        if self.kernel_size == 2:
-            return bias + _product(blocks, _as_matrix(kernel))
-        return bias + _apply_taps(blocks, _taps(kernel))
+        return bias + halve(x, kernel)
 
 
 class SameConv(nn.Module):
@@ -124,10 +122,82 @@ class DoublingConv(nn.Module):
             return bias + jax.lax.conv_transpose(
                 x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
             )
-        # lax.conv_transpose correlates with the kernel, and taps are met in reverse.
-        taps = jnp.swapaxes(_taps(jnp.swapaxes(kernel[::-1, ::-1], 2, 3)), 1, 2)
-        blocks = _apply_taps(_pad(x, 1), taps[::-1])
-        return bias + _depth_to_space(blocks)[:, 1:-1, 1:-1]
+        return bias + double(x, kernel)
+
+
+Taps = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def halve(
+    padded: jax.Array, kernel: jax.Array, apply_taps: Taps | None = None
+) -> jax.Array:
+    """The convolution of stride 2 as one matrix product.
+
+    Args:
+      padded: images [B, H + k - 2, W + k - 2, C].
+      kernel: [k, k, C, F], k = 2 or 4.
+      apply_taps: `side_by_side` or `shifted_sum`; None for what is faster.
+
+    Returns:
+      [B, H/2, W/2, F]
+    """
+    blocks = _space_to_depth(padded)
+    if len(kernel) == 2:
+        return _product(blocks, _as_matrix(kernel))
+    return (apply_taps or _narrower)(blocks, _taps(kernel))
+
+
+def double(
+    x: jax.Array, kernel: jax.Array, apply_taps: Taps | None = None
+) -> jax.Array:
+    """The transposed convolution of stride 2 as one matrix product.
+
+    Args:
+      x: images [B, H, W, C].
+      kernel: [4, 4, C, F].
+      apply_taps: see `halve`.
+
+    Returns:
+      [B, 2H, 2W, F]
+    """
+    # lax.conv_transpose correlates with the kernel, and taps are met in reverse.
+    taps = jnp.swapaxes(_taps(jnp.swapaxes(kernel[::-1, ::-1], 2, 3)), 1, 2)
+    blocks = (apply_taps or _narrower)(_pad(x, 1), taps[::-1])
+    return _depth_to_space(blocks)[:, 1:-1, 1:-1]
+
+
+def side_by_side(y: jax.Array, taps: jax.Array) -> jax.Array:
+    """A 2x2 convolution of stride 1: the pixels of a neighbourhood are set side by side
+    before the product.
+
+    Args:
+      y: [B, h + 1, w + 1, C]
+      taps: [4, C, F], for the pixel itself, right of it, below it, and below right.
+
+    Returns:
+      [B, h, w, F]
+    """
+    return _product(_neighbours(y, 2), taps.reshape(-1, taps.shape[-1]))
+
+
+def shifted_sum(y: jax.Array, taps: jax.Array) -> jax.Array:
+    """The same function as `side_by_side`: the taps' products are added after it."""
+    products = _product(y, taps.swapaxes(0, 1).reshape(y.shape[-1], -1))
+    h, w = y.shape[1] - 1, y.shape[2] - 1
+    corners = [(i, j) for i in (0, 1) for j in (0, 1)]
+    parts = jnp.split(products, 4, axis=-1)
+    shifted = [
+        part[:, i : i + h, j : j + w]
+        for part, (i, j) in zip(parts, corners, strict=True)
+    ]
+    return sum(shifted[1:], shifted[0])
+
+
+def _narrower(y: jax.Array, taps: jax.Array) -> jax.Array:
+    """The faster of the two: their cost is in the memory for four times the channels,
+    of the input or of the output."""
+    _, channels, features = taps.shape
+    return (side_by_side if channels <= features else shifted_sum)(y, taps)
 
 
 def _kernel_and_bias(
@@ -169,34 +239,6 @@ def _taps(kernel: jax.Array) -> jax.Array:
     _, _, channels, features = kernel.shape
     blocks = kernel.reshape(2, 2, 2, 2, channels, features)
     return blocks.transpose(0, 2, 1, 3, 4, 5).reshape(4, 4 * channels, features)
-
-
-def _apply_taps(y: jax.Array, taps: jax.Array) -> jax.Array:
-    """A 2x2 convolution of stride 1 as one matrix product.
-
-    Either the pixels of a neighbourhood are set side by side before the product, or
-    the taps' products are added after it; the cost is in the memory for that, so the
-    narrower is chosen.
-
-    Args:
-      y: [B, h + 1, w + 1, C]
-      taps: [4, C, F], for the pixel itself, right of it, below it, and below right.
-
-    Returns:
-      [B, h, w, F]
-    """
-    _, channels, features = taps.shape
-    if channels <= features:
-        return _product(_neighbours(y, 2), taps.reshape(-1, features))
-    products = _product(y, taps.swapaxes(0, 1).reshape(channels, -1))
-    h, w = y.shape[1] - 1, y.shape[2] - 1
-    corners = [(i, j) for i in (0, 1) for j in (0, 1)]
-    parts = jnp.split(products, 4, axis=-1)
-    shifted = [
-        part[:, i : i + h, j : j + w]
-        for part, (i, j) in zip(parts, corners, strict=True)
-    ]
-    return sum(shifted[1:], shifted[0])
 
 
 def _product(x: jax.Array, matrix: jax.Array) -> jax.Array:

@@ -191,9 +191,8 @@ class Sprites:
         return Sprites(self.factors[index], self.kind, self.side)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        del copy
         keys = jax.vmap(jax.random.key)(np.arange(len(self)))
-        return np.asarray(_draw(self, keys), dtype)
+        return np.array(_draw(self, keys), dtype, copy=copy)
 
     def draw(self, keys: jax.Array) -> jax.Array:
         """Returns the images [N, side, side, C] at this look, pure.
