@@ -177,11 +177,13 @@ def _join_hosts(initialize: Any) -> None:
     if _MULTIHOST.value is None:
         return
     try:
+        # The first process scores and draws alone, and the others wait for it.
+        patience = {"shutdown_timeout_seconds": 24 * 60 * 60}
         if _MULTIHOST.value == "auto":
-            initialize()
+            initialize(**patience)
             return
         coordinator, process, processes = _MULTIHOST.value.split(",")
-        initialize(coordinator, int(processes), int(process))
+        initialize(coordinator, int(processes), int(process), **patience)
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"--multihost={_MULTIHOST.value}: must be auto (under a scheduler) or "

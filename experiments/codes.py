@@ -1,31 +1,33 @@
 """Posterior means of a run's images, and how disentangled they are."""
 
+import functools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from experiments import interrupt
-from experiments.program import own_model
-from vae import rng
+from experiments import interrupt, workdir
+from experiments.program import Program
 from vae.build import Experiment
 from vae.data.factors import factors_at, index_of, num_images
 from vae.data.splits import evenly_spaced
 from vae.training.loop import Interrupted
 from vae.training.state import TrainState
-from vae.types import Params
 
 BATCH = 512  # images encoded at once
+COMPARED = 2_000  # test images by whose codes models are compared
+CODES_FILE = "codes.npy"
 
 
 class CodeTable:
     """The posterior means of a data set's images, by their factors: each is computed
     once, when it is first asked for."""
 
-    def __init__(self, experiment: Experiment, state: TrainState):
+    def __init__(self, experiment: Experiment, program: Program, state: TrainState):
         assert experiment.factors is not None, "checked when it was built"
         self.source = experiment.factors
-        self._encode = _make_encode(experiment, state)
+        self._encode = functools.partial(program.encode, state.variables, state.seed)
         count = num_images(self.source)
         self._codes = np.zeros((count, experiment.latent_dim), np.float32)
         self._known = np.zeros(count, bool)
@@ -44,7 +46,8 @@ class CodeTable:
             some = missing[start : start + BATCH]
             padded = np.resize(some, BATCH)
             _, codes = self._encode(self._stored(padded), padded.astype(np.int32))
-            self._codes[some] = np.asarray(codes)[: len(some)]
+            size = self._codes.shape[-1]  # the rest is padding
+            self._codes[some] = np.asarray(codes)[: len(some), :size]
         self._known[missing] = True
         return self._codes[index]
 
@@ -52,7 +55,9 @@ class CodeTable:
         return self.source.stored(factors_at(self.source, index))
 
 
-def score_factors(experiment: Experiment, state: TrainState) -> dict[str, float]:
+def score_factors(
+    experiment: Experiment, program: Program, state: TrainState
+) -> dict[str, float]:
     """Returns `disentanglement/...`, computed from posterior means, but for infinite
     ones: see `vae.evaluation.disentanglement`."""
     # scikit-learn takes a second to import
@@ -61,7 +66,7 @@ def score_factors(experiment: Experiment, state: TrainState) -> dict[str, float]
     protocol = Protocol(
         num_train=experiment.factor_points, num_test=experiment.factor_points // 2
     )
-    table = CodeTable(experiment, state)
+    table = CodeTable(experiment, program, state)
     scores = score_all(
         table,
         table.source,
@@ -72,30 +77,45 @@ def score_factors(experiment: Experiment, state: TrainState) -> dict[str, float]
     return scores | {"disentanglement/points": experiment.factor_points}
 
 
-def posterior_means(
-    experiment: Experiment, state: TrainState, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns `count` test images evenly spaced, as the model sees them [N, H, W, C],
-    and their posterior means [N, D]."""
-    test = experiment.dataset.test
-    places = evenly_spaced(test.size, count).astype(np.int32)
-    x, means = _make_encode(experiment, state)(test[places].images, places)
-    return np.asarray(x, np.float32), np.asarray(means)
+def save_codes(
+    experiment: Experiment, program: Program, state: TrainState, folder: Path
+) -> None:
+    """Writes `codes.npy`, by which models are compared: the posterior means [N, D] of
+    test images evenly spaced."""
+    _, means = posterior_means(experiment, program, state, COMPARED)
+    np.save(folder / CODES_FILE, means)
 
 
-def _make_encode(experiment: Experiment, state: TrainState) -> Any:
-    """Returns (stored images [B], places [B]) -> x [B, H, W, C], means [B, D].
+def score_agreement(folders: Sequence[Path]) -> list[dict[str, float]]:
+    """Returns for each run `disentanglement/udr_...`: how far the others, of which all
+    but the seed is the same, agree with it; nothing if there are no others or no codes.
 
-    What is drawn at a look (colour, noise, binary pixels) depends on the place only.
+    See `vae.evaluation.disentanglement.udr`.
     """
-    model, variables = own_model(experiment, state)
-    key = rng.stream(experiment.seed, "codes")
+    if len(folders) < 2 or not all((f / CODES_FILE).exists() for f in folders):
+        return [{} for _ in folders]
+    from vae.evaluation.disentanglement.udr import udr_lasso, udr_spearman
 
-    @jax.jit
-    def encode(
-        variables: Params, stored: Any, places: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        x = experiment.preprocess(stored, rng.per_example(key, places))
-        return x, model.apply(variables, x, method="encode").posterior.mean
+    codes = np.stack([np.load(folder / CODES_FILE) for folder in folders])
+    results = (workdir.read_json(folder / "results.json") for folder in folders)
+    kl = np.array([result["latent/kl_per_dim"] for result in results])
+    pairs = zip(udr_lasso(codes, kl), udr_spearman(codes, kl), strict=True)
+    return [
+        {
+            "disentanglement/udr_lasso": float(lasso),
+            "disentanglement/udr_spearman": float(spearman),
+        }
+        for lasso, spearman in pairs
+    ]
 
-    return lambda stored, places: encode(variables, stored, places)
+
+def posterior_means(
+    experiment: Experiment, program: Program, state: TrainState, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns `count` test images evenly spaced, or all if there are fewer, as the
+    model sees them [N, H, W, C], and their posterior means [N, D]."""
+    test = experiment.dataset.test
+    places = evenly_spaced(test.size, min(count, test.size)).astype(np.int32)
+    stored = test[places].images
+    x, means = program.encode(state.variables, state.seed, stored, places)
+    return np.asarray(x, np.float32), np.asarray(means)[:, : experiment.latent_dim]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from experiments import figures, interrupt, workdir
-from experiments.codes import score_factors
+from experiments.codes import CODES_FILE, save_codes, score_factors
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
 from experiments.workdir import read_json, write_json
@@ -132,14 +132,16 @@ def evaluate_and_report(
     )
     if experiment.factors is not None and _is_traversable(experiment.config["model"]):
         kl = results["latent/kl_per_dim"]
-        figures.draw_traversals(experiment, state, kl, folder / "images")
+        figures.draw_traversals(experiment, program, state, kl, folder / "images")
     if experiment.fitted_components:
         results |= _fit_density(experiment, state, folder)
     before = read_json(folder / "results.json") or {}
     results = before | results | _about_training(experiment, cost)
     write_json(folder / "results.json", results)
     if experiment.factor_points:  # takes minutes, in which the rest should not be lost
-        write_json(folder / "results.json", results | score_factors(experiment, state))
+        save_codes(experiment, program, state, folder)
+        results |= score_factors(experiment, program, state)
+        write_json(folder / "results.json", results)
 
 
 def _fit_density(
@@ -188,9 +190,10 @@ def is_done(config: dict[str, Any], folder: Path) -> bool:
     wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
     if components := config["evaluate"]["fitted_components"]:
         wanted.append(_fitted_name(components))
-    points = config["evaluate"]["factor_points"]
-    if points and results.get("disentanglement/points") != points:
-        return False
+    if points := config["evaluate"]["factor_points"]:
+        scored = results.get("disentanglement/points") == points
+        if not (scored and (folder / CODES_FILE).exists()):
+            return False
     return all(name in results for name in wanted)
 
 

@@ -1,15 +1,15 @@
 """Pictures of a run, as PNG and GIF."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import NormalDist
 
-import jax
 import numpy as np
 from PIL import Image
 
 from experiments.codes import posterior_means
-from experiments.program import Program, own_model
+from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import evenly_spaced
@@ -82,17 +82,20 @@ def draw_reconstructions(
 
 
 def draw_traversals(
-    experiment: Experiment, state: TrainState, kl_per_dim: Sequence[float], folder: Path
+    experiment: Experiment,
+    program: Program,
+    state: TrainState,
+    kl_per_dim: Sequence[float],
+    folder: Path,
 ) -> None:
     """Writes what one dimension changes: `traversals_prior.png`, from the prior's mean,
     and `traversals_posterior.png`, from the posterior mean of a test image (on the
     left). A row is a dimension, of the largest KL first; a column is a quantile of the
     prior. In `traversals.gif` a column is a dimension, a row a test image, and time the
     quantile."""
-    model, variables = own_model(experiment, state)
-    decode = jax.jit(lambda z: model.apply(variables, z, method="decode").mean)
+    decode = functools.partial(program.decode, state.variables)
     dimensions = np.argsort(kl_per_dim)[::-1][:TRAVERSED]
-    x, means = posterior_means(experiment, state, count=4)
+    x, means = posterior_means(experiment, program, state, count=4)
     for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):
         codes = traverse(base, dimensions).reshape(-1, len(base))
         images = np.asarray(decode(codes), np.float32)

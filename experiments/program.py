@@ -44,6 +44,8 @@ class Program(NamedTuple):
     evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
     generate: Callable[..., Any]  # (variables, key, labels [N]) -> p(x | z)'s means
     reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
+    encode: Callable[..., Any]  # (variables, seed, stored images, places) -> (x, means)
+    decode: Callable[..., Any]  # (variables, z [N, D]) -> p(x | z)'s means
     data: Split  # the training data on the devices, or a blank chunk of them
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
@@ -86,6 +88,8 @@ def make_program(experiment: Experiment) -> Program:
         evaluate=evaluate,
         generate=jax.jit(_make_generate(experiment)),
         reconstruct=jax.jit(_make_reconstruct(experiment)),
+        encode=jax.jit(_make_encode(experiment)),
+        decode=jax.jit(_make_decode(experiment)),
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
@@ -199,3 +203,28 @@ def _make_reconstruct(experiment: Experiment) -> Callable[..., Any]:
         return x, inference.likelihood.mean[0]
 
     return reconstruct
+
+
+def _make_encode(experiment: Experiment) -> Callable[..., Any]:
+    """Returns (variables, seed, stored images [B], places [B]) -> x, posterior means,
+    the latter as wide as the latent space is computed.
+
+    What is drawn at a look (colour, noise, binary pixels) depends on the place only.
+    """
+
+    def encode(variables: Params, seed: jax.Array, stored: Any, places: jax.Array):
+        keys = rng.per_example(rng.stream(seed, "codes"), places)
+        x = experiment.preprocess(stored, keys)
+        encoded = experiment.model.apply(variables, x, method="encode")
+        return x, encoded.posterior.mean
+
+    return encode
+
+
+def _make_decode(experiment: Experiment) -> Callable[..., Any]:
+    def decode(variables: Params, z: jax.Array) -> jax.Array:
+        width = experiment.model.posterior.code_dim
+        z = jnp.pad(z, ((0, 0), (0, width - z.shape[-1])))
+        return experiment.model.apply(variables, z, method="decode").mean
+
+    return decode

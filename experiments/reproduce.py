@@ -21,6 +21,7 @@ import numpy as np
 
 from experiments import train, workdir
 from experiments.cells import override
+from experiments.codes import score_agreement
 from experiments.terminal import say
 from vae.build import Config
 from vae.evaluation.evaluate import standard_error
@@ -97,8 +98,9 @@ def _run_row(
 ) -> dict[str, Any]:
     """Returns {"results": a list of each seed's} or {"failed": the reason}."""
     results = []
-    for seed in seeds:
-        member_folder = folder / "members" / _slug(row["name"]) / f"seed_{seed}"
+    place = folder / "members" / _slug(row["name"])
+    folders = [place / f"seed_{seed}" for seed in seeds]
+    for seed, member_folder in zip(seeds, folders, strict=True):
         try:
             member = override(config, {**row["overrides"], "seed": seed})
             train.run(member, member_folder)
@@ -108,7 +110,8 @@ def _run_row(
         finally:
             jax.clear_caches()  # the programs of a row serve no other
         results.append(workdir.read_json(member_folder / "results.json"))
-    return {"results": results}
+    agreement = score_agreement(folders)
+    return {"results": [a | b for a, b in zip(results, agreement, strict=True)]}
 
 
 def _markdown(

@@ -18,6 +18,7 @@ import jax
 
 from experiments import executors, members, report, workdir
 from experiments.cells import Cell
+from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
 from experiments.terminal import say
@@ -93,6 +94,7 @@ def _run_locked(
         executors.execute(executor, left, folder, tell, address=address)
     swept = swept_fields(cells)
     rows = [gather(cell, swept, folder) for cell in cells]
+    _add_agreement(rows, swept, folder)
     report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
     say(f"written to {folder}: results.csv, summary.csv, report.html")
     if diverged := [row for row in rows if row["status"] == "diverged"]:
@@ -151,6 +153,21 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "git_commit": _short(provenance["launches"][-1]["git_commit"]),
         "device": provenance["launches"][-1]["device"].partition(" x ")[2],
     }
+
+
+def _add_agreement(
+    rows: Sequence[dict[str, Any]], swept: Sequence[str], folder: Path
+) -> None:
+    """Adds to the rows of each cell how far the models of its seeds agree, if their
+    codes are there."""
+    cells: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["status"] == "done":
+            cells.setdefault(repr([row[field] for field in swept]), []).append(row)
+    for alike in cells.values():
+        scores = score_agreement([folder / "members" / row["id"] for row in alike])
+        for row, of_row in zip(alike, scores, strict=True):
+            row.update(of_row)
 
 
 def _short(commit: str) -> str:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import evaluate, figures, train, workdir
+from experiments import codes, evaluate, figures, train, workdir
 from experiments.codes import CodeTable
 from experiments.program import make_program, own_model
 from tests.vae.data.stores import Store, install, pictures, shuffled
@@ -33,17 +33,18 @@ def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
     experiment = build(sprites_config)
-    state, _ = make_program(experiment).initialize(experiment)
-    table = CodeTable(experiment, state)
+    program = make_program(experiment)
+    state, _ = program.initialize(experiment)
+    table = CodeTable(experiment, program, state)
     assert experiment.factors is not None
     factors = factors_at(experiment.factors, np.array([7, 3, 7, 47, 0]))
-    codes = table(factors)
+    means = table(factors)
     model, variables = own_model(experiment, state)
     x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
     expected: Any = model.apply(variables, x, method="encode")
-    np.testing.assert_allclose(codes, expected.posterior.mean, atol=1e-5)
+    np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     table._encode = None  # it is not needed again
-    np.testing.assert_array_equal(table(factors[::-1]), codes[::-1])
+    np.testing.assert_array_equal(table(factors[::-1]), means[::-1])
 
 
 def test_stored_images_with_factors_are_encoded(
@@ -58,18 +59,21 @@ def test_stored_images_with_factors_are_encoded(
     small_config.dataset.batch_size = 10
     experiment = build(small_config)
     assert set(store.opened) == {("dsprites", "elsewhere")}
-    state, _ = make_program(experiment).initialize(experiment)
+    program = make_program(experiment)
+    state, _ = program.initialize(experiment)
     factors = np.array([[2, 1, 3, 0, 2], [0, 0, 0, 1, 1]])
     model, variables = own_model(experiment, state)
     expected: Any = model.apply(variables, pictures(factors) / 255, method="encode")
-    codes = CodeTable(experiment, state)(factors)
-    np.testing.assert_allclose(codes, expected.posterior.mean, atol=1e-5)
+    means = CodeTable(experiment, program, state)(factors)
+    np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     small_config.dataset.binarize = "threshold"
     with pytest.raises(UserError, match="without dataset.binarize=threshold"):
         build(small_config)
 
 
-def test_a_run_is_scored_and_traversed(sprites_config, tmp_path: Path) -> None:
+def test_a_run_is_scored_and_traversed(
+    sprites_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sprites_config.evaluate.factor_points = 60
     train.run(sprites_config, tmp_path)
     results = workdir.read_json(tmp_path / "results.json") or {}
@@ -85,17 +89,43 @@ def test_a_run_is_scored_and_traversed(sprites_config, tmp_path: Path) -> None:
         frames = getattr(picture, "n_frames", 1)
         assert frames == 2 * len(figures.QUANTILES) - 2
     assert evaluate.is_done(operative(sprites_config), tmp_path)
+    # Neither the number of devices nor that of images at once moves a score.
+    monkeypatch.setattr(codes, "BATCH", 7)
+    sprites_config.num_devices, sprites_config.evaluate.batch_size = 1, 100
+    evaluate.run(sprites_config, tmp_path)
+    again = workdir.read_json(tmp_path / "results.json") or {}
+    assert {name: again[name] for name in scores} == pytest.approx(scores, rel=1e-5)
     sprites_config.evaluate.factor_points = 80
     assert not evaluate.is_done(operative(sprites_config), tmp_path)
 
 
+def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    first = random.normal(size=(500, 3))
+    kl = [3.0, 2.0, 0.001]  # the last is not informative
+    folders = []
+    for name, z in (("a", first), ("b", -first), ("c", random.normal(size=(500, 3)))):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        np.save(folders[-1] / codes.CODES_FILE, z)
+        workdir.write_json(folders[-1] / "results.json", {"latent/kl_per_dim": kl})
+    twins = codes.score_agreement(folders[:2])
+    assert twins[0]["disentanglement/udr_spearman"] == pytest.approx(1, abs=0.2)
+    assert twins[0]["disentanglement/udr_lasso"] == pytest.approx(0.9)
+    stranger = codes.score_agreement(folders[::2])
+    assert stranger[1]["disentanglement/udr_spearman"] < 0.2
+    assert codes.score_agreement(folders[:1]) == [{}]
+    (folders[0] / codes.CODES_FILE).unlink()
+    assert codes.score_agreement(folders[:2]) == [{}, {}]
+
+
 def test_a_traversal_changes_one_dimension_at_a_time() -> None:
-    codes = figures.traverse(np.array([0.1, 0.2, 0.3]), np.array([2, 0]))
-    assert codes.shape == (2, len(figures.QUANTILES), 3)
-    assert (codes[:, :, 1] == 0.2).all()
-    assert (codes[0, :, 0] == 0.1).all()
-    assert (np.diff(codes[0, :, 2]) > 0).all()
-    np.testing.assert_allclose(codes[1, [0, 5, -1], 0], [-1.645, 0, 1.645], atol=1e-3)
+    moved = figures.traverse(np.array([0.1, 0.2, 0.3]), np.array([2, 0]))
+    assert moved.shape == (2, len(figures.QUANTILES), 3)
+    assert (moved[:, :, 1] == 0.2).all()
+    assert (moved[0, :, 0] == 0.1).all()
+    assert (np.diff(moved[0, :, 2]) > 0).all()
+    np.testing.assert_allclose(moved[1, [0, 5, -1], 0], [-1.645, 0, 1.645], atol=1e-3)
 
 
 @pytest.mark.parametrize(
