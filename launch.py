@@ -101,6 +101,7 @@ def _launch(config: Any) -> int:
 
 def _run(config: Any) -> None:
     from experiments import evaluate, reproduce, train
+    from experiments.benchmark import run as benchmark
     from vae.types import UserError
 
     experiment = _EXPERIMENT.value
@@ -124,7 +125,7 @@ def _run(config: Any) -> None:
     elif experiment == "reproduce":
         reproduce.run(config, _beside_config("table"), folder)
     elif experiment == "benchmark":
-        _run_benchmark(config, folder)
+        benchmark.run(config, _beside_config("workloads"), folder)
     else:
         _run_sweep(config, folder)
 
@@ -139,14 +140,6 @@ def _run_sweep(config: Any, folder: Path) -> None:
         sweep.print_cells(cells, executor=_EXECUTOR.value)
     else:
         sweep.run(cells, folder, executor=_EXECUTOR.value, address=_RAY_ADDRESS.value)
-
-
-def _run_benchmark(config: Any, folder: Path) -> None:
-    from experiments import sweep
-    from experiments.benchmark import run
-
-    sweep.use_cores()
-    run.run(config, _beside_config("workloads"), folder)
 
 
 def _beside_config(name: str) -> Any:

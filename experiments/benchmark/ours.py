@@ -11,15 +11,17 @@ from experiments.cells import override
 from experiments.evaluate import evaluate_split
 from experiments.members import compute_together
 from experiments.program import Program, answer, ask_call, make_program, put
+from experiments.sweep import use_cores
 from vae.build import Config, Experiment, build, vary
 from vae.training.parallel import one_per_device, runs_over_devices
 
 MEMBERS = 8
 
 
-def training(experiment: Experiment) -> Contestant:
+def training(config: Config, name: str) -> Contestant:
     """Steps of one run."""
-    return Contestant("ours", _steps_of(experiment, make_program(experiment)))
+    experiment = build(config)
+    return Contestant(name, _steps_of(experiment, make_program(experiment)))
 
 
 def _steps_of(experiment: Experiment, program: Program) -> Callable[[int], None]:
@@ -34,12 +36,9 @@ def _steps_of(experiment: Experiment, program: Program) -> Callable[[int], None]
     return run
 
 
-def sweep(config: Config) -> list[Contestant]:
-    """Steps of `MEMBERS` runs of different seeds, by both executors of one process."""
-    return [_together(config), _in_turn(config)]
-
-
-def _together(config: Config) -> Contestant:
+def together(config: Config) -> Contestant:
+    """Steps of `MEMBERS` runs of different seeds, as `--executor=vmap` makes them."""
+    use_cores()
     base = build(config, runs_over_devices(0))
     program, members = make_program(base), _members(base, config)
     carries = [program.initialize(member) for member in members]
@@ -56,7 +55,9 @@ def _together(config: Config) -> Contestant:
     return Contestant(f"ours, vmap of {MEMBERS}", run, per_unit=MEMBERS)
 
 
-def _in_turn(config: Config) -> Contestant:
+def in_turn(config: Config) -> Contestant:
+    """Steps of `MEMBERS` runs of different seeds, as `--executor=map` makes them."""
+    use_cores()
     placements = one_per_device(0)
     base = build(config, placements[0])
     program = make_program(base)
@@ -77,8 +78,9 @@ def _members(base: Experiment, config: Config) -> list[Experiment]:
     return [vary(base, override(config, {"seed": seed})) for seed in range(MEMBERS)]
 
 
-def likelihood_bound(experiment: Experiment) -> Contestant:
+def likelihood_bound(config: Config) -> Contestant:
     """Test images whose importance-weighted bound is computed."""
+    experiment = build(config)
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
     size = experiment.evaluation_batch_size

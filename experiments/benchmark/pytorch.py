@@ -82,7 +82,7 @@ def make_vae(config: Config, images: np.ndarray) -> VAE:
     return model
 
 
-def training(config: Config, images: np.ndarray, *, compiled: bool) -> Contestant:
+def training(config: Config, images: np.ndarray, compiled: bool) -> Contestant:
     """Steps of one run on images [N, H, W, C] of bytes, with fused Adam."""
     model = make_vae(config, images)
     optimizer = torch.optim.Adam(

@@ -10,8 +10,9 @@ one run), "sweep" (steps of several, together) or "nll" (images whose
 importance-weighted bound is computed).
 """
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,14 @@ import numpy as np
 
 from experiments import workdir
 from experiments.benchmark import convolutions, flops, ours, table
-from experiments.benchmark.timing import Contestant, measure
+from experiments.benchmark.isolation import Isolated
+from experiments.benchmark.timing import measure
 from experiments.cells import override
 from experiments.terminal import say
-from vae.build import Config, Experiment, build
+from vae.build import Config, build
 from vae.types import UserError
+
+Maker = tuple[Any, ...]  # what returns a Contestant, and its arguments
 
 MEASURES = {"train": "steps/s", "sweep": "member-steps/s", "nll": "images/s"}
 
@@ -63,72 +67,80 @@ def _peak_gflops() -> dict[str, float]:
     """Returns the most that products of large matrices reach, in GFLOP/s."""
     from experiments.benchmark import pytorch
 
-    peak = {"jax": 0.0, "torch": 0.0}
+    peak: dict[str, float] = {}
     for side in (1024, 2048, 4096):
-        entries = [ours.products(side), pytorch.products(side)]
-        for entry, rates in zip(entries, measure(entries, seconds=1.0), strict=True):
-            peak[entry.name] = max(peak[entry.name], 2e-9 * side**3 * max(rates))
+        makers = [(ours.products, side), (pytorch.products, side)]
+        for name, rates in _race(makers, seconds=1.0).items():
+            gflops = 2e-9 * side**3 * max(rates)
+            peak[name] = max(gflops, peak.get(name, 0.0))
     return peak
 
 
 def _measure(config: Config, workload: dict[str, Any]) -> dict[str, Any]:
     config = override(config, workload["overrides"])
-    experiment = build(config)
     kind = workload["measure"]
-    contestants = {"train": _training, "sweep": _sweep, "nll": _bound}[kind]
-    entries = contestants(config, experiment)
-    rates = measure(entries)
+    makers = {"train": _training, "sweep": _sweep, "nll": _bound}[kind](config)
     of_one = flops.of_bound(config) if kind == "nll" else flops.of_step(config)
     return {
         "name": workload["name"],
         "unit": MEASURES[kind],
         "gflop": of_one / 1e9,
-        "rates": {entry.name: rate for entry, rate in zip(entries, rates, strict=True)},
+        "rates": _race(makers),
     }
 
 
-def _training(config: Config, experiment: Experiment) -> list[Contestant]:
+def _race(makers: Sequence[Maker], **how: Any) -> dict[str, list[float]]:
+    """Returns the rates of what the makers make, each in a process of its own."""
+    with contextlib.ExitStack() as stack:
+        entries = [stack.enter_context(Isolated(*maker)).contestant for maker in makers]
+        rates = measure(entries, **how)
+    return {entry.name: rate for entry, rate in zip(entries, rates, strict=True)}
+
+
+def _training(config: Config) -> list[Maker]:
     from experiments.benchmark import flax_example, pythae_trainer, pytorch
 
-    images = _images(experiment)
-    binary = (images > 127).astype(np.uint8)
-    entries = [
-        ours.training(experiment),
-        pytorch.training(config, images, compiled=False),
-        pytorch.training(config, images, compiled=True),
-        pythae_trainer.training(config, binary),
+    images, binary = _images(config)
+    makers: list[Maker] = [
+        (ours.training, config, "ours"),
+        (pytorch.training, config, images, False),
+        (pytorch.training, config, images, True),
+        (pythae_trainer.training, config, binary),
     ]
     if config.model.encoder.name == "mlp":  # the example has no convolutions
-        entries.append(flax_example.training(config, binary))
-    return entries
+        makers.append((flax_example.training, config, binary))
+    return makers
 
 
-def _sweep(config: Config, experiment: Experiment) -> list[Contestant]:
+def _sweep(config: Config) -> list[Maker]:
     from experiments.benchmark import pytorch
 
-    images = _images(experiment)
+    images, _ = _images(config)
     return [
-        *ours.sweep(config),
-        ours.training(experiment)._replace(name="ours, one after the other"),
-        pytorch.training(config, images, compiled=False),
-        pytorch.training(config, images, compiled=True),
+        (ours.together, config),
+        (ours.in_turn, config),
+        (ours.training, config, "ours, one after the other"),
+        (pytorch.training, config, images, False),
+        (pytorch.training, config, images, True),
     ]
 
 
-def _bound(config: Config, experiment: Experiment) -> list[Contestant]:
+def _bound(config: Config) -> list[Maker]:
     from experiments.benchmark import pythae_trainer, pytorch
 
-    binary = (_images(experiment) > 127).astype(np.uint8)
+    _, binary = _images(config)
     return [
-        ours.likelihood_bound(experiment),
-        pytorch.likelihood_bound(config, binary),
-        pythae_trainer.likelihood_bound(config, binary),
+        (ours.likelihood_bound, config),
+        (pytorch.likelihood_bound, config, binary),
+        (pythae_trainer.likelihood_bound, config, binary),
     ]
 
 
-def _images(experiment: Experiment) -> np.ndarray:
-    """Returns training images [N, H, W, C] as bytes; sprites are drawn."""
-    return np.array(experiment.dataset.train.images)
+def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Returns training images [N, H, W, C] as bytes, and as zeros and ones; sprites are
+    drawn."""
+    images = np.array(build(config).dataset.train.images)
+    return images, (images > 127).astype(np.uint8)
 
 
 def _checked(plan: Any) -> list[dict[str, Any]]:

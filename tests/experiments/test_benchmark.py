@@ -7,6 +7,7 @@ import pytest
 
 from configs import default
 from experiments.benchmark import convolutions, flax_example, flops, run, table, timing
+from experiments.benchmark.isolation import Isolated
 from experiments.benchmark.timing import Contestant
 from experiments.cells import override
 from vae.build import build
@@ -66,6 +67,27 @@ def test_rates_are_steps_by_time_and_rounds_rotate(monkeypatch) -> None:
     assert slow == pytest.approx([2, 2])
     assert fast == pytest.approx([800, 800])
     assert calls[-4:] == ["slow", "fast", "fast", "slow"]
+
+
+def fixed_pace(units_per_second: float) -> Contestant:
+    """Made in another process: one that takes time, and fails after 100 units."""
+
+    def run_units(units: int) -> None:
+        assert units < 100
+        time.sleep(units / units_per_second)
+
+    return Contestant("paced", run_units, per_unit=2)
+
+
+def test_contestants_of_other_processes_are_timed_and_their_death_told() -> None:
+    with Isolated(fixed_pace, 100.0) as isolated:
+        contestant = isolated.contestant
+        assert (contestant.name, contestant.per_unit) == ("paced", 2)
+        start = time.perf_counter()
+        contestant.run(20)
+        assert time.perf_counter() - start >= 0.2
+        with pytest.raises(RuntimeError, match="died"):
+            contestant.run(100)
 
 
 @pytest.mark.parametrize("channels", [(1, 5), (5, 1), (3, 3)])
