@@ -128,13 +128,13 @@ def test_together_from_different_steps_streaming_in_little_memory(
         with pytest.raises(Interrupted):
             train.run(cells[1].config, members.folder_of(cells[1], folder))
     widths = []
-    together = members._compute_together
+    together = members.compute_together
 
     def spy(requests: Any, width: int) -> Any:
         widths.append(width)
         return together(requests, width)
 
-    monkeypatch.setattr(members, "_compute_together", spy)
+    monkeypatch.setattr(members, "compute_together", spy)
     needed = iter((10, 3))  # bytes: too many for four members, not for two
     monkeypatch.setattr(members, "_memory_needed", lambda compiled: next(needed))
     monkeypatch.setattr(members, "_free_memory", lambda: 10)
