@@ -32,9 +32,10 @@ class HalvingConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape)
-        x = _pad(x.astype(self.dtype), self.kernel_size // 2 - 1)
+        x = x.astype(self.dtype)
         if self.method == "lax":
-            return bias + _conv(x, kernel, stride=2)
+            padded = _pad(x, self.kernel_size // 2 - 1)
+            return bias + _conv(padded, kernel, stride=2)
         return bias + halve(x, kernel)
 
 
@@ -128,20 +129,18 @@ class DoublingConv(nn.Module):
 Taps = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-def halve(
-    padded: jax.Array, kernel: jax.Array, apply_taps: Taps | None = None
-) -> jax.Array:
+def halve(x: jax.Array, kernel: jax.Array, apply_taps: Taps | None = None) -> jax.Array:
     """The convolution of stride 2 as one matrix product.
 
     Args:
-      padded: images [B, H + k - 2, W + k - 2, C].
+      x: images [B, H, W, C].
       kernel: [k, k, C, F], k = 2 or 4.
       apply_taps: `side_by_side` or `shifted_sum`; None for what is faster.
 
     Returns:
       [B, H/2, W/2, F]
     """
-    blocks = _space_to_depth(padded)
+    blocks = _space_to_depth(_pad(x, len(kernel) // 2 - 1))
     if len(kernel) == 2:
         return _product(blocks, _as_matrix(kernel))
     return (apply_taps or _narrower)(blocks, _taps(kernel))

@@ -53,7 +53,7 @@ def halving_ways() -> list[tuple[str, Convolution, Any]]:
 
     def patches(x: jax.Array, kernel: jax.Array) -> jax.Array:
         side = x.shape[1] // 2
-        x = _pad(x)
+        x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         starts = [(i, j) for i in range(4) for j in range(4)]
         seen = [x[:, i : i + 2 * side : 2, j : j + 2 * side : 2] for i, j in starts]
         matrix = jnp.concatenate(seen, -1).reshape(-1, 16 * x.shape[-1])
@@ -63,7 +63,7 @@ def halving_ways() -> list[tuple[str, Convolution, Any]]:
     return [
         ("lax", lax, jnp.float32),
         ("16 patches", patches, jnp.float32),
-        *_block_ways(lambda x, *rest, **how: halve(_pad(x), *rest, **how)),
+        *_block_ways(halve),
     ]
 
 
@@ -84,10 +84,6 @@ def _block_ways(
     for name, apply_taps in (*ways, ("chosen", None)):
         yield name, partial(convolve, apply_taps=apply_taps), jnp.float32
     yield "chosen, bfloat16", partial(convolve, apply_taps=None), jnp.bfloat16
-
-
-def _pad(x: jax.Array) -> jax.Array:
-    return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
 
 def _contestant(

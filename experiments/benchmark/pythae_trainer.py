@@ -18,7 +18,7 @@ from experiments.benchmark import pytorch
 from experiments.benchmark.timing import Contestant
 from vae.build import Config
 
-SAMPLES_AT_ONCE = 1_000  # of `get_nll`, whose default of 100 is slower
+SAMPLES_AT_ONCE = 1_000  # of `get_nll`; its default is 100
 
 
 class Encoder(BaseEncoder):

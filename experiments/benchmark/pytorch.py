@@ -1,7 +1,7 @@
 """The same models in PyTorch, as its users write them, and their training.
 
 Data lie in memory as bytes; a batch is a part of a permutation, gathered, scaled and
-binarised as a whole, which is faster than a `DataLoader`.
+binarised as a whole, without a `DataLoader`.
 """
 
 import os

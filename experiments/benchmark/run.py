@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from experiments import workdir
@@ -55,7 +54,6 @@ def run(
         say(f"timing {workload['name']}")
         results["workloads"].append(_measure(config, workload))
         workdir.write_json(folder / "table.json", results)
-        jax.clear_caches()
     say("timing convolutions")
     results["convolutions"] = convolutions.measure_layers()
     workdir.write_json(folder / "table.json", results)
