@@ -18,11 +18,18 @@ def test_an_epoch_visits_every_example_once_in_a_new_order() -> None:
 
 
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
-@pytest.mark.parametrize("start", [0, 3])
+@pytest.mark.parametrize(
+    ("start", "name"), [(0, "mnist_5k"), (3, "mnist_5k"), (3, "color_sprites:8")]
+)
 def test_streaming_trains_as_resident_bit_for_bit(
-    small_config, parallel: str, start: int
+    small_config, parallel: str, start: int, name: str
 ) -> None:
-    """Over two epochs and a remainder, from the start and from within an epoch."""
+    """Over two epochs of digits and a remainder, from the start and from within an
+    epoch; sprites are drawn by the compiled step from the factors that are streamed."""
+    small_config.dataset.name = name
+    if name != "mnist_5k":
+        small_config.dataset.binarize = "none"
+        small_config.model.likelihood.name = "continuous_bernoulli"
     small_config.dataset.batch_size = 1000  # four batches in an epoch of 4,500
     small_config.train.steps = 10
     small_config.train.steps_per_call = small_config.train.log_every = 3
