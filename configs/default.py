@@ -27,6 +27,8 @@ def get_config(mode: str = "") -> Config:
     dataset.name = "mnist_5k"
     dataset.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
     dataset.binarize = "dynamic"  # dynamic (at each look) | static | threshold | none
+    # Labels of the examples that are kept, in all splits, as in (3,); (): all.
+    dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices
     dataset.validation_size = 0  # examples cut from the end of train
     dataset.pipeline = "auto"  # resident (on the device) | stream | auto (by size)

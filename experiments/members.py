@@ -16,7 +16,8 @@ from experiments import interrupt, workdir
 from experiments.cells import Cell
 from experiments.program import Program, ask_call, make_program, put
 from experiments.train import Run, train_and_evaluate
-from vae.build import Experiment, build, program_key, vary
+from vae.build import Experiment, build, operative, vary
+from vae.sharing import program_key
 from vae.training.loop import Diverged, Interrupted
 from vae.training.parallel import one_per_device, runs_over_devices
 from vae.types import Request, UserError
@@ -38,7 +39,7 @@ def group_by_program(cells: Sequence[Cell]) -> list[list[Cell]]:
     """Groups cells by the program that serves them, in order."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(program_key(cell.config), []).append(cell)
+        groups.setdefault(program_key(operative(cell.config)), []).append(cell)
     return list(groups.values())
 
 

@@ -28,7 +28,7 @@ from vae.training.step import (
     make_streaming_call,
     make_train_step,
 )
-from vae.types import Params, Request
+from vae.types import Objective, Params, Request
 
 
 class Program(NamedTuple):
@@ -55,14 +55,16 @@ class Program(NamedTuple):
 def make_program(experiment: Experiment) -> Program:
     """Prepares what is compiled, and puts small data on the devices."""
     placement, plan = experiment.placement, experiment.plan
-    train_split, batch_size = experiment.dataset.train, experiment.batch_size
+    train_split, batch_size = experiment.everything.train, experiment.batch_size
     step = make_train_step(
         experiment.objective, experiment.tx, axis_name=placement.axis_name
     )
     run_step = make_run_step(step, experiment.preprocess, plan.is_logged)
     if experiment.resident:
         call = make_resident_call(
-            run_step, size=train_split.size, batch_size=batch_size
+            run_step,
+            steps_per_epoch=experiment.steps_per_epoch,
+            batch_size=batch_size,
         )
         data = jax.device_put(train_split, placement.replicated)
     else:  # a chunk is as long as the memory for it allows
@@ -80,7 +82,7 @@ def make_program(experiment: Experiment) -> Program:
             name=name,
             num_samples=num_samples,
         )
-        return make_routine(evaluate_batch, placement, own_axes=(0, 0))
+        return make_routine(evaluate_batch, placement, own_axes=(0, 0, 0))
 
     return Program(
         initialize=_make_initialize(experiment),
@@ -93,7 +95,7 @@ def make_program(experiment: Experiment) -> Program:
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
-        data_hash=content_hash(experiment.dataset),
+        data_hash=content_hash(experiment.everything),
     )
 
 
@@ -120,9 +122,11 @@ def chunks(experiment: Experiment, program: Program, start: int) -> Iterator[Spl
     if experiment.resident:
         return itertools.repeat(program.data)
     return streaming.stream_chunks(
-        experiment.dataset.train,
+        experiment.everything.train,
         program.plan.calls(start),
         seed=experiment.seed,
+        kept=_kept(experiment),
+        steps_per_epoch=experiment.steps_per_epoch,
         batch_size=experiment.batch_size,
         chunk_steps=program.plan.steps_per_call,
         sharding=experiment.placement.chunk,
@@ -154,34 +158,46 @@ def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]
 
 def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
     """Returns (experiment) -> state and totals, the same on every device of the run."""
-    first = experiment.dataset.train[: experiment.batch_size]
-    names = (*experiment.metric_names, *NORMS)
-
-    @functools.cache
-    def create_for(latent_dim: int) -> Callable[..., Carry]:
-        own = experiment.make_own(latent_dim)
-
-        def create(seed: jax.Array, hparams: dict[str, jax.Array], examples: Split):
-            positions = jnp.arange(experiment.batch_size, dtype=jnp.int32)
-            batch = make_batch(examples, experiment.preprocess, positions, seed, 0)
-            state = create_train_state(
-                seed,
-                batch,
-                wide=(experiment.model, experiment.objective),
-                own=own,
-                tx=experiment.tx,
-                hparams=hparams,
-            )
-            return state, zero_totals(names, batch.image.dtype)
-
-        return jax.jit(create)
+    compiled: dict[Any, Callable[..., Carry]] = {}
 
     def initialize(member: Experiment) -> Carry:
-        create = create_for(member.latent_dim)
-        carry = create(np.uint32(member.seed), member.hparams, first)
+        key = member.latent_dim, tuple(member.config["dataset"]["keep_labels"])
+        if key not in compiled:
+            own = member.make_own(member.latent_dim)
+            compiled[key] = jax.jit(functools.partial(_create, experiment, own))
+        first = member.dataset.train[: experiment.batch_size]
+        carry = compiled[key](np.uint32(member.seed), member.hparams, first)
         return jax.device_put(jax.device_get(carry), member.placement.replicated)
 
     return initialize
+
+
+def _create(
+    experiment: Experiment,
+    own: tuple[Model, Objective],
+    seed: jax.Array,
+    hparams: dict[str, jax.Array],
+    examples: Split,
+) -> Carry:
+    """Returns the state of a run whose model is `own`, and its totals, at step 0."""
+    positions = jnp.arange(experiment.batch_size, dtype=jnp.int32)
+    batch = make_batch(examples, experiment.preprocess, positions, seed, 0)
+    state = create_train_state(
+        seed,
+        batch,
+        wide=(experiment.model, experiment.objective),
+        own=own,
+        tx=experiment.tx,
+        hparams=hparams,
+    )
+    names = (*experiment.metric_names, *NORMS)
+    return state, zero_totals(names, batch.image.dtype)
+
+
+def _kept(experiment: Experiment) -> np.ndarray | None:
+    """Says which of all training examples are kept; None: all."""
+    labels = experiment.config["dataset"]["keep_labels"]
+    return np.isin(experiment.everything.train.labels, labels) if labels else None
 
 
 def _make_generate(experiment: Experiment) -> Callable[..., Any]:

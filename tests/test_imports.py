@@ -25,7 +25,7 @@ RANKS = [
     {"vae.objectives"},
     {"vae.training", "vae.evaluation", "vae.latents"},
     {"vae.checks", "vae.compatibility"},
-    {"vae.menus"},
+    {"vae.menus", "vae.sharing"},
     {"vae.compose"},
     {"vae.build"},
     {"experiments"},

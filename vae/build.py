@@ -15,16 +15,14 @@ from vae.compatibility import (
     check_fitted_density,
     check_minibatch,
     check_support,
-    is_padded,
 )
-from vae.compose import model_maker, objective_maker
+from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.factors import FactorSource
-from vae.data.splits import Dataset, cut_validation
+from vae.data.splits import Dataset, cut_validation, epoch_size, keep_labels
 from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
-from vae.models.padding import padded_width
-from vae.training import optimizer
+from vae.sharing import PRECISIONS, latent_width, traced_hparams
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
 from vae.training.state import create_train_state
@@ -45,8 +43,11 @@ HOW_NOT_WHAT = (
 )
 RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
 PIPELINES = ("auto", "resident", "stream")
-PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 MATMUL_PRECISIONS = ("default", "high", "highest")
+
+
+# (width of the latent space, name of a `pmap`'s axis or None) -> model and objective
+MakeOwn = Callable[..., tuple[Model, Objective]]
 
 
 class Experiment(NamedTuple):
@@ -56,12 +57,14 @@ class Experiment(NamedTuple):
     seed: int
     latent_dim: int
     dataset: Dataset
+    everything: Dataset  # with the examples whose labels are not kept
+    steps_per_epoch: int
     batch_size: int
     preprocess: Callable[[jax.Array, jax.Array], jax.Array]
     resident: bool  # the data path
     model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
-    make_own: Callable[[int], tuple[Model, Objective]]  # of a latent space so wide
+    make_own: MakeOwn
     metric_names: tuple[str, ...]  # of the objective
     tx: optax.GradientTransformationExtraArgs
     hparams: dict[str, jax.Array]
@@ -87,12 +90,14 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     _set_numerics(config)
-    dataset = _build_dataset(config)
+    everything = _build_dataset(config)
+    dataset = keep_labels(everything, config.dataset.keep_labels)
     batch_size = config.dataset.batch_size
-    if batch_size > dataset.train.size:
+    visited = epoch_size(everything.train, len(config.dataset.keep_labels))
+    if batch_size > visited:
         raise UserError(
             f"dataset.batch_size={batch_size} is larger than the training data "
-            f"({dataset.train.size} images)"
+            f"({visited} images)"
         )
     one_of("parallel", config.parallel, MODES)
     if placement is None:
@@ -100,15 +105,8 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     dtype = PRECISIONS[config.precision]
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
-    make_model = model_maker(config.model, dataset, dtype)
-    make_objective = objective_maker(config.objective, dataset)
-    width = latent_width(config)
-    model = make_model(width)
-
-    def make_own(latent_dim: int) -> tuple[Model, Objective]:
-        own = make_model(latent_dim)
-        return own, make_objective(own, None)
-
+    make_own = _own_maker(config, dataset)
+    width = latent_width(operative(config))
     check_minibatch(config.objective, batch_size)
     check_fitted_density(
         config.model.posterior.name,
@@ -117,27 +115,30 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     )
     factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
     check_factors(config, factors)
-    hparams = traced_hparams(config)
+    hparams = traced_hparams(operative(config), everything)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
-        fits = dataset.train.images.nbytes <= RESIDENT_BYTES
+        fits = everything.train.images.nbytes <= RESIDENT_BYTES
         pipeline = "resident" if fits else "stream"
     batch = _abstract_batch(dataset, batch_size, density_dtype)
-    wide = model, make_objective(model, None)
-    metric_names = _trace(wide, make_own(config.model.latent_dim), batch, hparams)
+    own = make_own(config.model.latent_dim)
+    metric_names = _trace(make_own(width), own, batch, hparams)
+    model, objective = make_own(width, placement.axis_name)
     return Experiment(
         config=operative(config),
         seed=config.seed,
         latent_dim=config.model.latent_dim,
         dataset=dataset,
+        everything=everything,
+        steps_per_epoch=visited // batch_size,
         batch_size=batch_size,
         preprocess=to_model,
         resident=pipeline == "resident",
         model=model,
-        objective=make_objective(model, placement.axis_name),
+        objective=objective,
         make_own=make_own,
         metric_names=metric_names,
-        tx=_build_optimizer(config, dataset.train.size // batch_size),
+        tx=build_optimizer(config, visited // batch_size),
         hparams=hparams,
         plan=TrainPlan(**config.train),
         placement=placement,
@@ -150,7 +151,8 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
 
 
 def vary(experiment: Experiment, config: Config) -> Experiment:
-    """Returns the experiment of another configuration that has the same `program_key`.
+    """Returns the experiment of another configuration that has the same
+    `sharing.program_key`.
 
     Raises:
       UserError: a value is not acceptable.
@@ -159,48 +161,16 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     check_fields_are_read(operative(config))
     check_minibatch(config.objective, config.dataset.batch_size)
     check_factors(config, experiment.factors)
-    return experiment._replace(
+    varied = experiment._replace(
         config=operative(config),
         seed=config.seed,
         latent_dim=config.model.latent_dim,
-        hparams=traced_hparams(config),
+        hparams=traced_hparams(operative(config), experiment.everything),
     )
-
-
-def program_key(config: Config) -> str:
-    """Returns what is the same for experiments that one compiled program serves: all
-    but the seed, the traced numbers and a latent size within one width."""
-    check_numbers(operative(config))
-    key = {**operative(config), "seed": None}
-    key["objective"] = {
-        name: None if isinstance(value, float) else value
-        for name, value in config.objective.items()
-    }
-    key["optimizer"] = {**key["optimizer"], "learning_rate": None}
-    key["model"] = {**key["model"], "latent_dim": latent_width(config)}
-    return repr(key)
-
-
-def latent_width(config: Config) -> int:
-    """Returns the width at which the latent space is computed."""
-    c = config.model
-    if is_padded(c.posterior.name, c.prior.name):
-        return padded_width(c.latent_dim)
-    return c.latent_dim
-
-
-def traced_hparams(config: Config) -> dict[str, jax.Array]:
-    """Returns the numbers by which experiments of one program may differ."""
-    dtype = jnp.promote_types(PRECISIONS[config.precision], jnp.float32)
-    numbers = {**config.objective, "learning_rate": config.optimizer.learning_rate}
-    hparams = {
-        name: jnp.asarray(value, dtype)
-        for name, value in numbers.items()
-        if isinstance(value, float)
-    }
-    if is_padded(config.model.posterior.name, config.model.prior.name):
-        hparams["latent_dim"] = jnp.asarray(config.model.latent_dim, jnp.int32)
-    return hparams
+    if varied.config["dataset"] == experiment.config["dataset"]:
+        return varied
+    dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
+    return varied._replace(dataset=dataset, make_own=_own_maker(config, dataset))
 
 
 def operative(config: Config) -> dict[str, Any]:
@@ -217,6 +187,19 @@ def operative(config: Config) -> dict[str, Any]:
 def from_operative(config: dict[str, Any]) -> Config:
     """The inverse of `operative`."""
     return ConfigDict(config)
+
+
+def _own_maker(config: Config, dataset: Dataset) -> MakeOwn:
+    make_model = model_maker(config.model, dataset, PRECISIONS[config.precision])
+    make_objective = objective_maker(config.objective, dataset)
+
+    def make_own(
+        latent_dim: int, axis_name: str | None = None
+    ) -> tuple[Model, Objective]:
+        own = make_model(latent_dim)
+        return own, make_objective(own, axis_name)
+
+    return make_own
 
 
 def _build_dataset(config: Config) -> Dataset:
@@ -268,23 +251,6 @@ def _trace(
         return wide[1].loss(state.params, batch, key, hparams, state.step)[1]
 
     return tuple(jax.eval_shape(metrics_of, batch))
-
-
-def _build_optimizer(
-    config: Config, steps_per_epoch: int
-) -> optax.GradientTransformationExtraArgs:
-    c = config.optimizer
-    scaling = pick("optimizer.name", c.name, menus.OPTIMIZERS)(c)
-    schedule = pick("optimizer.schedule.name", c.schedule.name, menus.SCHEDULES)
-    of_model = optimizer.make_optimizer(
-        scaling,
-        optimizer.with_warmup(
-            schedule(config.train.steps, steps_per_epoch), c.schedule.warmup_steps
-        ),
-        c.clip_norm,
-    )
-    own = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, lambda: of_model)
-    return optimizer.by_part(of_model, own())
 
 
 def _set_numerics(config: Config) -> None:

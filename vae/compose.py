@@ -1,10 +1,11 @@
-"""From the five axes of a configuration to a model and an objective."""
+"""From a configuration to a model, an objective and an optimizer."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 from flax import linen as nn
 
 from vae import decoders, menus
@@ -19,6 +20,7 @@ from vae.data import preprocess
 from vae.data.splits import Dataset, evenly_spaced
 from vae.layers import LOCATELLO
 from vae.models.base import Model
+from vae.training import optimizer
 from vae.types import Objective, UserError
 
 Group = menus.Group
@@ -152,3 +154,21 @@ def objective_maker(
         return make(c, task)
 
     return build_objective
+
+
+def build_optimizer(
+    config: Group, steps_per_epoch: int
+) -> optax.GradientTransformationExtraArgs:
+    """Returns the optimizer of the model's parameters and of the objective's."""
+    c = config.optimizer
+    scaling = pick("optimizer.name", c.name, menus.OPTIMIZERS)(c)
+    schedule = pick("optimizer.schedule.name", c.schedule.name, menus.SCHEDULES)
+    of_model = optimizer.make_optimizer(
+        scaling,
+        optimizer.with_warmup(
+            schedule(config.train.steps, steps_per_epoch), c.schedule.warmup_steps
+        ),
+        c.clip_norm,
+    )
+    own = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, lambda: of_model)
+    return optimizer.by_part(of_model, own())

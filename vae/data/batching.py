@@ -9,15 +9,25 @@ import jax
 import jax.numpy as jnp
 
 from vae import rng
+from vae.types import Array
 
 
-def epoch_order(seed: jax.Array | int, epoch: jax.Array | int, size: int) -> jax.Array:
+def epoch_order(
+    seed: jax.Array | int,
+    epoch: jax.Array | int,
+    size: int,
+    kept: Array | None = None,
+) -> jax.Array:
     """Returns the order [size] in which epoch number `epoch` visits the examples.
 
     One sort of random words: equal words, about size^2 / 2^33 pairs, keep their order,
-    which `jax.random.permutation` spends a second sort to avoid.
+    which `jax.random.permutation` spends a second sort to avoid. Examples that are not
+    `kept` (bool [size]; None keeps all) stand after all others.
     """
-    return jnp.argsort(jax.random.bits(rng.at_step(seed, "order", epoch), (size,)))
+    words = jax.random.bits(rng.at_step(seed, "order", epoch), (size,))
+    if kept is not None:
+        words = jnp.where(kept, words >> 1, ~jnp.zeros_like(words))
+    return jnp.argsort(words)
 
 
 def batch_indices(

@@ -1,7 +1,7 @@
 """What a data set is to the rest of the library: arrays, cut into splits."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -81,6 +81,37 @@ def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
         )
     boundary = train.size - validation_size
     return Dataset(train[:boundary], train[boundary:], test)
+
+
+def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
+    """Returns the examples with these labels, in all splits; with no labels, all.
+
+    Raises:
+      UserError: the data have no labels, or no training or test example with one.
+    """
+    if not labels:
+        return dataset
+    where = f"dataset.keep_labels={tuple(labels)}"
+    if any(split.labels is None for split in dataset):
+        raise UserError(f"{where}, but the data have no labels: set it to ()")
+    for split, name in ((dataset.train, "train"), (dataset.test, "test")):
+        if missing := sorted(set(labels) - set(split.labels.tolist())):
+            raise UserError(
+                f"{where}: no {name} image has the label {missing[0]}; the labels are "
+                f"{', '.join(map(str, np.unique(split.labels)))}"
+            )
+    return Dataset(*(split[np.isin(split.labels, labels)] for split in dataset))
+
+
+def epoch_size(split: Split, num_kept: int) -> int:
+    """Returns how many examples any `num_kept` labels have at least; 0 keeps all.
+
+    An epoch visits so many, whichever labels are kept, so that one compiled program
+    serves every choice.
+    """
+    if not num_kept:
+        return split.size
+    return int(np.sort(np.unique_counts(split.labels).counts)[:num_kept].sum())
 
 
 def content_hash(dataset: Dataset) -> str:

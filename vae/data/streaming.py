@@ -27,23 +27,25 @@ def stream_chunks(
     calls: Sequence[tuple[int, int]],
     *,
     seed: int,
+    kept: np.ndarray | None,
+    steps_per_epoch: int,
     batch_size: int,
     chunk_steps: int,
     sharding: Any,
 ) -> Iterator[Split]:
     """Yields, for each call `(first step, end step)`, its batches on the device.
 
+    The examples are those of `split` that are `kept` (bool [N]; None keeps all).
     Images are [chunk_steps, B, H, W, C] and labels [chunk_steps, B]; the steps past
     the call's end are padding. The batches are those of the resident path. The
     iterator has no state to save: the position in the data is the step, which the
     checkpoint holds, so a run may change its data path or device count and go on.
     """
-    steps_per_epoch = split.size // batch_size
 
     @functools.lru_cache(maxsize=2)
     def order(epoch: int) -> np.ndarray:
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return np.asarray(epoch_order(seed, epoch, split.size))
+            return np.asarray(epoch_order(seed, epoch, split.size, kept))
 
     def read(call: tuple[int, int]) -> Split:
         indices = np.zeros((chunk_steps, batch_size), np.int64)

@@ -13,8 +13,7 @@ from numpyro.distributions import BernoulliLogits
 from vae.types import Distribution
 
 TOP_LEVEL = 255
-# B_2n / (2n (2n)!), n = 1 ... 5, of log((exp(t) - 1) / t): truncated at |t| = 1/4, the
-# next term is 3e-18.
+# B_2n / (2n (2n)!), n = 1 ... 5, of log((exp(t) - 1) / t): to 3e-18 at |t| = 1/4.
 SERIES = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600)
 SERIES_RADIUS = 0.25
 GRID_SIZE = 2001  # on which means are inverted
@@ -38,10 +37,10 @@ class PixelDistribution(numpyro.distributions.Distribution):
 
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Returns log p [...] of images [..., H, W, C], in nats."""
-        flat = value.reshape(*value.shape[:-3], -1)
+        value = value.reshape(*value.shape[:-3], -1)
         if isinstance(self.flat, StableBernoulli):
-            return self.flat.log_prob_of_all(flat)
-        return self.flat.log_prob(flat).sum(-1)
+            return sum_of_bernoulli_log_probs(self.flat.logits, value)
+        return self.flat.log_prob(value).sum(-1)
 
     def sample(
         self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()
@@ -59,37 +58,30 @@ class PixelDistribution(numpyro.distributions.Distribution):
 
 
 class StableBernoulli(BernoulliLogits):
-    """numpyro's distribution with the right gradient, x - 1/2, at a logit of zero too
-    (its own clips there, and gives x or x - 1)."""
+    """numpyro's distribution with the right gradient, x - 1/2, at a logit of zero."""
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Returns log p(value) in nats, elementwise."""
+        """Returns log p in nats, elementwise."""
         return value * self.logits - jax.nn.softplus(self.logits)
-
-    def log_prob_of_all(self, value: jax.Array) -> jax.Array:
-        """Returns log p [...] of the values on the last axis together, in nats."""
-        return _log_prob_of_all(self.logits, value)
 
 
 @jax.custom_jvp
-def _log_prob_of_all(logits: jax.Array, value: jax.Array) -> jax.Array:
-    """Returns the sum of value logit - log(1 + exp(logit)) over the last axis.
-
-    One logarithm serves `FACTORS` of the factors 1 + exp(-|logit|), none over 2.
-    """
+def sum_of_bernoulli_log_probs(logits: jax.Array, value: jax.Array) -> jax.Array:
+    """Returns the sum of value logit - log(1 + exp(logit)) over the last axis, with one
+    logarithm for `FACTORS` of the factors 1 + exp(-|logit|), none over 2."""
     logits, value = jnp.broadcast_arrays(logits, value)
     padding = [(0, 0)] * (logits.ndim - 1) + [(0, -logits.shape[-1] % FACTORS)]
     factors = 1 + jnp.exp(-jnp.abs(jnp.pad(logits, padding, constant_values=jnp.inf)))
     products = factors.reshape(*logits.shape[:-1], FACTORS, -1).prod(-2)
-    linear = value * logits - jnp.maximum(logits, 0)
-    return linear.sum(-1) - jnp.log(products).sum(-1)
+    linear = (value * logits - jnp.maximum(logits, 0)).sum(-1)
+    return linear - jnp.log(products).sum(-1)
 
 
-@_log_prob_of_all.defjvp
-def _log_prob_of_all_jvp(primals, tangents):
+@sum_of_bernoulli_log_probs.defjvp
+def _jvp_of_sum(primals, tangents):
     (logits, value), (d_logits, d_value) = primals, tangents
     change = (value - jax.nn.sigmoid(logits)) * d_logits + logits * d_value
-    return _log_prob_of_all(logits, value), change.sum(-1)
+    return sum_of_bernoulli_log_probs(*primals), change.sum(-1)
 
 
 class ContinuousBernoulliLogits(numpyro.distributions.Distribution):

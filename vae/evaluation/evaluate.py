@@ -80,8 +80,9 @@ def evaluate(
     batch_size = -(-batch_size // devices) * devices
     parts = []
     for stored, positions, count in split.padded_batches(batch_size):
-        shared = jax.device_put((stored, positions), by_example)
-        request = Request(routine, state, shared, (name, int(positions[0])))
+        images, places = jax.device_put((stored, positions), by_example)
+        moment = name, int(positions[0])
+        request = Request(routine, (*state, images), (places,), moment)
         part = jax.device_get((yield request))
         parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
         on_batch(count)

@@ -97,23 +97,27 @@ def make_batch(
     return Batch(preprocess(examples.images, keys), examples.labels, positions)
 
 
-def make_resident_call(run_step: RunStep, *, size: int, batch_size: int) -> TrainCall:
-    """Returns a call on data that lies on the device: a Split of `size` stored images.
+def make_resident_call(
+    run_step: RunStep, *, steps_per_epoch: int, batch_size: int
+) -> TrainCall:
+    """Returns a call on data that lies on the device: a Split of all stored images.
 
     An epoch's order is drawn once when the call enters the epoch. The number of steps
-    is traced, so one program serves calls of every length.
+    is traced, so one program serves calls of every length; so are the labels that are
+    kept, if `hparams` has them.
     """
-    steps_per_epoch = size // batch_size
 
     def call(
         carry: Carry, data: Split, positions: jax.Array, num_steps: Array
     ) -> Carry:
         end = carry[0].step + num_steps
+        labels = carry[0].hparams.get("keep_labels")
+        kept = None if labels is None else labels[data.labels]
 
         def run_epoch(carry: Carry) -> Carry:
             first = carry[0].step
             epoch = first // steps_per_epoch
-            order = epoch_order(carry[0].seed, epoch, size)
+            order = epoch_order(carry[0].seed, epoch, data.size, kept)
             stop = jnp.minimum(end, (epoch + 1) * steps_per_epoch)
 
             def body(step: jax.Array, carry: Carry) -> Carry:

@@ -1,0 +1,97 @@
+"""Runs on the images of some labels: each by itself, and all of them by one program."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import members, sweep, train
+from tests.experiments.test_cells import cells_of
+from tests.experiments.test_faults import outcome
+from tests.experiments.test_sweep import final_params, rows_of
+from vae.build import build
+from vae.data import sources
+from vae.data.splits import Split
+from vae.types import UserError
+
+DIGITS = "dataset.keep_labels=(3,),(5,),(8,)"
+
+
+def test_members_equal_their_solo_runs_and_share_one_program(
+    small_config, tmp_path: Path, compilations
+) -> None:
+    cells = cells_of(small_config, DIGITS)
+    sweep.run(cells, tmp_path / "sweep", executor="map")
+    assert compilations("call") == compilations("evaluate_batch") == 1
+    elbos = [row["test/elbo_nats"] for row in rows_of(tmp_path / "sweep")]
+    assert len(set(elbos)) == 3
+    train.run(cells[1].config, tmp_path / "alone")
+    place = members.folder_of(cells[1], tmp_path / "sweep")
+    assert outcome(tmp_path / "alone") == outcome(place)
+
+
+def test_together_they_agree_with_in_turn_in_float64(
+    small_config, tmp_path: Path
+) -> None:
+    """Across epochs, which are 22 steps of a label's 450 images."""
+    small_config.precision = "float64"
+    small_config.train.steps = 50
+    cells = cells_of(small_config, DIGITS)
+    for executor in ("map", "vmap"):
+        sweep.run(cells, tmp_path / executor, executor=executor)
+    in_turn, together = (final_params(tmp_path / e, cells) for e in ("map", "vmap"))
+    for left, right in zip(in_turn, together, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+    tables = [rows_of(tmp_path / executor) for executor in ("map", "vmap")]
+    for left, right in zip(*tables, strict=True):
+        elbos = [float(row["test/elbo_nats"]) for row in (left, right)]
+        np.testing.assert_allclose(*elbos, rtol=1e-9)
+
+
+def test_images_of_other_labels_change_nothing(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.dataset.keep_labels = (1, 4)
+    small_config.dataset.validation_size = 100
+    load = sources.load
+
+    def others_replaced(name: str, data_dir: str) -> tuple[Split, Split]:
+        def replace(split: Split) -> Split:
+            others = ~np.isin(split.labels, (1, 4))
+            images = np.where(others[:, None, None, None], 255, split.images)
+            return split._replace(images=images.astype(np.uint8))
+
+        train, test = load(name, data_dir)
+        return replace(train), replace(test)
+
+    vectors = []
+    for name, source in (("digits", load), ("replaced", others_replaced)):
+        monkeypatch.setattr(sources, "load", source)
+        train.run(small_config, tmp_path / name)
+        carry = outcome(tmp_path / name)
+        vectors.append(carry)
+    assert vectors[0] == vectors[1]
+    dataset = build(small_config).dataset
+    assert [split.size for split in dataset] == [880, 20, 100]
+    assert all(set(split.labels) == {1, 4} for split in dataset)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [((3, 12), "no train image has the label 12; the labels are 0, 1"), (("a",), "a")],
+)
+def test_labels_that_are_not_there_are_refused(
+    small_config, labels: tuple, message: str
+) -> None:
+    small_config.dataset.keep_labels = labels
+    with pytest.raises(UserError, match=message):
+        build(small_config)
+
+
+def test_data_without_labels_are_refused(small_config, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(256, size=(40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images, x_test=images)
+    small_config.dataset.name = f"npz:{tmp_path}/images.npz"
+    small_config.dataset.keep_labels = (0,)
+    with pytest.raises(UserError, match="have no labels"):
+        build(small_config)
