@@ -36,6 +36,7 @@ def test_streaming_trains_as_resident_bit_for_bit(
     """Over two epochs of digits and a remainder, from the start and from within an
     epoch; on digits of two labels; on sprites, which the compiled step draws from
     the factors that are streamed."""
+    small_config.dataset.batch_size = 1000  # four batches in an epoch of 4,500
     small_config.dataset.name = name
     if name == "digits":  # of some labels, nine batches in an epoch
         small_config.dataset.name = "mnist_5k"
@@ -44,7 +45,6 @@ def test_streaming_trains_as_resident_bit_for_bit(
     elif name != "mnist_5k":
         small_config.dataset.binarize = "none"
         small_config.model.likelihood.name = "continuous_bernoulli"
-    small_config.dataset.batch_size = 1000  # four batches in an epoch of 4,500
     small_config.train.steps = 10
     small_config.train.steps_per_call = small_config.train.log_every = 3
     small_config.parallel = parallel
