@@ -21,6 +21,7 @@ class ImageBounds(NamedTuple):
     rate: Array  # [B]
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
+    reconstruction_log_prob: Array  # [B], log E_q p(x | z): An & Cho 2015, algorithm 4
     posterior_mean: Array  # [B, D], of all groups; the samples' where unknown
     mean_error: Array | None  # [B, D], its variance; None if one sample tells nothing
     kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
@@ -58,12 +59,12 @@ def make_importance_bound(
             counts = (sample_ids < num_samples)[:, None]  # [chunk, 1]
             log_weights = jnp.where(counts, terms.log_weights, -jnp.inf)
             codes = jnp.concatenate([group.z for group in inference.groups], -1)
-            log_sum, log_sum_squares, distortion, rate, code, square = sums
+            log_likelihoods = jnp.where(counts, -terms.distortion, -jnp.inf)
+            log_sum, log_squares, log_mean, distortion, rate, code, square = sums
             return (
-                jnp.logaddexp(log_sum, jax.nn.logsumexp(log_weights, axis=0)),
-                jnp.logaddexp(
-                    log_sum_squares, jax.nn.logsumexp(2 * log_weights, axis=0)
-                ),
+                _add(log_sum, log_weights),
+                _add(log_squares, 2 * log_weights),
+                _add(log_mean, log_likelihoods),
                 distortion + jnp.where(counts, terms.distortion, 0).sum(0),
                 rate + jnp.where(counts, terms.rate, 0).sum(0),
                 code + jnp.where(counts[..., None], codes, 0).sum(0),
@@ -74,21 +75,27 @@ def make_importance_bound(
         code_dim = sum(group.z.shape[-1] for group in groups)
         zeros = jnp.zeros(len(x), groups[0].log_q.dtype)
         codes = jnp.zeros((len(x), code_dim), groups[0].z.dtype)
-        start = (zeros - jnp.inf, zeros - jnp.inf, zeros, zeros, codes, codes)
+        start = (*[zeros - jnp.inf] * 3, zeros, zeros, codes, codes)
         sums, _ = jax.lax.scan(add_chunk, start, jnp.arange(num_chunks))
-        log_sum, log_sum_squares, distortion, rate, code, square = sums
+        log_sum, log_squares, log_mean, distortion, rate, code, square = sums
         mean, error = _posterior_mean(groups, code, square, num_samples)
         return ImageBounds(
             distortion=distortion / num_samples,
             rate=rate / num_samples,
             log_likelihood=log_sum - jnp.log(num_samples),
-            effective_sample_size=jnp.exp(2 * log_sum - log_sum_squares),
+            effective_sample_size=jnp.exp(2 * log_sum - log_squares),
+            reconstruction_log_prob=log_mean - jnp.log(num_samples),
             posterior_mean=mean,
             mean_error=error,
             kl_per_dimension=_kl_per_dimension(groups),
         )
 
     return bound
+
+
+def _add(log_sum: jax.Array, logs: jax.Array) -> jax.Array:
+    """Adds numbers, of which logs [K, B] are given, to a sum."""
+    return jnp.logaddexp(log_sum, jax.nn.logsumexp(logs, axis=0))
 
 
 def _posterior_mean(

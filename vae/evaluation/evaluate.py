@@ -76,6 +76,37 @@ def evaluate(
       `latent/active_units`, and `latent/kl_per_dim` (where the rate is a sum over
       dimensions).
     """
+    bounds = yield from bounds_of_split(
+        routine,
+        state,
+        split,
+        name=name,
+        batch_size=batch_size,
+        by_example=by_example,
+        on_batch=on_batch,
+    )
+    if bounds.kl_per_dimension is not None:
+        kl = bounds.kl_per_dimension[:, :latent_dim]
+        bounds = bounds._replace(kl_per_dimension=kl)
+    results = summarize(bounds, split, name=name, num_samples=num_samples)
+    if is_discrete:  # the negative log of a density is no code length
+        nats = results[f"{name}/nll_is{num_samples}_nats"]
+        pixels = np.prod(split.images.shape[1:])
+        results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
+    return results
+
+
+def bounds_of_split(
+    routine: Any,
+    state: tuple[Params, Array],
+    split: Split,
+    *,
+    name: str,
+    batch_size: int,
+    by_example: jax.sharding.NamedSharding,
+    on_batch: Callable[[int], None] = lambda images: None,
+) -> Generator[Request, ImageBounds, ImageBounds]:
+    """Returns the bounds of every image of a split, in its order; see `evaluate`."""
     devices = by_example.num_devices
     batch_size = -(-batch_size // devices) * devices
     parts = []
@@ -86,16 +117,7 @@ def evaluate(
         part = jax.device_get((yield request))
         parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
         on_batch(count)
-    bounds = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-    if bounds.kl_per_dimension is not None:
-        kl = bounds.kl_per_dimension[:, :latent_dim]
-        bounds = bounds._replace(kl_per_dimension=kl)
-    results = summarize(bounds, split, name=name, num_samples=num_samples)
-    if is_discrete:  # the negative log of a density is no code length
-        nats = results[f"{name}/nll_is{num_samples}_nats"]
-        pixels = np.prod(split.images.shape[1:])
-        results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
-    return results
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
 
 
 def summarize(

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 
 from tests.vae import linear_gaussian as exact
 from vae import rng
@@ -82,3 +83,25 @@ def test_effective_sample_size_of_unequal_weights() -> None:
     expected = weights.sum(0) ** 2 / (weights**2).sum(0)
     got = bound_of(params, 50).effective_sample_size
     np.testing.assert_allclose(got, expected, rtol=1e-3)
+
+
+def test_reconstruction_probability_of_gaussians_in_closed_form() -> None:
+    count, num_samples = 16, 20_000
+    params = exact.params(0.3, 1.2)
+    got = bound_of(params, num_samples, count)
+    x = exact.images(count).reshape(count, -1)
+    mean = x @ params["posterior"]["mean"]["kernel"] + 0.3
+    variance = np.exp(params["posterior"]["log_variance"]["bias"])
+    covariance = exact.WEIGHTS * variance @ exact.WEIGHTS.T
+    covariance += exact.SCALE**2 * np.eye(4)
+    expected = [
+        multivariate_normal(exact.WEIGHTS @ m, covariance).pdf(row)
+        for m, row in zip(mean, x, strict=True)
+    ]
+    # Each density is below the peak of p(x | z), so is its standard deviation.
+    peak = (2 * np.pi * exact.SCALE**2) ** -2
+    np.testing.assert_allclose(
+        np.exp(got.reconstruction_log_prob),
+        expected,
+        atol=5 * peak / 2 / np.sqrt(num_samples),
+    )

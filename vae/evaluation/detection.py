@@ -1,0 +1,52 @@
+"""How well a score tells anomalies from normal images."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from vae.types import UserError
+
+RECALL = 0.95  # of anomalies, at which false alarms are counted
+
+
+class Detection(NamedTuple):
+    """How well a score, which is higher for anomalies, detects them."""
+
+    auroc: float  # the probability that an anomaly scores higher than a normal image
+    auprc: float  # average precision; anomalies are the positive class
+    fpr95: float  # share of normal images above the threshold of 95% of anomalies
+
+
+def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
+    """Compares the scores of normal images [N] with those of anomalies [M].
+
+    `auprc` depends on the share of anomalies, M / (N + M); the others do not.
+
+    Raises:
+      UserError: there are no normal images or no anomalies, or a score is nan.
+    """
+    if not (len(normal) and len(anomalous)):
+        raise UserError(
+            f"{len(normal)} normal images and {len(anomalous)} anomalies cannot be "
+            "told apart: give at least one of each"
+        )
+    scores = np.concatenate([normal, anomalous])
+    if np.isnan(scores).any():
+        raise UserError(f"{np.isnan(scores).sum()} of {len(scores)} scores are nan")
+    from sklearn import metrics  # takes a second to import
+
+    is_anomaly = np.repeat([False, True], [len(normal), len(anomalous)])
+    finite = np.nan_to_num(scores, posinf=np.finfo(scores.dtype).max)
+    false_alarms, found, _ = metrics.roc_curve(is_anomaly, finite)
+    return Detection(
+        auroc=float(metrics.roc_auc_score(is_anomaly, finite)),
+        auprc=float(metrics.average_precision_score(is_anomaly, finite)),
+        fpr95=float(false_alarms[np.argmax(found >= RECALL)]),
+    )
+
+
+def threshold_of(normal: np.ndarray, false_alarm_rate: float) -> float:
+    """Returns the least of the scores [N] of held-out normal images such that at most
+    this share of them lies above it."""
+    allowed = int(false_alarm_rate * len(normal))
+    return float(np.sort(normal)[len(normal) - allowed - 1])
