@@ -120,16 +120,20 @@ def make_preprocess(
     def look(images: Any, keys: jax.Array) -> jax.Array:
         if isinstance(images, Sprites):
             images = images.draw(jax.vmap(lambda key: rng.named(key, "draw"))(keys))
-        return binarize_now(images, keys) if binarize == "dynamic" else scale(images)
-
-    def scale(images: jax.Array) -> jax.Array:
-        is_bytes = images.dtype == jnp.uint8
-        return images.astype(dtype) / 255 if is_bytes else images.astype(dtype)
+        if binarize == "dynamic":
+            return binarize_now(images, keys)
+        return scale(images, dtype)
 
     def binarize_now(images: jax.Array, keys: jax.Array) -> jax.Array:
         return jax.vmap(_draw_pixels)(images, keys).astype(dtype)
 
     return look
+
+
+def scale(images: jax.Array, dtype: Any) -> jax.Array:
+    """`to_unit` inside a compiled program."""
+    is_bytes = images.dtype == jnp.uint8
+    return images.astype(dtype) / 255 if is_bytes else images.astype(dtype)
 
 
 def _draw_pixels(image: jax.Array, key: jax.Array) -> jax.Array:
