@@ -28,7 +28,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment",
     "train",
-    ("train", "evaluate", "sweep", "reproduce", "benchmark"),
+    ("train", "evaluate", "sweep", "reproduce", "anomaly", "benchmark"),
     "What to launch.",
 )
 _WORKDIR = flags.DEFINE_string(
@@ -51,6 +51,14 @@ _RAY_ADDRESS = flags.DEFINE_string(
 )
 _PRINT_ONLY = flags.DEFINE_bool("print_only", False, "Only list a sweep's cells.")
 _YES = flags.DEFINE_bool("yes", False, "Allow a sweep of more than 10,000 cells.")
+_SCORE = flags.DEFINE_string(
+    "score", None, "Images to score by the run in --workdir, as for dataset.name."
+)
+_FALSE_ALARM_RATE = flags.DEFINE_float(
+    "false_alarm_rate",
+    0.05,
+    "The share of the run's test images that --score may take for anomalies.",
+)
 _MULTIHOST = flags.DEFINE_string(
     "multihost",
     None,
@@ -100,7 +108,7 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, reproduce, train
+    from experiments import evaluate, reproduce, score, train
     from experiments.benchmark import run as benchmark
     from vae.types import UserError
 
@@ -113,6 +121,14 @@ def _run(config: Any) -> None:
         )
     if experiment == "evaluate" and _WORKDIR.value is None:
         raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
+    if experiment == "anomaly":
+        if _WORKDIR.value is None or _SCORE.value is None:
+            raise UserError(
+                "--experiment=anomaly needs --workdir=FOLDER of a run and --score=NAME "
+                "of the images, as in --score=npz:images.npz"
+            )
+        score.run(Path(_WORKDIR.value), _SCORE.value, _FALSE_ALARM_RATE.value)
+        return
     if experiment in ("train", "evaluate") and _WORKDIR.value is not None:
         launched = evaluate if experiment == "evaluate" else train
         launched.run(config, Path(_WORKDIR.value))

@@ -129,6 +129,12 @@ def get_config(mode: str = "") -> Config:
     # Training points of each disentanglement score, for data whose factors are known
     # (half as many test it; Locatello et al. 2019 take 10,000); 0: no scores.
     config.evaluate.factor_points = 0
+    # What the run's model is asked to tell from its own test images: "other_labels" (of
+    # the test images, those not kept) or a data set, as for dataset.name; "": nothing.
+    config.evaluate.anomalies = ""
+    # Of each kind, scored by likelihood regret too, which trains 100 steps for each.
+    config.evaluate.regret_images = 0
+    config.evaluate.ppca_components = 32  # of the baseline
     return finish(config, mode)
 
 

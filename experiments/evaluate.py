@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from experiments import figures, interrupt, workdir
+from experiments.anomaly import measure_detection
 from experiments.codes import CODES_FILE, save_codes, score_factors
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
@@ -37,16 +38,34 @@ def run(config: Config | None, folder: Path) -> None:
         in `evaluate.*` only.
       folder: the workdir of a run that was trained to its end.
     """
-    held = workdir.config_of(folder)
-    experiment = build(held if config is None else config)
-    program = make_program(experiment)
-    workdir.check(folder, experiment.config, program.data_hash)
+    experiment, program = _of_run(config, folder)
     with workdir.locked(folder):
         cost, state = _restore_trained(experiment, program, folder)
         workdir.describe(folder, experiment.config, program.data_hash)
         answer(evaluate_and_report(experiment, program, state, folder, cost))
     if jax.process_index() == 0:
         print_results(read_json(folder / "results.json"), str(folder))
+
+
+def restore_run(folder: Path) -> tuple[Experiment, Program, TrainState]:
+    """Returns the run in `folder`, which was trained to its end, and its last state.
+
+    Raises:
+      UserError: there is none, or it was not.
+    """
+    experiment, program = _of_run(None, folder)
+    _, state = _restore_trained(experiment, program, folder)
+    return experiment, program, state
+
+
+def _of_run(config: Config | None, folder: Path) -> tuple[Experiment, Program]:
+    """Returns the experiment of the run in `folder`, by its own configuration or by
+    another that is the same but for `evaluate.*`."""
+    held = workdir.config_of(folder)
+    experiment = build(held if config is None else config)
+    program = make_program(experiment)
+    workdir.check(folder, experiment.config, program.data_hash)
+    return experiment, program
 
 
 def _restore_trained(
@@ -122,10 +141,13 @@ def evaluate_and_report(
             num_samples=experiment.importance_samples,
             on_batch=on_batch,
         )
+    (folder / "images").mkdir(exist_ok=True)
+    if experiment.anomalies is not None:
+        found = yield from measure_detection(experiment, program, state, folder)
+        results |= found
     if jax.process_index() != 0:
         return
     state = jax.device_get(state)
-    (folder / "images").mkdir(exist_ok=True)
     figures.draw_samples(experiment, program, state.variables, folder / "images")
     figures.draw_reconstructions(
         experiment, program, state.variables, folder / "images"
@@ -190,6 +212,10 @@ def is_done(config: dict[str, Any], folder: Path) -> bool:
     wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
     if components := config["evaluate"]["fitted_components"]:
         wanted.append(_fitted_name(components))
+    if anomalies := config["evaluate"]["anomalies"]:
+        if results.get("anomalies") != anomalies:
+            return False
+        wanted += ["anomaly/regret_auroc"] * (config["evaluate"]["regret_images"] > 0)
     if points := config["evaluate"]["factor_points"]:
         scored = results.get("disentanglement/points") == points
         if not (scored and (folder / CODES_FILE).exists()):

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,6 +10,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 Summary = Sequence[dict[str, Any]]
@@ -37,6 +39,26 @@ METRICS = {
     "test/distortion_nats": "distortion (nats)",
     "latent/active_units": "active units",
 }
+
+
+def save_histogram(
+    path: Path, normal: np.ndarray, anomalous: np.ndarray, *, label: str
+) -> None:
+    """Writes a picture of the scores of normal images and of anomalies.
+
+    Members of a sweep may do so at the same time, so it is done without pyplot.
+    """
+    low, high = np.quantile(np.concatenate([normal, anomalous]), (0.001, 0.999))
+    figure = Figure(figsize=SIZE, layout="constrained")
+    axes = figure.subplots()
+    for values, name in ((normal, "test images"), (anomalous, "anomalies")):
+        axes.hist(
+            values, bins=60, range=(low, high), density=True, alpha=0.6, label=name
+        )
+    axes.set(xlabel=label, ylabel="density")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
 
 
 def draw_all(

@@ -13,7 +13,8 @@ from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Split, content_hash
-from vae.evaluation.evaluate import make_evaluate_batch
+from vae.evaluation.evaluate import look_at, make_evaluate_batch
+from vae.evaluation.regret import make_likelihood_regret
 from vae.latents.aggregate import infer_stored
 from vae.models.base import Model
 from vae.models.padding import cut_to
@@ -29,6 +30,8 @@ from vae.training.step import (
     make_train_step,
 )
 from vae.types import Objective, Params, Request
+
+ANOMALY = "anomaly"  # names the noise of images that are scored as anomalies
 
 
 class Program(NamedTuple):
@@ -46,6 +49,8 @@ class Program(NamedTuple):
     reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
     encode: Callable[..., Any]  # (variables, seed, stored images, places) -> (x, means)
     decode: Callable[..., Any]  # (variables, z [N, D]) -> p(x | z)'s means
+    look: Callable[..., Any]  # (seed, stored images, places) -> x, keys of noise
+    regret: Callable[..., Any]  # (variables, seed, stored images, places) -> regret [B]
     data: Split  # the training data on the devices, or a blank chunk of them
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
@@ -92,6 +97,8 @@ def make_program(experiment: Experiment) -> Program:
         reconstruct=jax.jit(_make_reconstruct(experiment)),
         encode=jax.jit(_make_encode(experiment)),
         decode=jax.jit(_make_decode(experiment)),
+        look=jax.jit(functools.partial(look_at, experiment.preprocess, name=ANOMALY)),
+        regret=jax.jit(_make_regret(experiment)),
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
@@ -244,3 +251,13 @@ def _make_decode(experiment: Experiment) -> Callable[..., Any]:
         return experiment.model.apply(variables, z, method="decode").mean
 
     return decode
+
+
+def _make_regret(experiment: Experiment) -> Callable[..., Any]:
+    compute = make_likelihood_regret(experiment.model, experiment.importance_samples)
+
+    def regret(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        x, keys = look_at(experiment.preprocess, seed, stored, places, name=ANOMALY)
+        return compute(variables, x, None, keys)
+
+    return regret

@@ -26,7 +26,7 @@ RANKS = [
     {"vae.training", "vae.evaluation", "vae.latents"},
     {"vae.checks", "vae.compatibility"},
     {"vae.menus", "vae.sharing"},
-    {"vae.compose"},
+    {"vae.compose", "vae.datasets"},
     {"vae.build"},
     {"experiments"},
     {"launch"},

@@ -8,18 +8,17 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae import menus
-from vae.checks import check_fields_are_read, check_numbers, one_of, pick
+from vae.checks import check_fields_are_read, check_numbers, one_of
 from vae.compatibility import (
     check_factors,
     check_fitted_density,
     check_minibatch,
-    check_support,
 )
 from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.factors import FactorSource
-from vae.data.splits import Dataset, cut_validation, epoch_size, keep_labels
+from vae.data.splits import Dataset, Split, epoch_size, keep_labels
+from vae.datasets import build_dataset, load_anomalies
 from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
 from vae.sharing import PRECISIONS, latent_width, traced_hparams
@@ -75,6 +74,9 @@ class Experiment(NamedTuple):
     fitted_components: int  # of the density fitted to the codes; 0: none
     factors: FactorSource | None  # the data's, if they are known
     factor_points: int  # of each disentanglement score; 0: none
+    regret_images: int  # of each kind, scored by likelihood regret; 0: none
+    ppca_components: int
+    anomalies: Split | None  # test images that the model should find unlikely
 
 
 def build(config: Config, placement: Placement | None = None) -> Experiment:
@@ -90,7 +92,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     _set_numerics(config)
-    everything = _build_dataset(config)
+    everything = build_dataset(config)
     dataset = keep_labels(everything, config.dataset.keep_labels)
     batch_size = config.dataset.batch_size
     visited = epoch_size(everything.train, len(config.dataset.keep_labels))
@@ -147,6 +149,9 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         fitted_components=config.evaluate.fitted_components,
         factors=factors,
         factor_points=config.evaluate.factor_points,
+        regret_images=config.evaluate.regret_images,
+        ppca_components=config.evaluate.ppca_components,
+        anomalies=load_anomalies(config, everything),
     )
 
 
@@ -170,7 +175,11 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     if varied.config["dataset"] == experiment.config["dataset"]:
         return varied
     dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
-    return varied._replace(dataset=dataset, make_own=_own_maker(config, dataset))
+    return varied._replace(
+        dataset=dataset,
+        make_own=_own_maker(config, dataset),
+        anomalies=load_anomalies(config, experiment.everything),
+    )
 
 
 def operative(config: Config) -> dict[str, Any]:
@@ -200,19 +209,6 @@ def _own_maker(config: Config, dataset: Dataset) -> MakeOwn:
         return own, make_objective(own, axis_name)
 
     return make_own
-
-
-def _build_dataset(config: Config) -> Dataset:
-    binarize = config.dataset.binarize
-    one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS)
-    c = config.model.likelihood
-    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
-    train, test = sources.load(config.dataset.name, config.dataset.data_dir)
-    dataset = cut_validation(train, test, config.dataset.validation_size)
-    dataset = preprocess.binarize_on_host(dataset, binarize)
-    if binarize == "none":
-        check_support(dataset, likelihood, c.name)
-    return dataset
 
 
 def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:

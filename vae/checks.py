@@ -21,6 +21,7 @@ POSITIVE_INTEGERS = (
     "train.log_every",
     "evaluate.importance_samples",
     "evaluate.batch_size",
+    "evaluate.ppca_components",
     "objective.num_samples",
     "objective.num_bounds",
 )
@@ -33,6 +34,7 @@ NATURAL_NUMBERS = (
     "model.decoder.blocks",
     "evaluate.fitted_components",
     "evaluate.factor_points",
+    "evaluate.regret_images",
     "train.evaluate_every",
     "train.checkpoint_every",
 )

@@ -34,12 +34,25 @@ def make_evaluate_batch(
     def evaluate_batch(
         variables: Params, seed: jax.Array, stored: Split, positions: jax.Array
     ) -> ImageBounds:
-        preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)
-        keys = rng.per_example(rng.stream(seed, f"{name}_latent"), positions)
-        images = preprocess(stored.images, preprocess_keys)
+        images, keys = look_at(preprocess, seed, stored, positions, name=name)
         return bound(variables, images, stored.labels, keys)
 
     return evaluate_batch
+
+
+def look_at(
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    seed: jax.Array,
+    stored: Split,
+    positions: jax.Array,
+    *,
+    name: str,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns stored images of the split called `name` as the model sees them
+    [B, H, W, C], and the key of each one's noise [B]."""
+    preprocess_keys = rng.per_example(rng.stream(seed, f"{name}_data"), positions)
+    keys = rng.per_example(rng.stream(seed, f"{name}_latent"), positions)
+    return preprocess(stored.images, preprocess_keys), keys
 
 
 def evaluate(

@@ -1,0 +1,65 @@
+"""Scores a user's own images by the model of a run that is done."""
+
+import csv
+from pathlib import Path
+
+from experiments import workdir
+from experiments.anomaly import PRIMARY, score_splits
+from experiments.evaluate import restore_run
+from experiments.program import answer
+from experiments.terminal import say
+from vae.build import from_operative
+from vae.data.sources import to_score
+from vae.datasets import other_images
+from vae.evaluation.detection import threshold_of
+from vae.types import UserError
+
+
+def run(folder: Path, name: str, false_alarm_rate: float) -> None:
+    """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly.
+
+    Args:
+      folder: of a run that is done.
+      name: of the images, as for `dataset.name`.
+      false_alarm_rate: the share of the run's test images that may be taken for
+        anomalies; it sets the threshold.
+
+    Raises:
+      UserError: there are no such images, the model cannot look at them, the run is
+        not done, or the rate is none.
+    """
+    if not 0 <= false_alarm_rate < 1:
+        raise UserError(
+            f"--false_alarm_rate={false_alarm_rate} must be at least 0 and below 1"
+        )
+    experiment, program, state = restore_run(folder)
+    config, where = from_operative(experiment.config), f"--score={name}"
+    split, names = to_score(name, config.dataset.data_dir)
+    split = other_images(config, experiment.everything, split, where)
+    splits = experiment.dataset.test, split
+    normal, scores = answer(score_splits(experiment, program, state, splits))
+    threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
+    is_anomaly = scores[PRIMARY] > threshold
+    slug = "".join(c if c.isalnum() else "_" for c in name)
+    path = folder / "scores" / f"{slug}.csv"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "is_anomaly", *scores])
+        for i, image in enumerate(names):
+            values = [f"{scores[score][i]:.6g}" for score in scores]
+            writer.writerow([image, int(is_anomaly[i]), *values])
+    workdir.write_json(
+        path.with_suffix(".json"),
+        {
+            "score": PRIMARY,
+            "threshold": threshold,
+            "false_alarm_rate": false_alarm_rate,
+            "held_out_images": experiment.dataset.test.size,
+        },
+    )
+    say(
+        f"{is_anomaly.sum()} of {len(names)} images are anomalies: {PRIMARY} above "
+        f"{threshold:.2f} nats, as {false_alarm_rate:.3g} of the run's "
+        f"{experiment.dataset.test.size} test images; written to {path}"
+    )

@@ -1,0 +1,82 @@
+"""From a configuration to data: loaded, binarised, checked against the likelihood."""
+
+from typing import Any
+
+import numpy as np
+
+from vae import menus
+from vae.checks import one_of, pick
+from vae.compatibility import check_support
+from vae.data import preprocess, sources
+from vae.data.splits import Dataset, Split, cut_validation
+from vae.types import UserError
+
+Config = Any  # a ConfigDict
+
+
+def build_dataset(config: Config) -> Dataset:
+    """Returns the data set that `dataset.name` names, of all labels.
+
+    Raises:
+      UserError: there is none, or it does not fit the model.
+    """
+    train, test = sources.load(config.dataset.name, config.dataset.data_dir)
+    dataset = cut_validation(train, test, config.dataset.validation_size)
+    return _for_model(dataset, config)
+
+
+def _for_model(dataset: Dataset, config: Config) -> Dataset:
+    """Returns images binarised as configured, on the support of the likelihood."""
+    binarize = config.dataset.binarize
+    one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS)
+    c = config.model.likelihood
+    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
+    dataset = preprocess.binarize_on_host(dataset, binarize)
+    if binarize == "none":
+        check_support(dataset, likelihood, c.name)
+    return dataset
+
+
+def other_images(
+    config: Config, everything: Dataset, images: Split, where: str
+) -> Split:
+    """Returns images of another source as the model of this configuration takes them.
+
+    Raises:
+      UserError: they are of another shape, type or range than the model's.
+    """
+    shape, own_shape = images.images.shape[1:], everything.image_shape
+    if shape != own_shape:
+        raise UserError(
+            f"{where}: its images are {' x '.join(map(str, shape))}, the model's "
+            f"{' x '.join(map(str, own_shape))} (height, width, channels)"
+        )
+    if images.images.dtype != everything.train.images.dtype:
+        raise UserError(
+            f"{where}: its images are {images.images.dtype}, the model's "
+            f"{everything.train.images.dtype}"
+        )
+    none = Split(images.images[:0], None)
+    return _for_model(Dataset(none, none, images._replace(labels=None)), config).test
+
+
+def load_anomalies(config: Config, everything: Dataset) -> Split | None:
+    """Returns the images that `evaluate.anomalies` names.
+
+    Raises:
+      UserError: there are none, or the model cannot look at them.
+    """
+    name, kept = config.evaluate.anomalies, config.dataset.keep_labels
+    if not name:
+        return None
+    if name != "other_labels":
+        _, test = sources.load(name, config.dataset.data_dir)
+        return other_images(config, everything, test, f"evaluate.anomalies={name}")
+    test = everything.test
+    others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()
+    if not len(others):
+        raise UserError(
+            "evaluate.anomalies=other_labels, but all labels are kept: set "
+            "dataset.keep_labels to some of them"
+        )
+    return test[others]

@@ -1,0 +1,81 @@
+"""Scores by which a trained model tells anomalies; all are higher for anomalies.
+
+In nats, of an image x:
+  neg_elbo: -ELBO.
+  neg_bound: minus the importance-weighted bound.
+  reconstruction: -log E_q p(x | z), of An & Cho's reconstruction probability.
+  distortion: -E_q log p(x | z).
+  rate: KL(q(z | x) || p(z)).
+  atypicality: how far `neg_bound` is from its mean over training images.
+  complexity_ratio: `neg_bound` less the length of x as PNG.
+  regret: likelihood regret, see `regret.py`.
+  ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1].
+
+References:
+  An & Cho 2015, SNU Data Mining Center technical report 2015-2, algorithm 4; Nalisnick
+  et al. 2019, arXiv 1906.02994, eq. 5, for a single image; Serra et al. 2020,
+  arXiv 1909.11480, eq. 2; Tipping & Bishop 1999, probabilistic PCA.
+"""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image
+
+from vae.data.preprocess import to_unit
+from vae.evaluation.bounds import ImageBounds
+
+
+def scores_of_bounds(
+    bounds: ImageBounds, *, typical_bound: float, code_lengths: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the scores [N] that follow from an image's bounds.
+
+    Args:
+      bounds: of N images.
+      typical_bound: the mean of log L_K over training images.
+      code_lengths: of the images [N], from `png_lengths`.
+    """
+    neg_bound = -np.asarray(bounds.log_likelihood, np.float64)
+    rate = np.broadcast_to(bounds.rate, neg_bound.shape)
+    return {
+        "neg_elbo": np.asarray(bounds.distortion + rate),
+        "neg_bound": neg_bound,
+        "reconstruction": -np.asarray(bounds.reconstruction_log_prob),
+        "distortion": np.asarray(bounds.distortion),
+        "rate": rate,
+        "atypicality": np.abs(neg_bound + typical_bound),
+        "complexity_ratio": neg_bound - code_lengths,
+    }
+
+
+def png_lengths(images: np.ndarray) -> np.ndarray:
+    """Returns how many nats each image [N, H, W, C] takes as PNG, with pixels in [0, 1]
+    rounded to bytes; C is 1 or 3, else the channels are side by side."""
+    pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
+    if pixels.shape[-1] != 3:
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+    lengths = []
+    for image in pixels:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG", optimize=True)
+        lengths.append(file.tell())
+    return np.array(lengths) * 8 * np.log(2)
+
+
+def fit_ppca(
+    images: np.ndarray, num_components: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fits probabilistic PCA to stored images [N, ...], scaled to [0, 1].
+
+    Returns:
+      What maps images [M, ...] to -log p(x) [M], in nats.
+    """
+    from sklearn.decomposition import PCA  # takes a second to import
+
+    def flat(images: np.ndarray) -> np.ndarray:
+        return to_unit(images).reshape(len(images), -1)
+
+    model = PCA(num_components, svd_solver="covariance_eigh").fit(flat(images))
+    return lambda images: -model.score_samples(flat(images))
