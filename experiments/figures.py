@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 from PIL import Image
@@ -13,13 +12,13 @@ from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import evenly_spaced
+from vae.latents.traverse import QUANTILES, traverse
 from vae.training.state import TrainState
 from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
 TRAVERSED = 10  # dimensions at most, those of the largest KL
-QUANTILES = np.linspace(0.05, 0.95, 11)  # of the standard normal prior
 FRAME_MILLISECONDS = 120
 
 
@@ -122,12 +121,3 @@ def draw_traversals(
         duration=FRAME_MILLISECONDS,
         loop=0,
     )
-
-
-def traverse(base: np.ndarray, dimensions: np.ndarray) -> np.ndarray:
-    """Returns codes [dimensions, quantiles, D]: `base` [D] with one dimension changed
-    to each quantile of the standard normal."""
-    codes = np.tile(base, (len(dimensions), len(QUANTILES), 1))
-    for row, dimension in enumerate(dimensions):
-        codes[row, :, dimension] = [NormalDist().inv_cdf(q) for q in QUANTILES]
-    return codes

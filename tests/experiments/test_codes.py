@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import codes, evaluate, figures, train, workdir
+from experiments import codes, evaluate, train, workdir
 from experiments.codes import CodeTable
 from experiments.program import make_program, own_model
 from tests.vae.data.stores import Store, install, pictures, shuffled
@@ -13,6 +13,7 @@ from vae.build import build, operative
 from vae.data import sources
 from vae.data.factors import FactorSource, factors_at
 from vae.data.sprites import NAMES, Sprites
+from vae.latents.traverse import QUANTILES
 from vae.types import UserError
 
 
@@ -87,7 +88,7 @@ def test_a_run_is_scored_and_traversed(
     with Image.open(tmp_path / "images" / "traversals.gif") as picture:
         # There and back, without showing the ends twice.
         frames = getattr(picture, "n_frames", 1)
-        assert frames == 2 * len(figures.QUANTILES) - 2
+        assert frames == 2 * len(QUANTILES) - 2
     assert evaluate.is_done(operative(sprites_config), tmp_path)
     # Neither the number of devices nor that of images at once moves a score.
     monkeypatch.setattr(codes, "BATCH", 7)
@@ -117,15 +118,6 @@ def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
     assert codes.score_agreement(folders[:1]) == [{}]
     (folders[0] / codes.CODES_FILE).unlink()
     assert codes.score_agreement(folders[:2]) == [{}, {}]
-
-
-def test_a_traversal_changes_one_dimension_at_a_time() -> None:
-    moved = figures.traverse(np.array([0.1, 0.2, 0.3]), np.array([2, 0]))
-    assert moved.shape == (2, len(figures.QUANTILES), 3)
-    assert (moved[:, :, 1] == 0.2).all()
-    assert (moved[0, :, 0] == 0.1).all()
-    assert (np.diff(moved[0, :, 2]) > 0).all()
-    np.testing.assert_allclose(moved[1, [0, 5, -1], 0], [-1.645, 0, 1.645], atol=1e-3)
 
 
 @pytest.mark.parametrize(
