@@ -9,7 +9,8 @@ import numpy as np
 
 from experiments import plots
 from experiments.figures import COLUMNS, save_grid
-from experiments.program import ANOMALY, Program
+from experiments.program import Program
+from experiments.views import ANOMALY
 from vae.build import Experiment
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.anomaly import fit_ppca, png_lengths, scores_of_bounds
@@ -68,7 +69,7 @@ def _code_lengths(program: Program, state: TrainState, split: Split) -> np.ndarr
     """Returns how many nats images as the model sees them take as PNG."""
     lengths = []
     for stored, places, count in split.padded_batches(1_000):
-        x, _ = program.look(state.seed, stored, places)
+        x, _ = program.views.look(state.seed, stored, places)
         lengths.append(png_lengths(np.asarray(x, np.float32)[:count]))
     return np.concatenate(lengths)
 
@@ -84,7 +85,7 @@ def _regrets(
     chosen = evenly_spaced(split.size, count)
     for start in range(0, count, REGRETS):
         places = np.resize(chosen[start : start + REGRETS], REGRETS).astype(np.int32)
-        regrets[places] = program.regret(
+        regrets[places] = program.views.regret(
             state.variables, state.seed, split[places], places
         )
     return {"regret": regrets}
@@ -134,7 +135,7 @@ def _draw_worst(
     rows = []
     for split, order in zip(splits, (-scores[0], scores[1]), strict=True):
         worst = np.argsort(order)[:SHOWN].astype(np.int32)
-        x, _ = program.look(state.seed, split[worst], worst)
+        x, _ = program.views.look(state.seed, split[worst], worst)
         rest = [(0, SHOWN - len(worst)), (0, 0), (0, 0), (0, 0)]
         rows.append(np.pad(np.asarray(x, np.float32), rest, constant_values=0.5))
     save_grid(folder / "anomaly_worst.png", np.concatenate(rows))

@@ -27,7 +27,9 @@ class CodeTable:
     def __init__(self, experiment: Experiment, program: Program, state: TrainState):
         assert experiment.factors is not None, "checked when it was built"
         self.source = experiment.factors
-        self._encode = functools.partial(program.encode, state.variables, state.seed)
+        self._encode = functools.partial(
+            program.views.encode, state.variables, state.seed
+        )
         count = num_images(self.source)
         self._codes = np.zeros((count, experiment.latent_dim), np.float32)
         self._known = np.zeros(count, bool)
@@ -117,5 +119,5 @@ def posterior_means(
     test = experiment.dataset.test
     places = evenly_spaced(test.size, min(count, test.size)).astype(np.int32)
     stored = test[places].images
-    x, means = program.encode(state.variables, state.seed, stored, places)
+    x, means = program.views.encode(state.variables, state.seed, stored, places)
     return np.asarray(x, np.float32), np.asarray(means)[:, : experiment.latent_dim]

@@ -13,6 +13,7 @@ from experiments.anomaly import measure_detection
 from experiments.codes import CODES_FILE, save_codes, score_factors
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
+from experiments.usage import report_usage
 from experiments.workdir import read_json, write_json
 from vae import rng
 from vae.build import Config, Experiment, build
@@ -103,7 +104,7 @@ def evaluate_split(
         num_samples=num_samples,
         batch_size=experiment.evaluation_batch_size,
         by_example=experiment.placement.by_example,
-        latent_dim=experiment.latent_dim,
+        code_dim=experiment.code_dim,
         is_discrete=experiment.model.likelihood.is_discrete,
         on_batch=on_batch,
     )
@@ -155,6 +156,7 @@ def evaluate_and_report(
     if experiment.factors is not None and _is_traversable(experiment.config["model"]):
         kl = results["latent/kl_per_dim"]
         figures.draw_traversals(experiment, program, state, kl, folder / "images")
+    results |= report_usage(experiment, program, state, results)
     if experiment.fitted_components:
         results |= _fit_density(experiment, state, folder)
     before = read_json(folder / "results.json") or {}

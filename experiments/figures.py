@@ -52,7 +52,7 @@ def draw_samples(
     """Writes `samples.png`: the mean image of each of 128 codes from the prior. A
     conditional model's labels go from left to right."""
     key = rng.stream(experiment.seed, "samples")
-    samples = program.generate(variables, key, labels(experiment))
+    samples = program.views.generate(variables, key, labels(experiment))
     save_grid(folder / "samples.png", np.asarray(samples, np.float32))
 
 
@@ -69,7 +69,7 @@ def draw_reconstructions(
     test = experiment.dataset.test
     stored = test[evenly_spaced(test.size, min(test.size, COLUMNS * ROWS // 2))]
     key = rng.stream(experiment.seed, "figures")
-    pairs = program.reconstruct(variables, key, stored)
+    pairs = program.views.reconstruct(variables, key, stored)
     originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)
     rows = []
     for start in range(0, stored.size, COLUMNS):
@@ -92,7 +92,7 @@ def draw_traversals(
     left). A row is a dimension, of the largest KL first; a column is a quantile of the
     prior. In `traversals.gif` a column is a dimension, a row a test image, and time the
     quantile."""
-    decode = functools.partial(program.decode, state.variables)
+    decode = functools.partial(program.views.decode, state.variables)
     dimensions = np.argsort(kl_per_dim)[::-1][:TRAVERSED]
     x, means = posterior_means(experiment, program, state, count=4)
     for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):

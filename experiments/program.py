@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.views import Views, make_views
 from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Split, content_hash
-from vae.evaluation.evaluate import look_at, make_evaluate_batch
-from vae.evaluation.regret import make_likelihood_regret
-from vae.latents.aggregate import infer_stored
+from vae.evaluation.evaluate import make_evaluate_batch
 from vae.models.base import Model
 from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
@@ -31,8 +30,6 @@ from vae.training.step import (
 )
 from vae.types import Objective, Params, Request
 
-ANOMALY = "anomaly"  # names the noise of images that are scored as anomalies
-
 
 class Program(NamedTuple):
     """Compiled functions, each when it is first called.
@@ -45,12 +42,7 @@ class Program(NamedTuple):
     initialize: Callable[[Experiment], Carry]
     call: Routine  # (carry; data, positions [B], number of steps) -> carry
     evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
-    generate: Callable[..., Any]  # (variables, key, labels [N]) -> p(x | z)'s means
-    reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
-    encode: Callable[..., Any]  # (variables, seed, stored images, places) -> (x, means)
-    decode: Callable[..., Any]  # (variables, z [N, D]) -> p(x | z)'s means
-    look: Callable[..., Any]  # (seed, stored images, places) -> x, keys of noise
-    regret: Callable[..., Any]  # (variables, seed, stored images, places) -> regret [B]
+    views: Views
     data: Split  # the training data on the devices, or a blank chunk of them
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
@@ -93,12 +85,7 @@ def make_program(experiment: Experiment) -> Program:
         initialize=_make_initialize(experiment),
         call=compile_call(call, placement, resident=experiment.resident),
         evaluate=evaluate,
-        generate=jax.jit(_make_generate(experiment)),
-        reconstruct=jax.jit(_make_reconstruct(experiment)),
-        encode=jax.jit(_make_encode(experiment)),
-        decode=jax.jit(_make_decode(experiment)),
-        look=jax.jit(functools.partial(look_at, experiment.preprocess, name=ANOMALY)),
-        regret=jax.jit(_make_regret(experiment)),
+        views=make_views(experiment),
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
@@ -205,59 +192,3 @@ def _kept(experiment: Experiment) -> np.ndarray | None:
     """Says which of all training examples are kept; None: all."""
     labels = experiment.config["dataset"]["keep_labels"]
     return np.isin(experiment.everything.train.labels, labels) if labels else None
-
-
-def _make_generate(experiment: Experiment) -> Callable[..., Any]:
-    def generate(variables: Params, key: jax.Array, labels: jax.Array) -> jax.Array:
-        likelihood = experiment.model.apply(
-            variables, key, len(labels), label=labels, method="generate"
-        )
-        return likelihood.mean
-
-    return generate
-
-
-def _make_reconstruct(experiment: Experiment) -> Callable[..., Any]:
-    def reconstruct(variables: Params, key: jax.Array, stored: Split):
-        positions = jnp.arange(stored.size)
-        x, inference = infer_stored(
-            experiment.model, variables, experiment.preprocess, stored, positions, key
-        )
-        return x, inference.likelihood.mean[0]
-
-    return reconstruct
-
-
-def _make_encode(experiment: Experiment) -> Callable[..., Any]:
-    """Returns (variables, seed, stored images [B], places [B]) -> x, posterior means,
-    the latter as wide as the latent space is computed.
-
-    What is drawn at a look (colour, noise, binary pixels) depends on the place only.
-    """
-
-    def encode(variables: Params, seed: jax.Array, stored: Any, places: jax.Array):
-        keys = rng.per_example(rng.stream(seed, "codes"), places)
-        x = experiment.preprocess(stored, keys)
-        encoded = experiment.model.apply(variables, x, method="encode")
-        return x, encoded.posterior.mean
-
-    return encode
-
-
-def _make_decode(experiment: Experiment) -> Callable[..., Any]:
-    def decode(variables: Params, z: jax.Array) -> jax.Array:
-        width = experiment.model.posterior.code_dim
-        z = jnp.pad(z, ((0, 0), (0, width - z.shape[-1])))
-        return experiment.model.apply(variables, z, method="decode").mean
-
-    return decode
-
-
-def _make_regret(experiment: Experiment) -> Callable[..., Any]:
-    compute = make_likelihood_regret(experiment.model, experiment.importance_samples)
-
-    def regret(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
-        x, keys = look_at(experiment.preprocess, seed, stored, places, name=ANOMALY)
-        return compute(variables, x, None, keys)
-
-    return regret

@@ -61,6 +61,7 @@ class Experiment(NamedTuple):
     batch_size: int
     preprocess: Callable[[jax.Array, jax.Array], jax.Array]
     resident: bool  # the data path
+    code_dim: int  # how many numbers a code has
     model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
     make_own: MakeOwn
@@ -136,6 +137,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         batch_size=batch_size,
         preprocess=to_model,
         resident=pipeline == "resident",
+        code_dim=own[0].posterior.code_dim,
         model=model,
         objective=objective,
         make_own=make_own,
@@ -170,6 +172,7 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
         config=operative(config),
         seed=config.seed,
         latent_dim=config.model.latent_dim,
+        code_dim=experiment.make_own(config.model.latent_dim)[0].posterior.code_dim,
         hparams=traced_hparams(operative(config), experiment.everything),
     )
     if varied.config["dataset"] == experiment.config["dataset"]:

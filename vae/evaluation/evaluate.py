@@ -9,7 +9,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import Split
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
-from vae.evaluation.latent import active_units
+from vae.evaluation.latent import active_units, variance_of_means
 from vae.models.base import Model
 from vae.types import Array, Params, Request
 
@@ -64,7 +64,7 @@ def evaluate(
     num_samples: int,
     batch_size: int,
     by_example: jax.sharding.NamedSharding,
-    latent_dim: int,
+    code_dim: int,
     is_discrete: bool,
     on_batch: Callable[[int], None] = lambda images: None,
 ) -> Generator[Request, ImageBounds, dict[str, Any]]:
@@ -78,7 +78,7 @@ def evaluate(
       num_samples: K.
       batch_size: images at once; changes no result.
       by_example: shards the leading axis over the devices.
-      latent_dim: of the model; its latent space may be padded.
+      code_dim: how many numbers a code has; the rest of its width is padding.
       is_discrete: whether the likelihood is one of discrete data.
       on_batch: told how many images are done.
 
@@ -86,7 +86,8 @@ def evaluate(
       `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
       `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
       `/bits_per_dim` (if the likelihood is discrete), `/images`, and
-      `latent/active_units`, and `latent/kl_per_dim` (where the rate is a sum over
+      `latent/active_units`, `latent/mean_variance` (of the posterior means, for each
+      dimension), and `latent/kl_per_dim` (where the rate is a sum over
       dimensions).
     """
     bounds = yield from bounds_of_split(
@@ -98,9 +99,9 @@ def evaluate(
         by_example=by_example,
         on_batch=on_batch,
     )
-    if bounds.kl_per_dimension is not None:
-        kl = bounds.kl_per_dimension[:, :latent_dim]
-        bounds = bounds._replace(kl_per_dimension=kl)
+    by_dimension = bounds.posterior_mean, bounds.mean_error, bounds.kl_per_dimension
+    mean, error, kl = jax.tree.map(lambda array: array[:, :code_dim], by_dimension)
+    bounds = bounds._replace(posterior_mean=mean, mean_error=error, kl_per_dimension=kl)
     results = summarize(bounds, split, name=name, num_samples=num_samples)
     if is_discrete:  # the negative log of a density is no code length
         nats = results[f"{name}/nll_is{num_samples}_nats"]
@@ -152,9 +153,9 @@ def summarize(
         f"{name}/images": split.size,
     }
     if bounds.mean_error is not None:
-        results["latent/active_units"] = active_units(
-            bounds.posterior_mean, bounds.mean_error
-        )
+        variance = variance_of_means(bounds.posterior_mean, bounds.mean_error)
+        results["latent/active_units"] = active_units(variance)
+        results["latent/mean_variance"] = np.asarray(variance).tolist()
     if bounds.kl_per_dimension is not None:
         results["latent/kl_per_dim"] = np.mean(bounds.kl_per_dimension, 0).tolist()
     return results

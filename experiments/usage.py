@@ -1,0 +1,48 @@
+"""How a run's latent space is used: what every evaluation tells of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.program import Program
+from vae.build import Experiment
+from vae.compatibility import POSTERIORS_ON
+from vae.data.splits import evenly_spaced
+from vae.evaluation.collapse import judge
+from vae.training.state import TrainState
+
+MOST = 2_000  # test images by which information is estimated
+
+
+def report_usage(
+    experiment: Experiment,
+    program: Program,
+    state: TrainState,
+    results: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns what is known of the use of codes that are not discrete: for each
+    dimension `latent/decoder_sensitivity`; `latent/mutual_information_nats`, at most
+    `latent/information_limit_nats`, and `latent/marginal_kl_nats`; and the verdict
+    `collapse`, in words. See `vae.evaluation.collapse`."""
+    posterior = experiment.config["model"]["posterior"]["name"]
+    is_discrete = posterior in POSTERIORS_ON["discrete codes"]
+    if is_discrete or "latent/mean_variance" not in results:
+        return {}
+    test = experiment.dataset.test
+    places = evenly_spaced(test.size, min(MOST, test.size)).astype(np.int32)
+    usage = program.views.use(state.variables, state.seed, test[places], places)
+    size = experiment.code_dim
+    verdict = judge(
+        results["test/rate_nats"],
+        np.array(results["latent/mean_variance"]),
+        np.asarray(usage.code_variance)[:size],
+    )
+    sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
+    told = {"latent/decoder_sensitivity": sensitivity.tolist()}
+    if usage.mutual_information is not None:
+        told["latent/mutual_information_nats"] = float(usage.mutual_information)
+        told["latent/information_limit_nats"] = float(np.log(len(places)))
+    if usage.marginal_kl is not None:
+        told["latent/marginal_kl_nats"] = float(usage.marginal_kl)
+    return told | {"collapse": str(verdict)}

@@ -1,0 +1,67 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.distributions import Independent, Normal
+
+from vae.evaluation.collapse import decoder_sensitivity, information, judge
+
+
+def gaussians(means: np.ndarray, scale: float) -> Independent:
+    return Independent(Normal(jnp.asarray(means), scale), 1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_information_of_gaussians_in_closed_form(scale: float) -> None:
+    """x ~ N(0, s^2) and z ~ N(x, 1 - s^2), by which q(z) is the prior; or wider."""
+    count, signal = 4000, 0.6
+    x = signal * np.random.default_rng(0).normal(size=(count, 1))
+    noise = scale * np.sqrt(1 - signal**2)
+    posterior = gaussians(x, noise)
+    z = posterior.sample(jax.random.key(0))
+    log_q = posterior.log_prob(z)
+    got = information(posterior, gaussians(np.zeros(1), 1.0), z, log_q)
+    variance = signal**2 + noise**2
+    expected = np.log(variance / noise**2) / 2, (variance - 1 - np.log(variance)) / 2
+    # The standard deviation of each term over images is below one nat; and the 4,000
+    # posteriors overlap so much that their mixture is the marginal within less.
+    np.testing.assert_allclose(got, expected, atol=4 / np.sqrt(count))
+
+
+def test_separate_images_tell_as_much_as_there_are_of_them() -> None:
+    posterior = gaussians(100 * np.arange(32.0)[:, None], 1.0)
+    z = posterior.sample(jax.random.key(0))
+    prior = gaussians(np.zeros(1), 100.0)
+    log_q = posterior.log_prob(z)
+    mutual, marginal = information(posterior, prior, z, log_q)
+    np.testing.assert_allclose(mutual, np.log(32), rtol=1e-6)
+    rate = (log_q - prior.log_prob(z)).mean()
+    np.testing.assert_allclose(mutual + marginal, rate, rtol=1e-5)
+
+
+def test_sensitivity_of_a_linear_decoder_is_its_columns_norm() -> None:
+    weights = np.array([[3.0, 0.0, 1.0], [4.0, 0.0, 0.0]])
+    z = jax.random.normal(jax.random.key(0), (5, 3))
+    got = decoder_sensitivity(lambda z: z @ weights.T, z)
+    np.testing.assert_allclose(got, [5, 0, 1], rtol=1e-6)
+
+
+VERDICTS = {
+    "healthy": (20.0, [0.9, 0.8], "2 of 2 are active"),
+    "partly collapsed": (10.0, [0.9, 0.001], "1 of 2 are active"),
+    "over-regularised": (0.4, [0.3, 0.3], "noise outweighs signal in 2 units"),
+    "collapsed": (0.01, [0.02, 0.001], "the rate is 0.01 nats, and 1 of 2"),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdicts_on_constructed_latent_spaces(name: str) -> None:
+    rate, mean_variance, reason = VERDICTS[name]
+    verdict = judge(rate, np.array(mean_variance), np.ones(2))
+    assert verdict.name == name
+    assert reason in verdict.reason
+    assert bool(verdict.remedies) == (name != "healthy")
+
+
+def test_no_active_unit_is_collapse_at_any_rate() -> None:
+    assert judge(3.0, np.array([0.001]), np.ones(1)).name == "collapsed"

@@ -1,0 +1,121 @@
+"""Whether codes carry information: I(x; z), KL(q(z) || p(z)), sensitivity, a verdict.
+
+References:
+  Hoffman & Johnson 2016, ELBO surgery (NIPS workshop on approximate inference), eq. 5
+  to 8: rate = I(x; z) + KL(q(z) || p(z)). Burda et al. 2015, arXiv 1509.00519, sec.
+  5.1, for active units. Lucas et al. 2019, arXiv 1911.02469, for collapse.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae.evaluation.latent import ACTIVE_VARIANCE
+from vae.types import Distribution
+
+COLLAPSED_RATE = 0.1  # nats; below it codes say nothing of images
+ROWS = 8  # codes whose density under all posteriors is computed at once
+
+WARM_UP = "warm-up (objective.growth=linear)"
+CYCLICAL = "cyclical warm-up (objective.growth=cyclical)"
+FREE_BITS = "free bits (objective.name=free_bits)"
+LEARNED_VARIANCE = "if pixels are Gaussian, a learned variance (model.likelihood.name=gaussian_optimal)"
+LOWER_BETA = "a lower objective.beta"
+REMEDIES = {
+    "healthy": (),
+    "partly collapsed": (WARM_UP, CYCLICAL, FREE_BITS),
+    "over-regularised": (LOWER_BETA, LEARNED_VARIANCE),
+    "collapsed": (WARM_UP, CYCLICAL, FREE_BITS, LEARNED_VARIANCE, LOWER_BETA),
+}
+
+
+class Verdict(NamedTuple):
+    """How a latent space is used, why one may say so, and what may help."""
+
+    name: str  # a key of `REMEDIES`
+    reason: str
+    remedies: tuple[str, ...]
+
+    def __str__(self) -> str:
+        advice = f"; may help: {', '.join(self.remedies)}" if self.remedies else ""
+        return f"{self.name}: {self.reason}{advice}"
+
+
+def judge(rate: float, mean_variance: np.ndarray, code_variance: np.ndarray) -> Verdict:
+    """Returns the verdict on a latent space.
+
+    It is collapsed if its rate is below 0.1 nats or no dimension is active;
+    over-regularised if in most of the active ones noise outweighs signal, which is to
+    say that the posterior means vary less than codes do around them; partly collapsed
+    if some dimensions are not active, which spare ones need not be.
+
+    Args:
+      rate: the mean KL(q(z | x) || p(z)), in nats.
+      mean_variance: of the posterior means over images [D].
+      code_variance: of codes drawn from the posteriors, over images [D].
+    """
+    active = mean_variance > ACTIVE_VARIANCE
+    count, dimensions = int(active.sum()), len(active)
+    signal = mean_variance[active] / code_variance[active]
+    of_all = f"{count} of {dimensions}"
+    drowned = int((signal < 0.5).sum())
+    if rate < COLLAPSED_RATE or not count:
+        name = "collapsed"
+        reason = f"the rate is {rate:.2f} nats, and {of_all}"
+    elif 2 * drowned > count:
+        name = "over-regularised"
+        reason = f"noise outweighs signal in {drowned} units, and {of_all}"
+    else:
+        name = "healthy" if count == dimensions else "partly collapsed"
+        reason = of_all
+    return Verdict(name, f"{reason} are active", REMEDIES[name])
+
+
+def aggregate_log_prob(posterior: Distribution, z: jax.Array) -> jax.Array:
+    """Returns log q(z) [M] in nats of codes [M, D], where q(z) is the mean of the
+    posteriors, batch shape [N]."""
+
+    def of_one(code: jax.Array) -> jax.Array:
+        return jax.nn.logsumexp(posterior.log_prob(code))
+
+    (count,) = posterior.batch_shape
+    return jax.lax.map(of_one, z, batch_size=ROWS) - jnp.log(count)
+
+
+def information(
+    posterior: Distribution, prior: Distribution, z: jax.Array, log_q: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Returns I(x; z) and KL(q(z) || p(z)) in nats, for x one of N images.
+
+    The first is estimated by a code of each image, and is at most log N; so q(z) is the
+    mixture of these images' posteriors, and the second is large if they are few.
+
+    Args:
+      posterior: q(z | x), batch shape [N].
+      prior: p(z).
+      z: a code of each image [N, D].
+      log_q: log q(z | x) of these codes [N].
+    """
+    log_aggregate = aggregate_log_prob(posterior, z)
+    log_prior = prior.log_prob(z)
+    return (log_q - log_aggregate).mean(), (log_aggregate - log_prior).mean()
+
+
+def decoder_sensitivity(
+    decode: Callable[[jax.Array], jax.Array], z: jax.Array
+) -> jax.Array:
+    """Returns for each dimension [D] how far images move as it does.
+
+    It is the norm of the derivative of the mean image by z_d, as root mean square over
+    codes z [N, D]: zero of a dimension that `decode`, [N, D] -> [N, ...], ignores.
+    """
+
+    def squared_norm(direction: jax.Array) -> jax.Array:
+        tangent = jnp.broadcast_to(direction, z.shape)
+        derivative = jax.jvp(decode, (z,), (tangent,))[1]
+        return (derivative**2).sum() / len(z)
+
+    return jnp.sqrt(jax.lax.map(squared_norm, jnp.eye(z.shape[-1], dtype=z.dtype)))
