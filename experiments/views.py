@@ -111,10 +111,11 @@ def _make_use(experiment: Experiment) -> Callable[..., Usage]:
             model, variables, experiment.preprocess, stored, places, key
         )
         (group,) = inference.groups
-        z, some = group.z[0], stored[:SENSITIVE]
+        z = group.z[0]
+        labels = None if stored.labels is None else stored.labels[:SENSITIVE]
 
         def decode(z: jax.Array) -> jax.Array:
-            return model.apply(variables, z, label=some.labels, method="decode").mean
+            return model.apply(variables, z, label=labels, method="decode").mean
 
         mutual = marginal = None
         if not isinstance(group.posterior, Flowed):

@@ -22,7 +22,9 @@ ROWS = 8  # codes whose density under all posteriors is computed at once
 WARM_UP = "warm-up (objective.growth=linear)"
 CYCLICAL = "cyclical warm-up (objective.growth=cyclical)"
 FREE_BITS = "free bits (objective.name=free_bits)"
-LEARNED_VARIANCE = "if pixels are Gaussian, a learned variance (model.likelihood.name=gaussian_optimal)"
+LEARNED_VARIANCE = (
+    "for Gaussian pixels a learned variance (model.likelihood.name=gaussian_optimal)"
+)
 LOWER_BETA = "a lower objective.beta"
 REMEDIES = {
     "healthy": (),
