@@ -1,5 +1,6 @@
-"""A user's own images: arrays in a file, or pictures in a folder."""
+"""Files of images: a user's arrays and pictures, and how long images are as PNG."""
 
+import io
 import zipfile
 from pathlib import Path
 
@@ -178,3 +179,17 @@ def read_pictures(folder: Path, where: str) -> tuple[np.ndarray, list[Path]]:
         return np.stack(pictures)[..., np.newaxis], paths
     coloured = [p if p.ndim == 3 else np.stack([p] * 3, axis=-1) for p in pictures]
     return np.stack(coloured), paths
+
+
+def png_lengths(images: np.ndarray) -> np.ndarray:
+    """Returns how many nats each image [N, H, W, C] takes as PNG, with pixels in [0, 1]
+    rounded to bytes; C is 1 or 3, else the channels are side by side."""
+    pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
+    if pixels.shape[-1] != 3:
+        pixels = pixels.reshape(*pixels.shape[:2], -1)
+    lengths = []
+    for image in pixels:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "PNG", optimize=True)
+        lengths.append(file.tell())
+    return np.array(lengths) * 8 * np.log(2)

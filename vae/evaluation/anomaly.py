@@ -17,11 +17,9 @@ References:
   arXiv 1909.11480, eq. 2; Tipping & Bishop 1999, probabilistic PCA.
 """
 
-import io
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image
 
 from vae.data.preprocess import to_unit
 from vae.evaluation.bounds import ImageBounds
@@ -35,7 +33,7 @@ def scores_of_bounds(
     Args:
       bounds: of N images.
       typical_bound: the mean of log L_K over training images.
-      code_lengths: of the images [N], from `png_lengths`.
+      code_lengths: of the images [N], from `data.files.png_lengths`.
     """
     neg_bound = -np.asarray(bounds.log_likelihood, np.float64)
     rate = np.broadcast_to(bounds.rate, neg_bound.shape)
@@ -48,20 +46,6 @@ def scores_of_bounds(
         "atypicality": np.abs(neg_bound + typical_bound),
         "complexity_ratio": neg_bound - code_lengths,
     }
-
-
-def png_lengths(images: np.ndarray) -> np.ndarray:
-    """Returns how many nats each image [N, H, W, C] takes as PNG, with pixels in [0, 1]
-    rounded to bytes; C is 1 or 3, else the channels are side by side."""
-    pixels = np.clip(np.rint(images * 255), 0, 255).astype(np.uint8)
-    if pixels.shape[-1] != 3:
-        pixels = pixels.reshape(*pixels.shape[:2], -1)
-    lengths = []
-    for image in pixels:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, "PNG", optimize=True)
-        lengths.append(file.tell())
-    return np.array(lengths) * 8 * np.log(2)
 
 
 def fit_ppca(
