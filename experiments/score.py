@@ -1,6 +1,7 @@
 """Scores a user's own images by the model of a run that is done."""
 
 import csv
+import hashlib
 from pathlib import Path
 
 from experiments import workdir
@@ -16,7 +17,8 @@ from vae.types import UserError
 
 
 def run(folder: Path, name: str, false_alarm_rate: float) -> None:
-    """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly.
+    """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly; and
+    `scores/NAME.json`, by which threshold.
 
     Args:
       folder: of a run that is done.
@@ -40,8 +42,7 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
     normal, scores = answer(score_splits(experiment, program, state, splits))
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
-    slug = "".join(c if c.isalnum() else "_" for c in name)
-    path = folder / "scores" / f"{slug}.csv"
+    path = folder / "scores" / f"{_slug(name)}.csv"
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -63,3 +64,13 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
         f"{threshold:.2f} nats, as {false_alarm_rate:.3g} of the run's "
         f"{experiment.dataset.test.size} test images; written to {path}"
     )
+
+
+def _slug(name: str) -> str:
+    """Returns a file's name for a data set: that of the user's file or folder, told
+    from others of that name by a hash of the path."""
+    kind, _, path = name.partition(":")
+    if kind not in ("npz", "images"):
+        return name.replace("/", "_").replace(":", "_")
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"{Path(path).stem}_{digest[:6]}"

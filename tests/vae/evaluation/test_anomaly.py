@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from vae.data.files import png_lengths
+from vae.evaluation.anomaly import fit_ppca, scores_of_bounds
+from vae.evaluation.bounds import ImageBounds
+
+
+def test_scores_from_bounds_by_hand() -> None:
+    bounds = ImageBounds(
+        distortion=np.array([80.0, 90.0]),
+        rate=np.array([20.0, 25.0]),
+        log_likelihood=np.array([-95.0, -110.0]),
+        effective_sample_size=np.ones(2),
+        reconstruction_log_prob=np.array([-78.0, -85.0]),
+        posterior_mean=np.zeros((2, 1)),
+        mean_error=None,
+        kl_per_dimension=None,
+    )
+    got = scores_of_bounds(
+        bounds, typical_bound=-100.0, code_lengths=np.array([50.0, 200.0])
+    )
+    expected = {
+        "neg_elbo": [100, 115],
+        "neg_bound": [95, 110],
+        "reconstruction": [78, 85],
+        "distortion": [80, 90],
+        "rate": [20, 25],
+        "atypicality": [5, 10],  # too likely is as odd as too unlikely
+        "complexity_ratio": [45, -90],
+    }
+    assert {name: values.tolist() for name, values in got.items()} == expected
+
+
+def test_ppca_is_its_gaussian() -> None:
+    """W W^T + s^2 I of the largest eigenvalues and the mean of the others."""
+    random = np.random.default_rng(0)
+    images = random.normal(size=(500, 2, 3, 1)) * np.arange(1, 7).reshape(2, 3, 1)
+    got = fit_ppca(images, 2)(images[:20])
+    flat = images.reshape(500, 6)
+    values, vectors = np.linalg.eigh(np.cov(flat.T))
+    values[:4] = values[:4].mean()
+    covariance = vectors * values @ vectors.T
+    density = multivariate_normal(flat.mean(0), covariance)
+    np.testing.assert_allclose(got, -density.logpdf(flat[:20]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_noise_is_longer_than_a_flat_image(channels: int) -> None:
+    noise = np.random.default_rng(0).random((1, 28, 28, channels))
+    flat, noisy = png_lengths(np.concatenate([np.zeros_like(noise), noise]))
+    # Bytes that are noise cannot be compressed.
+    assert noisy >= 28 * 28 * channels * 8 * np.log(2) > 5 * flat
