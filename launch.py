@@ -108,17 +108,15 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, reproduce, score, train
+    from experiments import evaluate, reproduce, score, sweep, train
     from experiments.benchmark import run as benchmark
     from vae.types import UserError
 
     experiment = _EXPERIMENT.value
-    if experiment != "sweep" and (
-        _SWEEP.value or _EXECUTOR.value or _PRINT_ONLY.value or _YES.value
-    ):
-        raise UserError(
-            "--sweep, --executor, --print_only and --yes are for --experiment=sweep"
-        )
+    if experiment != "sweep" and (_SWEEP.value or _PRINT_ONLY.value or _YES.value):
+        raise UserError("--sweep, --print_only and --yes are for --experiment=sweep")
+    if experiment not in ("sweep", "reproduce") and _EXECUTOR.value:
+        raise UserError("--executor is for --experiment=sweep and reproduce")
     if experiment == "evaluate" and _WORKDIR.value is None:
         raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
     if experiment == "anomaly":
@@ -139,7 +137,14 @@ def _run(config: Any) -> None:
     if experiment == "train":
         train.run(config, folder)
     elif experiment == "reproduce":
-        reproduce.run(config, _beside_config("table"), folder)
+        sweep.use_cores()
+        reproduce.run(
+            config,
+            _beside_config("table"),
+            folder,
+            executor=_EXECUTOR.value,
+            address=_RAY_ADDRESS.value,
+        )
     elif experiment == "benchmark":
         benchmark.run(config, _beside_config("workloads"), folder)
     else:

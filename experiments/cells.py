@@ -63,7 +63,7 @@ def plan_cells(
             f"the sweep has {count:,} cells, more than {MAX_CELLS:,}: give --yes if "
             "that is meant"
         )
-    cells = [_make_cell(config, parts) for parts in itertools.product(*axes)]
+    cells = [make_cell(config, parts) for parts in itertools.product(*axes)]
     by_id: dict[str, Cell] = {}
     for cell in cells:
         if (twin := by_id.setdefault(cell.id, cell)) is not cell:
@@ -108,7 +108,12 @@ def _split(text: str) -> list[str]:
     return [word.strip() for word in words if word.strip()]
 
 
-def _make_cell(config: Config, parts: Iterable[Overrides]) -> Cell:
+def make_cell(config: Config, parts: Iterable[Overrides]) -> Cell:
+    """Returns the cell of overrides that do not overlap.
+
+    Raises:
+      UserError: a field is unknown or given twice, or a value is of the wrong type.
+    """
     overrides: Overrides = {}
     for part in parts:
         if not isinstance(part, dict):

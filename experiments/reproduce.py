@@ -8,24 +8,23 @@ A config file that has a table beside its `get_config` describes it by
 where a row's overrides, {"objective.name": "iwae"}, change the file's config. Optional
 are a row's "group" (rows of one group share a table) and "published" (text that is set
 beside our values), and the table's "columns" (results to show beside the usual ones, as
-{"MIG": "disentanglement/mig"}).
+{"MIG": "disentanglement/mig"}) and "mean" (if true, the last row of a group is the mean
+of the others).
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from experiments import train, workdir
-from experiments.cells import override
+from experiments import members, sweep, workdir
+from experiments.cells import make_cell
 from experiments.codes import score_agreement
 from experiments.terminal import say
 from vae.build import Config
 from vae.evaluation.evaluate import standard_error
-from vae.training.loop import Diverged
 from vae.types import UserError
 
 COLUMNS = {
@@ -37,23 +36,63 @@ COLUMNS = {
 ROW_KEYS = {"name", "group", "overrides", "published"}
 
 
-def run(config: Config, table: Callable[[], dict[str, Any]], folder: Path) -> None:
+def run(
+    config: Config,
+    table: Callable[[], dict[str, Any]],
+    folder: Path,
+    *,
+    executor: str | None = None,
+    address: str = "",
+) -> None:
     """Trains and evaluates what is not there yet, then writes `table.md`, `table.json`.
 
-    The table is written after every row, with what there is. A row that fails is
-    marked with the reason and does not stop the others.
+    The members are those of a sweep. The table is written after each of them, with what
+    there is. A row that fails is marked with the reason and does not stop the others.
+
+    Raises:
+      UserError: the table is malformed, or the folder cannot be used.
     """
-    plan = _checked(table())
-    columns = COLUMNS | plan["columns"]
-    folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for row in plan["rows"]:
-        say(f"row {len(rows) + 1} of {len(plan['rows'])}: {row['name']}")
-        rows.append({**row, **_run_row(config, row, plan["seeds"], folder)})
-        workdir.write_json(folder / "table.json", {"rows": rows})
-        text = _markdown(rows, columns, plan["seeds"], config)
-        (folder / "table.md").write_text(text)
+    plan, executor = _checked(table()), sweep.choose_executor(executor)
+    rows = [_plan_row(config, row, plan["seeds"], executor) for row in plan["rows"]]
+
+    def write() -> None:
+        done = [row | _outcome(row, folder) for row in rows]
+        kept = [{k: v for k, v in row.items() if k != "cells"} for row in done]
+        workdir.write_json(folder / "table.json", {"rows": kept})
+        (folder / "table.md").write_text(_markdown(done, plan, config))
+
+    with workdir.locked(folder):
+        cells = {cell.id: cell for row in rows for cell in row["cells"]}
+        sweep.do_members([*cells.values()], folder, executor, address, on_member=write)
+        write()
     say(f"written to {folder}/table.md")
+
+
+def _plan_row(
+    config: Config, row: dict[str, Any], seeds: Sequence[int], executor: str
+) -> dict[str, Any]:
+    """Adds to a row its cells, or none and why it `failed`."""
+    try:
+        cells = [make_cell(config, (row["overrides"], {"seed": s})) for s in seeds]
+        members.check(cells, alone=executor == "serial")
+    except UserError as error:
+        say(f"row {row['name']}: {error}")
+        return {**row, "cells": [], "failed": str(error)}
+    return {**row, "cells": cells}
+
+
+def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns {"results": a list of each seed's} or {"failed": the reason}."""
+    if "failed" in row:
+        return {}
+    for cell in row["cells"]:
+        status, told = sweep.state_of(cell, folder)
+        if status != "done":
+            return {"failed": f"seed {cell.config.seed}: {told}"}
+    folders = [members.folder_of(cell, folder) for cell in row["cells"]]
+    results = [workdir.read_json(place / "results.json") for place in folders]
+    agreement = score_agreement(folders)
+    return {"results": [a | b for a, b in zip(results, agreement, strict=True)]}
 
 
 def _checked(plan: Any) -> dict[str, Any]:
@@ -64,62 +103,39 @@ def _checked(plan: Any) -> dict[str, Any]:
     """
     form = (
         '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}, where a row may '
-        'have a "group" and "published", and the table {"columns": {TITLE: RESULT}}'
+        'have a "group" and "published", and the table {"columns": {TITLE: RESULT}, "mean": True}'
     )
     needed = {"seeds", "rows"}
-    if not isinstance(plan, dict) or not needed <= set(plan) <= needed | {"columns"}:
+    allowed = needed | {"columns", "mean"}
+    if not isinstance(plan, dict) or not needed <= set(plan) <= allowed:
         raise UserError(f"table() must return {form}")
     if not isinstance(plan.get("columns", {}), dict):
         raise UserError(
             f"the columns {plan['columns']} of table() must be as in {form}"
         )
-    slugs: dict[str, str] = {}
+    names: set[str] = set()
     for row in plan["rows"]:
         keys = set(row) if isinstance(row, dict) else set()
         if not {"name", "overrides"} <= keys <= ROW_KEYS:
             raise UserError(f"the row {row} of table() must be as in {form}")
-        if twin := slugs.get(_slug(row["name"])):
+        if row["name"] in names:
             raise UserError(
-                f"the rows {twin!r} and {row['name']!r} of table() would share a "
-                "folder: give each a name of its own"
+                f"two rows of table() are called {row['name']!r}: give each a name of "
+                "its own"
             )
-        slugs[_slug(row["name"])] = row["name"]
+        names.add(row["name"])
     rows = [{"group": "row", **row} for row in plan["rows"]]
-    return {"columns": {}, **plan, "seeds": tuple(plan["seeds"]), "rows": rows}
+    return {
+        "columns": {},
+        "mean": False,
+        **plan,
+        "seeds": tuple(plan["seeds"]),
+        "rows": rows,
+    }
 
 
-def _slug(name: str) -> str:
-    """Returns the row's folder."""
-    return "".join(c if c.isalnum() else "_" for c in name.lower())
-
-
-def _run_row(
-    config: Config, row: dict[str, Any], seeds: tuple[int, ...], folder: Path
-) -> dict[str, Any]:
-    """Returns {"results": a list of each seed's} or {"failed": the reason}."""
-    results = []
-    place = folder / "members" / _slug(row["name"])
-    folders = [place / f"seed_{seed}" for seed in seeds]
-    for seed, member_folder in zip(seeds, folders, strict=True):
-        try:
-            member = override(config, {**row["overrides"], "seed": seed})
-            train.run(member, member_folder)
-        except (Diverged, UserError) as error:
-            say(f"row {row['name']}: {error}")
-            return {"failed": f"seed {seed}: {error}"}
-        finally:
-            jax.clear_caches()  # the programs of a row serve no other
-        results.append(workdir.read_json(member_folder / "results.json"))
-    agreement = score_agreement(folders)
-    return {"results": [a | b for a, b in zip(results, agreement, strict=True)]}
-
-
-def _markdown(
-    rows: list[dict[str, Any]],
-    columns: dict[str, str],
-    seeds: tuple[int, ...],
-    config: Config,
-) -> str:
+def _markdown(rows: list[dict[str, Any]], plan: dict[str, Any], config: Config) -> str:
+    columns, seeds = COLUMNS | plan["columns"], plan["seeds"]
     header = [*columns, "KL per dimension: largest, median, smallest"]
     if any("published" in row for row in rows):
         header.append("published")
@@ -135,12 +151,31 @@ def _markdown(
     for group in dict.fromkeys(row["group"] for row in rows):
         lines += ["", f"| {group} | {' | '.join(header)} |"]
         lines.append("|---" * (len(header) + 1) + "|")
-        for row in (row for row in rows if row["group"] == group):
+        of_group = [row for row in rows if row["group"] == group]
+        if plan["mean"]:
+            of_group.append(_mean_row(of_group))
+        for row in of_group:
             cells = [row["name"], *_cells(row, columns, config)]
             if header[-1] == "published":
                 cells.append(str(row.get("published", "")))
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a row whose results are, seed by seed, the means of these rows'."""
+    if failed := [row["name"] for row in rows if "failed" in row]:
+        return {"name": "mean", "failed": f"without {', '.join(failed)}"}
+    by_seed = zip(*(row["results"] for row in rows), strict=True)
+    means = [
+        {
+            name: float(np.mean([of_row[name] for of_row in results]))
+            for name, value in results[0].items()
+            if isinstance(value, (int, float)) and all(name in r for r in results)
+        }
+        for results in by_seed
+    ]
+    return {"name": "mean", "results": means}
 
 
 def _cells(

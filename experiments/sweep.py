@@ -10,7 +10,7 @@ A config file may describe sweeps beside its `get_config` by generators of overr
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +56,42 @@ def run(
     Raises:
       UserError: a cell cannot be trained.
     """
+    executor = choose_executor(executor)
+    members.check(cells, alone=executor == "serial")
+    with workdir.locked(folder):
+        do_members(cells, folder, executor, address)
+        swept = swept_fields(cells)
+        rows = [gather(cell, swept, folder) for cell in cells]
+        _add_agreement(rows, swept, folder)
+        report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
+    say(f"written to {folder}: results.csv, summary.csv, report.html")
+    if diverged := [row for row in rows if row["status"] == "diverged"]:
+        say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")
+
+
+def choose_executor(name: str | None) -> str:
+    """Returns the executor that is asked for, or the device's own.
+
+    Raises:
+      UserError: there are several hosts.
+    """
     if jax.process_count() > 1:
         raise UserError(
             "a sweep runs on one host; spread it over several with --executor=ray"
         )
-    executor = executor or executors.default_executor()
-    members.check(cells, alone=executor == "serial")
-    with workdir.locked(folder):
-        _run_locked(cells, folder, executor, address)
+    return name or executors.default_executor()
 
 
-def _run_locked(
-    cells: Sequence[Cell], folder: Path, executor: str, address: str
+def do_members(
+    cells: Sequence[Cell],
+    folder: Path,
+    executor: str,
+    address: str = "",
+    on_member: Callable[[], None] = lambda: None,
 ) -> None:
-    left = [cell for cell in cells if _state_of(cell, folder)[0] == "to do"]
+    """Trains and evaluates the cells that are not done, in a folder that is locked;
+    `on_member` is called after each."""
+    left = [cell for cell in cells if state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
     times: list[float] = []
@@ -78,7 +100,7 @@ def _run_locked(
     def tell(cell: Cell) -> None:
         nonlocal done
         done += 1
-        _, outcome = _state_of(cell, folder)
+        _, outcome = state_of(cell, folder)
         times.append(time.perf_counter())
         # Compilation is over when the first is done.
         rate = (times[-1] - times[0]) / max(1, len(times) - 1)
@@ -87,18 +109,12 @@ def _run_locked(
             f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
             f"{time_left}"
         )
+        on_member()
 
     if left:
         programs = len(members.group_by_program(left))
         say(f"members to do: {len(left)}; compiled programs: {programs}")
         executors.execute(executor, left, folder, tell, address=address)
-    swept = swept_fields(cells)
-    rows = [gather(cell, swept, folder) for cell in cells]
-    _add_agreement(rows, swept, folder)
-    report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
-    say(f"written to {folder}: results.csv, summary.csv, report.html")
-    if diverged := [row for row in rows if row["status"] == "diverged"]:
-        say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")
 
 
 def swept_fields(cells: Sequence[Cell]) -> list[str]:
@@ -116,7 +132,7 @@ def print_cells(cells: Sequence[Cell], *, executor: str | None) -> None:
     say(f"cells: {len(cells)}; compiled programs: {len(groups)}")
 
 
-def _state_of(cell: Cell, folder: Path) -> tuple[str, str]:
+def state_of(cell: Cell, folder: Path) -> tuple[str, str]:
     """Returns ("done" | "diverged" | "to do", what to tell of it)."""
     place = folder_of(cell, folder)
     if is_done(operative(cell.config), place):
@@ -131,7 +147,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
     """Returns a row of `results.csv`: what was asked for, what came out, and what must
     be alike in rows that are compared."""
     place = folder_of(cell, folder)
-    status, _ = _state_of(cell, folder)
+    status, _ = state_of(cell, folder)
     if status == "to do":
         raise UserError(f"the member {cell.id} is not done; launch the sweep again")
     provenance = workdir.read_json(place / "provenance.json")

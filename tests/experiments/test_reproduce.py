@@ -41,7 +41,7 @@ def test_rows_stand_whatever_befalls_the_others(
     text = (tmp_path / "table.md").read_text()
     shown = f"| VAE | {np.mean(nll):.2f} +- {abs(nll[0] - nll[1]) / 2:.2f} |"
     assert shown in text
-    assert "| on the sphere | failed: seed 0: model.posterior.name" in text
+    assert "| on the sphere | failed: the cell model.posterior.name" in text
     assert "| active units | images | KL per dimension" in text
     assert re.search(r"\| VAE \|.* \| 500.00 \+- 0.00 \|.* \| 86.76 \|\n", text)
     # Launched again, it shows what is there and trains nothing.
@@ -58,9 +58,9 @@ def test_rows_stand_whatever_befalls_the_others(
         (
             {
                 "seeds": (0,),
-                "rows": [{"name": name, "overrides": {}} for name in ("a=1", "a-1")],
+                "rows": [{"name": "a", "overrides": {}}] * 2,
             },
-            "would share a folder",
+            "two rows of table",
         ),
     ],
 )

@@ -1,0 +1,56 @@
+r"""One digit is normal: which test images are of another? Against probabilistic PCA.
+
+Command:  python launch.py --experiment=reproduce \
+              --config=configs/papers/anomaly_one_class.py
+Deep SVDD: Ruff et al. 2018 (ICML), AUROC of each digit in its one-class variant.
+"""
+
+from typing import Any
+
+from configs import default
+
+DIGITS = tuple((digit,) for digit in range(10))
+DEEP_SVDD = (98.0, 99.7, 91.7, 91.9, 94.9, 88.5, 98.3, 94.6, 93.9, 96.5)
+SCORES = (
+    ("-ELBO", "neg_elbo"),
+    ("-L_K", "neg_bound"),
+    ("reconstruction", "reconstruction"),
+    ("-E log p(x given z)", "distortion"),
+    ("KL", "rate"),
+    ("typicality", "atypicality"),
+    ("complexity", "complexity_ratio"),
+    ("regret", "regret"),
+    ("pPCA", "ppca"),
+)
+
+
+def get_config(mode: str = "") -> default.Config:
+    config = default.get_config()
+    config.dataset.name = "mnist"
+    config.dataset.keep_labels = (0,)
+    config.model.encoder.widths = config.model.decoder.widths = (200, 200)
+    config.model.encoder.activation = config.model.decoder.activation = "tanh"
+    config.model.latent_dim = 16
+    config.train.steps = 5_400  # 100 epochs of the smallest class
+    config.train.checkpoint_every = 2_700
+    config.evaluate.importance_samples = 50
+    config.evaluate.anomalies = "other_labels"
+    config.evaluate.regret_images = 200
+    return default.finish(config, mode)
+
+
+def table() -> dict[str, Any]:
+    rows = [
+        {
+            "name": f"digit {labels[0]}",
+            "overrides": {"dataset.keep_labels": labels},
+            "published": f"Deep SVDD {auroc / 100:.3f}",
+        }
+        for labels, auroc in zip(DIGITS, DEEP_SVDD, strict=True)
+    ]
+    return {"seeds": (0, 1), "columns": columns(), "rows": rows, "mean": True}
+
+
+def columns() -> dict[str, str]:
+    """The AUROC of each score."""
+    return {f"AUROC {title}": f"anomaly/{name}_auroc" for title, name in SCORES}
