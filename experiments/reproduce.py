@@ -103,7 +103,8 @@ def _checked(plan: Any) -> dict[str, Any]:
     """
     form = (
         '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}, where a row may '
-        'have a "group" and "published", and the table {"columns": {TITLE: RESULT}, "mean": True}'
+        'have a "group" and "published", and the table "columns": {TITLE: RESULT} and '
+        '"mean": True'
     )
     needed = {"seeds", "rows"}
     allowed = needed | {"columns", "mean"}
