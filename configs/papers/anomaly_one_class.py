@@ -1,4 +1,5 @@
-r"""One digit is normal: which test images are of another? Against probabilistic PCA.
+r"""One digit is normal: which test images are of another? Pixels are Gaussian, as in
+probabilistic PCA, which is the last score.
 
 Command:  python launch.py --experiment=reproduce \
               --config=configs/papers/anomaly_one_class.py
@@ -26,11 +27,12 @@ SCORES = (
 
 def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
-    config.dataset.name = "mnist"
+    config.dataset.name, config.dataset.binarize = "mnist", "none"
     config.dataset.keep_labels = (0,)
     config.model.encoder.widths = config.model.decoder.widths = (200, 200)
     config.model.encoder.activation = config.model.decoder.activation = "tanh"
-    config.model.latent_dim = 16
+    config.model.latent_dim = 32
+    config.model.likelihood.name = "gaussian_shared"
     config.train.steps = 5_400  # 100 epochs of the smallest class
     config.train.checkpoint_every = 2_700
     config.evaluate.importance_samples = 50
