@@ -147,6 +147,7 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
         config.train.checkpoint_every = 10
         config.evaluate.importance_samples = 2
         config.evaluate.factor_points = min(400, config.evaluate.factor_points)
+        config.evaluate.regret_images = min(20, config.evaluate.regret_images)
     elif mode not in ("", *other_modes):
         raise ValueError(
             f"unknown mode {mode!r}: choose from {', '.join(('smoke', *other_modes))}"

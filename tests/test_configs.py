@@ -29,7 +29,9 @@ def load(name: str) -> Any:
     is_sprites = config.dataset.name == "sprites"
     config.dataset.name = "sprites:32" if is_sprites else "mnist_5k"
     config.dataset.validation_size = 0
-    config.evaluate.factor_points = 0  # they have a test of their own
+    # Factors and anomalies have tests of their own.
+    config.evaluate.factor_points = config.evaluate.regret_images = 0
+    config.dataset.keep_labels, config.evaluate.anomalies = (), ""
     config.dataset.batch_size = 20
     config.evaluate.batch_size = 500
     return config
@@ -62,7 +64,12 @@ def test_smoke(name: str, tmp_path: Path) -> None:
     assert (tmp_path / "images" / "samples.png").exists()
 
 
-TABLES = ("configs.papers.axes", "configs.papers.sprites_study")  # with rows
+TABLES = (  # with rows
+    "configs.papers.axes",
+    "configs.papers.sprites_study",
+    "configs.papers.anomaly_one_class",
+    "configs.papers.anomaly_leave_one_out",
+)
 
 
 @pytest.mark.parametrize(
