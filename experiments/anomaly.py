@@ -22,6 +22,7 @@ from vae.types import Request
 
 PRIMARY = "neg_elbo"  # the score that verdicts and pictures go by
 TYPICAL = 1_000  # training images by which typical scores are known
+PPCA_PIXELS = 50_000_000  # of all training images that the baseline is fitted to
 REGRETS = 20  # images whose encoders are trained at once
 SHOWN = 2 * COLUMNS  # images of each kind that are judged worst
 
@@ -53,7 +54,9 @@ def score_splits(
         return []
     state = jax.device_get(state)
     typical_bound = float(np.mean(bounds[0].log_likelihood))
-    ppca = fit_ppca(np.asarray(train.images), experiment.ppca_components)
+    pixels = int(np.prod(train.images.shape[1:]))
+    fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
+    ppca = fit_ppca(np.asarray(fitted.images), experiment.ppca_components)
     return [
         scores_of_bounds(
             of_split,
@@ -110,6 +113,7 @@ def measure_detection(
     }
     np.savez_compressed(folder / "anomaly_scores.npz", **arrays)
     images = folder / "images"
+    images.mkdir(exist_ok=True)
     primary = [of_split[PRIMARY] for of_split in scores]
     plots.save_histogram(
         images / "anomaly_scores.png", *primary, label=f"{PRIMARY} (nats)"

@@ -142,12 +142,12 @@ def evaluate_and_report(
             num_samples=experiment.importance_samples,
             on_batch=on_batch,
         )
-    (folder / "images").mkdir(exist_ok=True)
     if experiment.anomalies is not None:
         found = yield from measure_detection(experiment, program, state, folder)
         results |= found
     if jax.process_index() != 0:
         return
+    (folder / "images").mkdir(exist_ok=True)
     state = jax.device_get(state)
     figures.draw_samples(experiment, program, state.variables, folder / "images")
     figures.draw_reconstructions(

@@ -12,7 +12,8 @@ from vae.data.splits import evenly_spaced
 from vae.evaluation.collapse import judge
 from vae.training.state import TrainState
 
-MOST = 2_000  # test images by which information is estimated
+# Test images by which information is estimated, and pixels of all of them, at most.
+MOST, MOST_PIXELS = 2_000, 2_000_000
 
 
 def report_usage(
@@ -30,7 +31,9 @@ def report_usage(
     if is_discrete or "latent/mean_variance" not in results:
         return {}
     test = experiment.dataset.test
-    places = evenly_spaced(test.size, min(MOST, test.size)).astype(np.int32)
+    pixels = int(np.prod(experiment.dataset.image_shape))
+    count = min(MOST, test.size, max(1, MOST_PIXELS // pixels))
+    places = evenly_spaced(test.size, count).astype(np.int32)
     usage = program.views.use(state.variables, state.seed, test[places], places)
     size = experiment.code_dim
     verdict = judge(

@@ -45,6 +45,7 @@ def other_images(
     Raises:
       UserError: they are of another shape, type or range than the model's.
     """
+    _check_unconditional(config, where)
     shape, own_shape = images.images.shape[1:], everything.image_shape
     if shape != own_shape:
         raise UserError(
@@ -60,6 +61,14 @@ def other_images(
     return _for_model(Dataset(none, none, images._replace(labels=None)), config).test
 
 
+def _check_unconditional(config: Config, where: str) -> None:
+    if config.model.condition != "none":
+        raise UserError(
+            f"{where}: anomalies have no label that a conditional model knows; train "
+            "one with model.condition=none"
+        )
+
+
 def load_anomalies(config: Config, everything: Dataset) -> Split | None:
     """Returns the images that `evaluate.anomalies` names.
 
@@ -72,6 +81,7 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
     if name != "other_labels":
         _, test = sources.load(name, config.dataset.data_dir)
         return other_images(config, everything, test, f"evaluate.anomalies={name}")
+    _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()
     if not len(others):

@@ -140,6 +140,12 @@ def test_a_run_that_is_not_there_or_not_done_is_refused(
         score.run(tmp_path, "mnist_5k", 0.1)
 
 
+def test_a_conditional_model_has_no_label_for_anomalies(one_class) -> None:
+    one_class.model.condition = "label"
+    with pytest.raises(UserError, match="model.condition=none"):
+        build(one_class)
+
+
 @pytest.mark.parametrize(
     ("name", "labels", "message"),
     [
