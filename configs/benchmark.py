@@ -16,7 +16,7 @@ def get_config(mode: str = "") -> default.Config:
     config = mnist_vae.get_config(mode)
     config.num_devices = 1
     config.evaluate.importance_samples = 5_000
-    return config
+    return default.finish(config, mode)
 
 
 def workloads() -> list[dict[str, Any]]:
