@@ -15,12 +15,14 @@ from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
 from experiments.program import Program, answer, ask_call, chunks, make_program
 from experiments.terminal import ProgressReport, print_results, say
 from vae.build import Config, Experiment, build
+from vae.evaluation.collapse import COLLAPSED_RATE, REMEDIES
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
 from vae.training.metrics import MetricWriter, NullWriter
 from vae.training.state import TrainState
 from vae.types import Request
 
+SETTLED = 1_000  # steps before which codes that say nothing are no news
 Run = Generator[Request, Any, Any]
 
 
@@ -104,10 +106,32 @@ def _train_in(
             checkpointer=checkpointer,
             writer=writer,
             evaluate=functools.partial(_validate, experiment, program),
-            on_log=progress.advance_to,
+            on_log=_make_on_log(experiment, progress, quiet=quiet),
             should_stop=_make_should_stop(),
         )
     return carry[0], clock.cost
+
+
+def _make_on_log(
+    experiment: Experiment, progress: ProgressReport, *, quiet: bool
+) -> Callable[[int, dict[str, float]], None]:
+    """Returns what shows each logged step, and warns once if codes say nothing of
+    images when the first tenth of training is over."""
+    is_warned = quiet
+
+    def on_log(step: int, metrics: dict[str, float]) -> None:
+        nonlocal is_warned
+        progress.advance_to(step, metrics)
+        rate = metrics.get("train/rate_nats", COLLAPSED_RATE)
+        is_late = step > max(SETTLED, experiment.plan.steps / 10)
+        if is_late and rate < COLLAPSED_RATE and not is_warned:
+            is_warned = True
+            say(
+                f"warning: the latent space is collapsed at step {step} (rate "
+                f"{rate:.3f} nats); may help: {', '.join(REMEDIES['collapsed'])}"
+            )
+
+    return on_log
 
 
 def _make_should_stop() -> Callable[[int], bool]:

@@ -141,6 +141,24 @@ def test_a_folder_in_use_is_not_evaluated(small_config, tmp_path: Path) -> None:
         evaluate.run(None, tmp_path)
 
 
+@pytest.mark.parametrize(("beta", "warnings"), [(1.0, 0), (1000.0, 1)])
+def test_a_collapse_is_told_of_once_while_training(
+    small_config,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    beta: float,
+    warnings: int,
+) -> None:
+    monkeypatch.setattr(train, "SETTLED", 200)
+    small_config.objective.beta = beta
+    small_config.train.steps = 300
+    train.run(small_config, tmp_path)
+    assert capsys.readouterr().out.count("warning: the latent space") == warnings
+    verdict = read(tmp_path / "results.json")["collapse"]
+    assert verdict.startswith("collapsed: the rate is 0.0") == bool(warnings)
+
+
 def test_a_run_compiles_its_program_once(
     small_config, tmp_path: Path, compilations
 ) -> None:
