@@ -119,7 +119,14 @@ def _run(config: Any) -> None:
         raise UserError("--executor is for --experiment=sweep and reproduce")
     if experiment == "evaluate" and _WORKDIR.value is None:
         raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
+    if experiment != "anomaly" and _SCORE.value is not None:
+        raise UserError("--score is for --experiment=anomaly")
     if experiment == "anomaly":
+        if config is not None:
+            raise UserError(
+                "--experiment=anomaly takes the config of the run in --workdir: leave "
+                "--config out"
+            )
         if _WORKDIR.value is None or _SCORE.value is None:
             raise UserError(
                 "--experiment=anomaly needs --workdir=FOLDER of a run and --score=NAME "

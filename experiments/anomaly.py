@@ -106,6 +106,7 @@ def measure_detection(
     scores = yield from score_splits(experiment, program, state, splits)
     if not scores:
         return {}
+    state = jax.device_get(state)
     arrays: dict[str, Any] = {
         f"{kind}/{name}": values
         for kind, of_kind in zip(("normal", "anomalous"), scores, strict=True)
