@@ -28,7 +28,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment",
     "train",
-    ("train", "evaluate", "sweep", "reproduce", "anomaly", "benchmark"),
+    ("train", "evaluate", "sweep", "reproduce", "latents", "anomaly", "benchmark"),
     "What to launch.",
 )
 _WORKDIR = flags.DEFINE_string(
@@ -108,7 +108,7 @@ def _launch(config: Any) -> int:
 
 
 def _run(config: Any) -> None:
-    from experiments import evaluate, reproduce, score, sweep, train
+    from experiments import evaluate, reproduce, sweep, train
     from experiments.benchmark import run as benchmark
     from vae.types import UserError
 
@@ -121,18 +121,8 @@ def _run(config: Any) -> None:
         raise UserError("--experiment=evaluate needs --workdir=FOLDER of a run")
     if experiment != "anomaly" and _SCORE.value is not None:
         raise UserError("--score is for --experiment=anomaly")
-    if experiment == "anomaly":
-        if config is not None:
-            raise UserError(
-                "--experiment=anomaly takes the config of the run in --workdir: leave "
-                "--config out"
-            )
-        if _WORKDIR.value is None or _SCORE.value is None:
-            raise UserError(
-                "--experiment=anomaly needs --workdir=FOLDER of a run and --score=NAME "
-                "of the images, as in --score=npz:images.npz"
-            )
-        score.run(Path(_WORKDIR.value), _SCORE.value, _FALSE_ALARM_RATE.value)
+    if experiment in ("latents", "anomaly"):
+        _use_run(config, experiment)
         return
     if experiment in ("train", "evaluate") and _WORKDIR.value is not None:
         launched = evaluate if experiment == "evaluate" else train
@@ -156,6 +146,30 @@ def _run(config: Any) -> None:
         benchmark.run(config, _beside_config("workloads"), folder)
     else:
         _run_sweep(config, folder)
+
+
+def _use_run(config: Any, experiment: str) -> None:
+    """Launches what takes a run that is done, as it is."""
+    from experiments import score
+    from experiments.latents import run as latents
+    from vae.types import UserError
+
+    if config is not None:
+        raise UserError(
+            f"--experiment={experiment} takes the config of the run in --workdir: "
+            "leave --config out"
+        )
+    if experiment == "latents" and _WORKDIR.value is not None:
+        latents.run(Path(_WORKDIR.value))
+    elif experiment == "latents":
+        raise UserError("--experiment=latents needs --workdir=FOLDER of a run")
+    elif _WORKDIR.value is None or _SCORE.value is None:
+        raise UserError(
+            "--experiment=anomaly needs --workdir=FOLDER of a run and --score=NAME "
+            "of the images, as in --score=npz:images.npz"
+        )
+    else:
+        score.run(Path(_WORKDIR.value), _SCORE.value, _FALSE_ALARM_RATE.value)
 
 
 def _run_sweep(config: Any, folder: Path) -> None:

@@ -1,19 +1,16 @@
 """What a sweep leaves: `results.csv`, `summary.csv` and `report.html`."""
 
-import base64
 import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from PIL import Image
 
-from experiments import plots
+from experiments import page, plots
 from vae.evaluation.evaluate import standard_error
 
 Row = dict[str, Any]  # of results.csv, lists as they are
@@ -29,19 +26,15 @@ ALIKE = (
 )
 SHOWN_CELLS = 60  # pictures of more would make the page too large to open
 PICTURES = ("samples", "reconstructions")
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
-def write(
-    rows: Sequence[Row], swept: Sequence[str], folder: Path, command: str
-) -> None:
+def write(rows: Sequence[Row], swept: Sequence[str], folder: Path) -> None:
     """Writes the three files.
 
     Args:
       rows: one for each member.
       swept: the fields that differ between cells; seeds of one cell are averaged.
       folder: of the sweep.
-      command: that made it.
     """
     groups = comparable_groups(rows)
     rows = [
@@ -50,10 +43,9 @@ def write(
     _write_csv(folder / "results.csv", rows)
     summary = summarize(rows, swept)
     _write_csv(folder / "summary.csv", [_flat(cell) for cell in summary])
-    page = jinja2.Template(TEMPLATE.read_text(), autoescape=True).render(
+    report = page.render(
+        "report.html.jinja",
         name=folder.name,
-        command=command,
-        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         rows=rows,
         summary=summary,
         swept=swept,
@@ -64,7 +56,7 @@ def write(
         groups=_describe_groups(rows),
         facts=_facts(rows),
     )
-    (folder / "report.html").write_text(page)
+    (folder / "report.html").write_text(report)
 
 
 def comparable_groups(rows: Sequence[Row]) -> list[str]:
@@ -195,4 +187,4 @@ def _embed(path: Path) -> str | None:
     picture.thumbnail((520, 520))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return page.data_url(buffer.getvalue(), "png")

@@ -8,7 +8,6 @@ A config file may describe sweeps beside its `get_config` by generators of overr
 """
 
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +62,7 @@ def run(
         swept = swept_fields(cells)
         rows = [gather(cell, swept, folder) for cell in cells]
         _add_agreement(rows, swept, folder)
-        report.write(rows, swept, folder, command=f"python {' '.join(sys.argv)}")
+        report.write(rows, swept, folder)
     say(f"written to {folder}: results.csv, summary.csv, report.html")
     if diverged := [row for row in rows if row["status"] == "diverged"]:
         say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")

@@ -1,10 +1,12 @@
 """What a sweep's tables and page say."""
 
 import csv
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from experiments import report
 
@@ -41,7 +43,7 @@ ROWS.append(DIVERGED | {name: ROWS[0][name] for name in KEPT})
 
 
 def test_a_cell_is_the_mean_of_its_seeds_with_standard_error(tmp_path: Path) -> None:
-    report.write(ROWS, ["objective.beta"], tmp_path, "the command")
+    report.write(ROWS, ["objective.beta"], tmp_path)
     with (tmp_path / "summary.csv").open() as file:
         first, second = csv.DictReader(file)
     assert float(first["test/nll_is5_nats"]) == 102.0
@@ -64,9 +66,12 @@ def test_rows_of_other_data_are_told_apart() -> None:
     assert groups == ["A", "A", "B", "C"]
 
 
-def test_the_page_is_one_file_and_holds_every_figure(tmp_path: Path) -> None:
+def test_the_page_is_one_file_and_holds_every_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["launch.py", "<this>"])
     rows = [*ROWS, row(1.0, 0, 90.0, **{"dataset.binarize": "static"})]
-    report.write(rows, ["objective.beta"], tmp_path, "python launch.py <this>")
+    report.write(rows, ["objective.beta"], tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "python launch.py &lt;this&gt;" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))
@@ -76,5 +81,5 @@ def test_the_page_is_one_file_and_holds_every_figure(tmp_path: Path) -> None:
 
 
 def test_seeds_alone_have_a_page_too(tmp_path: Path) -> None:
-    report.write(ROWS[:2], [], tmp_path, "the command")
+    report.write(ROWS[:2], [], tmp_path)
     assert (tmp_path / "report.html").read_text().count("<svg") == 1

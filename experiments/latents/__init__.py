@@ -1,0 +1,1 @@
+"""`--experiment=latents`: what a trained model's latent space is good for."""

@@ -1,0 +1,68 @@
+"""What can be read of an image: its label or factors by a probe, and its strokes."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.latents.subject import Examples, Subject
+from vae.evaluation.probe import (
+    MeasuredAttributes,
+    Probe,
+    fit_measured_attributes,
+    train_probe,
+)
+from vae.types import Array
+
+MANY_VALUES = 4  # a factor of more is read as its lower or upper half
+DARK = 0.1  # below it the median pixel is background, and strokes can be measured
+
+
+class Attributes(NamedTuple):
+    """Attributes with values int [N] from 0; "label" is that of the data."""
+
+    probe: Probe | None
+    measured: MeasuredAttributes | None
+    accuracy: dict[str, float]  # of the probe on test images, by attribute
+    train: dict[str, np.ndarray]  # those of the subject's images
+    test: dict[str, np.ndarray]
+
+    def read(self, images: Array) -> dict[str, np.ndarray]:
+        """Reads all attributes of images [N, H, W, C]."""
+        probed = self.probe.read(images) if self.probe else {}
+        return probed | (self.measured.read(images) if self.measured else {})
+
+
+def find_attributes(subject: Subject) -> Attributes:
+    """Trains a probe where there are labels or factors; measures bright strokes on a
+    dark background where there are no factors."""
+    train, test = (_known(subject, part) for part in (subject.train, subject.test))
+    probe, accuracy = None, {}
+    if train:
+        probe = train_probe(subject.train.pixels, train, seed=subject.seed)
+        read = probe.read(subject.test.pixels)
+        accuracy = {name: float(np.mean(read[name] == test[name])) for name in test}
+    measured = None
+    pixels = subject.train.pixels
+    is_dark = pixels.shape[-1] == 1 and np.median(pixels[::10]) < DARK
+    if is_dark and subject.experiment.factors is None:
+        measured = fit_measured_attributes(pixels)
+        train, test = (
+            known | measured.read(part.pixels)
+            for known, part in ((train, subject.train), (test, subject.test))
+        )
+    return Attributes(probe, measured, accuracy, train, test)
+
+
+def _known(subject: Subject, examples: Examples) -> dict[str, np.ndarray]:
+    """Returns what the data set says of its images."""
+    source = subject.experiment.factors
+    if source is None or examples.factors is None:
+        labels = examples.labels
+        return {} if labels is None or labels.min() < 0 else {"label": labels}
+    return {
+        name: values if size <= MANY_VALUES else (values >= size / 2).astype(np.int32)
+        for name, size, values in zip(
+            source.names, source.sizes, examples.factors.T, strict=True
+        )
+        if size > 1
+    }

@@ -1,0 +1,49 @@
+"""Writes what a run's latent space is good for: pictures, numbers and one page."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from experiments import interrupt, page, workdir
+from experiments.evaluate import restore_run
+from experiments.latents import generation
+from experiments.latents.attributes import find_attributes
+from experiments.latents.section import Section
+from experiments.latents.subject import make_subject
+from experiments.terminal import say
+from vae.training.loop import Interrupted
+
+
+def run(folder: Path) -> None:
+    """Writes `latents.html`, which needs no other file, and its pictures and numbers,
+    `latents/*.png` and `latents/results.json`.
+
+    Args:
+      folder: of a run that is done.
+
+    Raises:
+      UserError: it is not, or its codes are not in the reals.
+      Interrupted: the process was asked to stop.
+    """
+    experiment, _, state = restore_run(folder)
+    subject = make_subject(experiment, state)
+    attributes = find_attributes(subject)
+    place = folder / "latents"
+    place.mkdir(exist_ok=True)
+    generated = generation.generate(subject)
+
+    def make() -> Iterator[Callable[[], Section]]:
+        yield lambda: generation.show_samples(subject, generated, place)
+        yield lambda: generation.compare_with_data(subject, attributes, generated)
+        yield lambda: generation.show_neighbours(subject, generated, place)
+
+    sections = []
+    for section in make():
+        if interrupt.requested():
+            raise Interrupted("stopped between two parts of the page")
+        sections.append(section())
+        say(f"{sections[-1].title}: done")
+    results = {name: value for part in sections for name, value in part.results.items()}
+    workdir.write_json(place / "results.json", results)
+    values = page.render("latents.html.jinja", name=folder.name, sections=sections)
+    (folder / "latents.html").write_text(values)
+    say(f"written to {folder}/latents.html")

@@ -1,0 +1,146 @@
+"""A trained model as the latent tools see it: functions of arrays, and real images."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.program import own_model
+from vae import rng
+from vae.build import Experiment
+from vae.compatibility import POSTERIORS_ON
+from vae.data import factors
+from vae.data.preprocess import to_unit
+from vae.data.splits import Split, evenly_spaced
+from vae.distributions.flowed import Flowed
+from vae.evaluation.annealed import draw_prior
+from vae.latents.aggregate import infer_stored, sample_codes
+from vae.training.state import TrainState
+from vae.types import Array, UserError
+
+MOST_TRAIN, MOST_TEST = 10_000, 5_000
+MOST_PIXELS = 50_000_000  # of the images of a split
+BATCH = 500
+
+
+class Examples(NamedTuple):
+    """Real images, and what the model makes of them."""
+
+    stored: Split
+    pixels: np.ndarray  # [N, H, W, C], not binarised anew; in [0, 1] if stored as bytes
+    labels: np.ndarray | None  # int [N]
+    factors: np.ndarray | None  # int [N, F], if the data set's are known
+    codes: np.ndarray  # [N, D]; posterior means if the posterior has one
+
+
+class Subject(NamedTuple):
+    """A trained model, not padded. A conditional one needs labels wherever they are
+    taken, others ignore them."""
+
+    experiment: Experiment
+    seed: int
+    train: Examples
+    test: Examples
+    # Pure, (z [N, D], labels [N] or None) -> means of p(x | z) [N, H, W, C].
+    decode_now: Callable[..., jax.Array]
+    # (z [N, D], labels [N] or None) -> the same in float32, compiled once for all N.
+    decode: Callable[..., np.ndarray]
+    # (name of a stream, labels [N]) -> codes [N, D] of the prior.
+    draw: Callable[..., np.ndarray]
+    # () -> a code [N, D] of each training example, drawn from its posterior.
+    sample_train: Callable[[], np.ndarray]
+
+    @property
+    def is_conditional(self) -> bool:
+        return self.experiment.model.num_labels is not None
+
+    def spread_labels(self, count: int) -> np.ndarray:
+        """Returns labels [count] as frequent as among the test images; zeros without
+        labels."""
+        if self.test.labels is None:
+            return np.zeros(count, np.int32)
+        return np.sort(self.test.labels)[evenly_spaced(len(self.test.labels), count)]
+
+
+def make_subject(experiment: Experiment, state: TrainState) -> Subject:
+    """Encodes the images that the tools are tried on.
+
+    Raises:
+      UserError: the codes are discrete, or on the sphere, where no tool moves them.
+    """
+    posterior = experiment.config["model"]["posterior"]["name"]
+    if posterior not in POSTERIORS_ON["the reals"]:
+        raise UserError(
+            f"--experiment=latents moves codes in the reals, but those of "
+            f"model.posterior.name={posterior} are discrete or on the sphere"
+        )
+    model, variables = own_model(experiment, state)
+    preprocess, seed = experiment.preprocess, experiment.seed
+
+    @jax.jit
+    def encode(stored: Split, places: jax.Array) -> jax.Array:
+        key = rng.stream(seed, "latents")
+        _, inference = infer_stored(model, variables, preprocess, stored, places, key)
+        (group,) = inference.groups
+        has_mean = not isinstance(group.posterior, Flowed)
+        return group.posterior.mean if has_mean else group.z[0]
+
+    def decode_now(z: Array, labels: Array | None = None) -> jax.Array:
+        return model.apply(variables, z, label=labels, method="decode").mean
+
+    compiled = jax.jit(decode_now)
+
+    def decode(z: Array, labels: Array | None = None) -> np.ndarray:
+        parts = Split(np.asarray(z, np.float32), labels).padded_batches(BATCH)
+        images = [np.asarray(compiled(*p), np.float32)[:count] for p, _, count in parts]
+        return np.concatenate(images)
+
+    def draw(name: str, labels: np.ndarray) -> np.ndarray:
+        keys = rng.per_example(rng.stream(seed, name), jnp.arange(len(labels)))
+        given = None if model.num_labels is None else jnp.asarray(labels)
+        return np.asarray(draw_prior(model, variables, given, keys[None])[0])
+
+    train, test = (
+        _examples(experiment, split, most, encode)
+        for split, most in (
+            (experiment.dataset.train, MOST_TRAIN),
+            (experiment.dataset.test, MOST_TEST),
+        )
+    )
+
+    def sample_train() -> np.ndarray:
+        key = rng.stream(seed, "train_codes")
+        return sample_codes(model, variables, preprocess, train.stored, key)
+
+    return Subject(
+        experiment, seed, train, test, decode_now, decode, draw, sample_train
+    )
+
+
+def _examples(
+    experiment: Experiment, split: Split, most: int, encode: Callable[..., jax.Array]
+) -> Examples:
+    """Encodes at most so many images, evenly spaced; of data with known factors, images
+    of random ones."""
+    pixels = int(np.prod(experiment.dataset.image_shape))
+    count = min(most, split.size, max(1, MOST_PIXELS // pixels))
+    source, values = experiment.factors, None
+    if source is None:
+        stored = split[evenly_spaced(split.size, count)]
+    else:
+        random = np.random.default_rng((experiment.seed, most))
+        values = factors.sample(source, random, count)
+        stored = Split(source.stored(values), None)
+    codes = [
+        np.asarray(encode(part, places), np.float32)[:filled]
+        for part, places, filled in stored.padded_batches(BATCH)
+    ]
+    return Examples(
+        stored=stored,
+        pixels=to_unit(stored.images).astype(np.float32),
+        labels=stored.labels,
+        factors=values,
+        codes=np.concatenate(codes),
+    )

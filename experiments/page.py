@@ -1,0 +1,32 @@
+"""Pages that need no other file: templates filled in, pictures within."""
+
+import base64
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+
+def render(template: str, **values: Any) -> str:
+    """Fills in a template of this folder, given `values`, the `command` that was
+    launched and the `date`."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True)
+    environment.filters["picture"] = picture
+    return environment.get_template(template).render(
+        command=f"python {' '.join(sys.argv)}",
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **values,
+    )
+
+
+def picture(path: Path) -> str:
+    """Returns a PNG or a GIF as a data URL."""
+    return data_url(path.read_bytes(), path.suffix.removeprefix("."))
+
+
+def data_url(content: bytes, kind: str) -> str:
+    """Returns the content of a picture as a data URL."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
