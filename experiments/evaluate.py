@@ -1,5 +1,6 @@
 """Evaluates a trained run: results, pictures and a table."""
 
+import functools
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,12 @@ import numpy as np
 
 from experiments import figures, interrupt, workdir
 from experiments.anomaly import measure_detection
-from experiments.codes import CODES_FILE, save_codes, score_factors
+from experiments.codes import (
+    CODES_FILE,
+    posterior_means,
+    save_codes,
+    score_factors,
+)
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
 from experiments.usage import report_usage
@@ -29,6 +35,8 @@ from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Interrupted
 from vae.training.state import TrainState
 from vae.types import Request, UserError
+
+TRAVERSED = 4  # test images whose codes are traversed
 
 
 def run(config: Config | None, folder: Path) -> None:
@@ -154,8 +162,10 @@ def evaluate_and_report(
         experiment, program, state.variables, folder / "images"
     )
     if experiment.factors is not None and _is_traversable(experiment.config["model"]):
+        decode = functools.partial(program.views.decode, state.variables)
+        shown = posterior_means(experiment, program, state, TRAVERSED)
         kl = results["latent/kl_per_dim"]
-        figures.draw_traversals(experiment, program, state, kl, folder / "images")
+        figures.draw_traversals(decode, *shown, kl, folder / "images")
     results |= report_usage(experiment, program, state, results)
     if experiment.fitted_components:
         results |= _fit_density(experiment, state, folder)

@@ -1,19 +1,17 @@
 """Pictures of a run, as PNG and GIF."""
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from experiments.codes import posterior_means
 from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import evenly_spaced
 from vae.latents.traverse import QUANTILES, traverse
-from vae.training.state import TrainState
 from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
@@ -81,20 +79,26 @@ def draw_reconstructions(
 
 
 def draw_traversals(
-    experiment: Experiment,
-    program: Program,
-    state: TrainState,
+    decode: Callable[[np.ndarray], Any],
+    x: np.ndarray,
+    means: np.ndarray,
     kl_per_dim: Sequence[float],
     folder: Path,
 ) -> None:
     """Writes what one dimension changes: `traversals_prior.png`, from the prior's mean,
-    and `traversals_posterior.png`, from the posterior mean of a test image (on the
+    and `traversals_posterior.png`, from the posterior mean of the first image (on the
     left). A row is a dimension, of the largest KL first; a column is a quantile of the
-    prior. In `traversals.gif` a column is a dimension, a row a test image, and time the
-    quantile."""
-    decode = functools.partial(program.views.decode, state.variables)
+    prior. In `traversals.gif` a column is a dimension, a row an image, and time the
+    quantile.
+
+    Args:
+      decode: codes [N, D] -> mean images [N, H, W, C].
+      x: images [N, H, W, C].
+      means: their posterior means [N, D].
+      kl_per_dim: in nats [D].
+      folder: of the pictures.
+    """
     dimensions = np.argsort(kl_per_dim)[::-1][:TRAVERSED]
-    x, means = posterior_means(experiment, program, state, count=4)
     for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):
         codes = traverse(base, dimensions).reshape(-1, len(base))
         images = np.asarray(decode(codes), np.float32)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from experiments import interrupt, page, workdir
 from experiments.evaluate import restore_run
-from experiments.latents import generation
+from experiments.latents import curves, generation, plane, usage
 from experiments.latents.attributes import find_attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import make_subject
@@ -27,6 +27,7 @@ def run(folder: Path) -> None:
     experiment, _, state = restore_run(folder)
     subject = make_subject(experiment, state)
     attributes = find_attributes(subject)
+    evaluated = workdir.read_json(folder / "results.json") or {}
     place = folder / "latents"
     place.mkdir(exist_ok=True)
     generated = generation.generate(subject)
@@ -35,6 +36,10 @@ def run(folder: Path) -> None:
         yield lambda: generation.show_samples(subject, generated, place)
         yield lambda: generation.compare_with_data(subject, attributes, generated)
         yield lambda: generation.show_neighbours(subject, generated, place)
+        yield lambda: curves.show_interpolations(subject, place)
+        yield lambda: curves.show_traversals(subject, evaluated, place)
+        yield lambda: plane.show_plane(subject, attributes, place)
+        yield lambda: usage.show_usage(evaluated, place)
 
     sections = []
     for section in make():

@@ -1,0 +1,58 @@
+"""What the evaluation has found of the use of the latent space."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.latents.section import Section, Table, left_out, plot
+from vae.evaluation.latent import ACTIVE_VARIANCE
+
+PANELS = {
+    "latent/kl_per_dim": "KL (nats)",
+    "latent/mean_variance": "variance of posterior means",
+    "latent/decoder_sensitivity": "sensitivity of the decoder",
+}
+NUMBERS = {
+    "test/rate_nats": "rate",
+    "latent/mutual_information_nats": "I(x; z)",
+    "latent/information_limit_nats": "at most",
+    "latent/marginal_kl_nats": "KL(q(z) || p(z))",
+    "latent/active_units": "active units",
+}
+
+
+def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
+    """Shows each dimension, and the verdict on all."""
+    title = "Use of the latent space"
+    panels = {key: label for key, label in PANELS.items() if key in evaluated}
+    if not panels:
+        return left_out(title, "the evaluation tells nothing of single dimensions.")
+    key = next(iter(panels))
+    order = np.argsort(evaluated[key])[::-1]
+    figure = Figure(figsize=(9, 1.9 * len(panels)), layout="constrained")
+    for axes, (key, label) in zip(
+        figure.subplots(len(panels), 1, squeeze=False)[:, 0],
+        panels.items(),
+        strict=True,
+    ):
+        values = np.array(evaluated[key])[order]
+        axes.bar(np.arange(len(values)), values, color="#31688e")
+        if key == "latent/mean_variance":
+            axes.axhline(ACTIVE_VARIANCE, color="#b42318", linewidth=1)
+        axes.set_title(label, fontsize=10, loc="left")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_xlim(-0.6, len(values) - 0.4)
+    axes.set_xlabel(f"dimensions, by {next(iter(panels.values()))}")
+    caption = "The line is the variance above which a unit counts as active."
+    numbers = {
+        label: evaluated[key] for key, label in NUMBERS.items() if key in evaluated
+    }
+    return Section(
+        title,
+        f"Verdict: {evaluated.get('collapse', 'none')}.",
+        [plot(folder, "usage", figure, caption)],
+        [Table(tuple(numbers), [tuple(numbers.values())], "In nats, but for units.")],
+    )
