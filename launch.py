@@ -12,8 +12,10 @@ run diverged; 130 interrupted. Each failure is one line on standard error, and t
 command launched again continues.
 """
 
+import functools
 import runpy
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +139,7 @@ def _run(config: Any) -> None:
         sweep.use_cores()
         reproduce.run(
             config,
-            _beside_config("table"),
+            _table_beside_config(),
             folder,
             executor=_EXECUTOR.value,
             address=_RAY_ADDRESS.value,
@@ -194,6 +196,14 @@ def _beside_config(name: str) -> Any:
     except KeyError as error:
         instead = ": give --sweep=FIELD=V1,V2,..." if "sweep" in name else ""
         raise UserError(f"{file} has no function {name}(){instead}") from error
+
+
+def _table_beside_config() -> Any:
+    """Returns a function of nothing: the config's `table`, given the mode if it takes
+    it."""
+    table = _beside_config("table")
+    _, _, mode = _config_filename().partition(":")
+    return functools.partial(table, mode) if signature(table).parameters else table
 
 
 def _config_filename() -> str:

@@ -5,26 +5,33 @@ A config file that has a table beside its `get_config` describes it by
     def table() -> dict:
         return {"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}
 
-where a row's overrides, {"objective.name": "iwae"}, change the file's config. Optional
-are a row's "group" (rows of one group share a table) and "published" (text that is set
-beside our values), and the table's "columns" (results to show beside the usual ones, as
-{"MIG": "disentanglement/mig"}) and "mean" (if true, the last row of a group is the mean
-of the others).
+(or `table(mode)`, if rows depend on the mode), where a row's overrides,
+{"objective.name": "iwae"}, change the file's config. Optional are
+
+of a row: "group" (rows of one group share a table); "published" (the paper's values,
+  {"NLL": 86.76}, or a text); "differs" (what of its settings does); "tolerance"
+  ({"NLL": 0.5}, stated before the run);
+of the table: "columns" (results to show beside the usual ones, as {"MIG":
+  "disentanglement/mig"}); "mean" (if true, the last row of a group is the mean of the
+  others); "source", "differs" and "tolerance", of all rows; "claims" ({"says": ...,
+  "column": "NLL", "order": names of rows, the lowest first, "by": how much lower each
+  is}); "plane" (two columns, against each other in the plot); "notes" (a text below).
 """
 
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments import members, sweep, workdir
+from experiments import members, sweep, tables, workdir
 from experiments.cells import make_cell
 from experiments.codes import score_agreement
 from experiments.terminal import say
 from vae.build import Config
-from vae.evaluation.evaluate import standard_error
 from vae.types import UserError
 
 COLUMNS = {
@@ -33,7 +40,8 @@ COLUMNS = {
     "distortion": "test/distortion_nats",
     "active units": "latent/active_units",
 }
-ROW_KEYS = {"name", "group", "overrides", "published"}
+ROW_KEYS = {"name", "group", "overrides", "published", "differs", "tolerance"}
+ABOUT = {"source", "differs", "tolerance", "claims", "plane", "notes"}
 
 
 def run(
@@ -56,15 +64,15 @@ def run(
     rows = [_plan_row(config, row, plan["seeds"], executor) for row in plan["rows"]]
 
     def write() -> None:
-        done = [row | _outcome(row, folder) for row in rows]
-        kept = [{k: v for k, v in row.items() if k != "cells"} for row in done]
-        workdir.write_json(folder / "table.json", {"rows": kept})
-        (folder / "table.md").write_text(_markdown(done, plan, config))
+        written = _gather(plan, [row | _outcome(row, folder) for row in rows], config)
+        workdir.write_json(folder / "table.json", written)
+        (folder / "table.md").write_text(tables.as_markdown(written))
 
     with workdir.locked(folder):
         cells = {cell.id: cell for row in rows for cell in row["cells"]}
         sweep.do_members([*cells.values()], folder, executor, address, on_member=write)
         write()
+        tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
     say(f"written to {folder}/table.md")
 
 
@@ -82,7 +90,8 @@ def _plan_row(
 
 
 def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Returns {"results": a list of each seed's} or {"failed": the reason}."""
+    """Returns {"results": a list of each seed's, "commits": ...} or {"failed": the
+    reason}."""
     if "failed" in row:
         return {}
     for cell in row["cells"]:
@@ -92,7 +101,91 @@ def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
     folders = [members.folder_of(cell, folder) for cell in row["cells"]]
     results = [workdir.read_json(place / "results.json") for place in folders]
     agreement = score_agreement(folders)
-    return {"results": [a | b for a, b in zip(results, agreement, strict=True)]}
+    launches = [
+        launch
+        for place in folders
+        for launch in workdir.read_json(place / "provenance.json")["launches"]
+    ]
+    return {
+        "results": [a | b for a, b in zip(results, agreement, strict=True)],
+        "commits": sorted({launch["git_commit"][:12] for launch in launches}),
+    }
+
+
+def _gather(
+    plan: dict[str, Any], rows: Sequence[dict[str, Any]], config: Config
+) -> dict[str, Any]:
+    """Returns what `table.json` holds: see `tables`."""
+    columns = COLUMNS | plan["columns"]
+    names = {title: _result_name(key, config) for title, key in columns.items()}
+    shown = [_with_values(row, names) for row in rows]
+    if plan["mean"]:
+        groups = dict.fromkeys(row["group"] for row in shown)
+        shown += [
+            _mean_row(group, [row for row in shown if row["group"] == group], names)
+            for group in groups
+        ]
+    done = [result for row in shown for result in row.get("results", ())]
+    return {
+        "command": f"python {' '.join(sys.argv)}",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "machine": f"{os.cpu_count()} cores of {workdir.processor()}",
+        "seeds": plan["seeds"],
+        "samples": config.evaluate.importance_samples,
+        "hours": sum(result["train/seconds"] for result in done) / 3600,
+        "commits": sorted({c for row in shown for c in row.get("commits", ())}),
+        "columns": [*columns],
+        **{key: plan[key] for key in ABOUT & plan.keys()},
+        "rows": shown,
+    }
+
+
+def _result_name(key: str, config: Config) -> str:
+    samples = config.evaluate.importance_samples
+    return f"test/nll_is{samples}_nats" if key == "nll" else key
+
+
+def _with_values(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    """Returns a row without its cells, with the `values` of the columns that it has."""
+    row = {key: value for key, value in row.items() if key != "cells"}
+    if "results" not in row:
+        return row
+    values = {
+        title: tables.summarize([result[name] for result in row["results"]])
+        for title, name in names.items()
+        if all(name in result for result in row["results"])
+    }
+    return row | {"values": values} | _kl_of_dimensions(row["results"])
+
+
+def _kl_of_dimensions(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the `kl_per_dim`, the largest first, averaged over seeds; nothing if the
+    rate is no sum over dimensions."""
+    name = "latent/kl_per_dim"
+    if not all(name in result for result in results):
+        return {}
+    kls = np.array([np.sort(result[name])[::-1] for result in results])
+    return {"kl_per_dim": kls.mean(axis=0).tolist()}
+
+
+def _mean_row(
+    group: str, rows: Sequence[dict[str, Any]], names: dict[str, str]
+) -> dict[str, Any]:
+    """Returns a row whose results are, seed by seed, the means of these rows'."""
+    mean = {"name": f"mean of {group}" if group != "row" else "mean", "group": group}
+    if failed := [row["name"] for row in rows if "failed" in row]:
+        return mean | {"failed": f"without {', '.join(failed)}"}
+    by_seed = zip(*(row["results"] for row in rows), strict=True)
+    averaged = [
+        {
+            name: float(np.mean([result[name] for result in results]))
+            for name in names.values()
+            if all(name in result for result in results)
+        }
+        for results in by_seed
+    ]
+    values = _with_values(mean | {"results": averaged}, names)["values"]
+    return mean | {"values": values}
 
 
 def _checked(plan: Any) -> dict[str, Any]:
@@ -107,7 +200,7 @@ def _checked(plan: Any) -> dict[str, Any]:
         '"mean": True'
     )
     needed = {"seeds", "rows"}
-    allowed = needed | {"columns", "mean"}
+    allowed = needed | {"columns", "mean"} | ABOUT
     if not isinstance(plan, dict) or not needed <= set(plan) <= allowed:
         raise UserError(f"table() must return {form}")
     if not isinstance(plan.get("columns", {}), dict):
@@ -125,6 +218,13 @@ def _checked(plan: Any) -> dict[str, Any]:
                 "its own"
             )
         names.add(row["name"])
+    titles = {*COLUMNS, *plan.get("columns", {})}
+    for claim in plan.get("claims", ()):
+        if claim["column"] not in titles or not set(claim["order"]) <= names:
+            raise UserError(
+                f"the claim {claim['says']!r} of table() is about a column or a row "
+                "that the table does not have"
+            )
     rows = [{"group": "row", **row} for row in plan["rows"]]
     return {
         "columns": {},
@@ -133,69 +233,3 @@ def _checked(plan: Any) -> dict[str, Any]:
         "seeds": tuple(plan["seeds"]),
         "rows": rows,
     }
-
-
-def _markdown(rows: list[dict[str, Any]], plan: dict[str, Any], config: Config) -> str:
-    columns, seeds = COLUMNS | plan["columns"], plan["seeds"]
-    header = [*columns, "KL per dimension: largest, median, smallest"]
-    if any("published" in row for row in rows):
-        header.append("published")
-    lines = [
-        f"Written by `python {' '.join(sys.argv)}`, commit "
-        f"{workdir.git_commit()[:12]}.",
-        "",
-        f"Mean and standard error over the seeds {seeds}; likelihoods and divergences "
-        "in nats. NLL is the importance-weighted bound with "
-        f"{config.evaluate.importance_samples} samples. A dash stands for what a row "
-        "does not have, such as a KL that is a sum over dimensions.",
-    ]
-    for group in dict.fromkeys(row["group"] for row in rows):
-        lines += ["", f"| {group} | {' | '.join(header)} |"]
-        lines.append("|---" * (len(header) + 1) + "|")
-        of_group = [row for row in rows if row["group"] == group]
-        if plan["mean"]:
-            of_group.append(_mean_row(of_group))
-        for row in of_group:
-            cells = [row["name"], *_cells(row, columns, config)]
-            if header[-1] == "published":
-                cells.append(str(row.get("published", "")))
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _mean_row(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns a row whose results are, seed by seed, the means of these rows'."""
-    if failed := [row["name"] for row in rows if "failed" in row]:
-        return {"name": "mean", "failed": f"without {', '.join(failed)}"}
-    by_seed = zip(*(row["results"] for row in rows), strict=True)
-    means = [
-        {
-            name: float(np.mean([of_row[name] for of_row in results]))
-            for name, value in results[0].items()
-            if isinstance(value, (int, float)) and all(name in r for r in results)
-        }
-        for results in by_seed
-    ]
-    return {"name": "mean", "results": means}
-
-
-def _cells(
-    row: dict[str, Any], columns: dict[str, str], config: Config
-) -> Iterator[str]:
-    if "failed" in row:
-        yield f"failed: {row['failed']}"
-        yield from [""] * len(columns)
-        return
-    nll = f"test/nll_is{config.evaluate.importance_samples}_nats"
-    for key in columns.values():
-        name = nll if key == "nll" else key
-        if not all(name in results for results in row["results"]):
-            yield "-"
-            continue
-        values = np.array([results[name] for results in row["results"]])
-        error = f" +- {standard_error(values):.2f}" if len(values) > 1 else ""
-        yield f"{values.mean():.2f}{error}"
-    kls = [r["latent/kl_per_dim"] for r in row["results"] if "latent/kl_per_dim" in r]
-    mean = np.sort(np.mean([np.sort(kl) for kl in kls], 0)) if kls else np.array([])
-    middle = (mean[-1], np.median(mean), mean[0]) if kls else ()
-    yield ", ".join(f"{kl:.2f}" for kl in middle) or "-"

@@ -140,6 +140,16 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """Returns the name that the processor gives itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else "unknown"
+
+
 @functools.cache  # what a process runs is what it started with
 def git_commit() -> str:
     """Returns the commit of this code, with "+changes" if files differ from it."""

@@ -3,7 +3,6 @@ probabilistic PCA, which is the last score.
 
 Command:  python launch.py --experiment=reproduce \
               --config=configs/papers/anomaly_one_class.py
-Deep SVDD: Ruff et al. 2018 (ICML), AUROC of each digit in its one-class variant.
 """
 
 from typing import Any
@@ -12,6 +11,8 @@ from configs import default
 
 DIGITS = tuple((digit,) for digit in range(10))
 DEEP_SVDD = (98.0, 99.7, 91.7, 91.9, 94.9, 88.5, 98.3, 94.6, 93.9, 96.5)
+EXACT_PPCA = (0.993, 0.999, 0.924, 0.954, 0.945, 0.973, 0.985, 0.970, 0.849, 0.963)
+TOLERANCE = {"AUROC pPCA": 0.005}  # of the baseline, which has no seed
 SCORES = (
     ("-ELBO", "neg_elbo"),
     ("-L_K", "neg_bound"),
@@ -46,11 +47,19 @@ def table() -> dict[str, Any]:
         {
             "name": f"digit {labels[0]}",
             "overrides": {"dataset.keep_labels": labels},
-            "published": f"Deep SVDD {auroc / 100:.3f}",
+            "published": {"AUROC -ELBO": svdd / 100, "AUROC pPCA": ppca},
         }
-        for labels, auroc in zip(DIGITS, DEEP_SVDD, strict=True)
+        for labels, svdd, ppca in zip(DIGITS, DEEP_SVDD, EXACT_PPCA, strict=True)
     ]
-    return {"seeds": (0, 1), "columns": columns(), "rows": rows, "mean": True}
+    return {
+        "seeds": (0, 1),
+        "columns": columns(),
+        "rows": rows,
+        "mean": True,
+        "source": "beside the ELBO, one-class Deep SVDD (Ruff et al. 2018, ICML); "
+        "beside pPCA, the exact one with 32 components, computed for this project",
+        "tolerance": TOLERANCE,
+    }
 
 
 def columns() -> dict[str, str]:

@@ -170,14 +170,4 @@ def _about(config: Config) -> dict[str, Any]:
     about = workdir.describe_launch(config)
     others = {name: metadata.version(name) for name in ("torch", "pythae")}
     about["packages"] |= others
-    return about | {"processor": _processor(), "cores": os.cpu_count()}
-
-
-def _processor() -> str:
-    """Returns the name that the processor gives itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else "unknown"
+    return about | {"processor": workdir.processor(), "cores": os.cpu_count()}

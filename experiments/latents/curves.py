@@ -27,7 +27,7 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
     """Draws three curves between the codes of each pair of test images, and measures
     them in image space."""
     pairs = choose_pairs(subject)
-    curves, lengths, energies = _trace(subject, pairs)
+    curves, lengths, energies = trace_curves(subject, pairs)
     pixels = subject.test.pixels
     tiles = []
     for pair, (first, last) in enumerate(pairs):
@@ -94,7 +94,7 @@ def choose_pairs(subject: Subject) -> list[tuple[int, int]]:
     return pairs
 
 
-def _trace(
+def trace_curves(
     subject: Subject, pairs: list[tuple[int, int]]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Returns of each kind of curve the points [pairs, P, D], and lengths and energies

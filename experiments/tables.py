@@ -1,0 +1,231 @@
+"""A paper's table beside ours: what `table.json` holds, as Markdown and as a plot.
+
+`table.json` has all that the others show, so that a table can be shown anywhere.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vae.evaluation.evaluate import standard_error
+
+OURS, THEIRS = "#31688e", "#d9822b"
+ROW_INCHES = 0.26
+KL = "KL per dimension: largest, median, smallest"
+
+Row = Mapping[str, Any]
+Table = Mapping[str, Any]
+
+
+def summarize(values: Sequence[float]) -> dict[str, float]:
+    """Returns the mean of a result over seeds, and of two or more its standard
+    error."""
+    array = np.array(values, float)
+    summary = {"mean": float(array.mean())}
+    if len(array) > 1:
+        summary["error"] = standard_error(array)
+    return summary
+
+
+def verdict(difference: float, tolerance: float | None) -> str:
+    """Says whether a difference from the paper's value is within the tolerance."""
+    shown = f"{difference:+.{_digits(difference)}f}"
+    if tolerance is None:
+        return shown
+    within = abs(difference) <= tolerance
+    return f"{shown}, {'within' if within else 'not within'} {tolerance:g}"
+
+
+def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
+    """Says whether the rows that a claim names are in its order, each at least `by`
+    lower than the next."""
+    rows = {row["name"]: row for row in table["rows"]}
+    column, by = claim["column"], claim.get("by", 0.0)
+    found = [rows[name].get("values", {}).get(column) for name in claim["order"]]
+    if missing := [n for n, f in zip(claim["order"], found, strict=True) if f is None]:
+        return f"open, without {', '.join(missing)}"
+    means = [of_row["mean"] for of_row in found]
+    holds = bool((np.diff(means) > by).all())
+    return f"{'held' if holds else 'not held'}: {', '.join(f'{m:.2f}' for m in means)}"
+
+
+def as_markdown(table: Table) -> str:
+    """Returns the table with what must be known to read it, and to repeat it."""
+    return "\n".join([*_about(table), *_tables(table), *_after(table)]) + "\n"
+
+
+def _about(table: Table) -> Iterator[str]:
+    yield f"Written by `{table['command']}`, {table['date']}."
+    yield ""
+    seeds = ", ".join(map(str, table["seeds"]))
+    yield (
+        f"Mean and standard error over the seeds {seeds}; likelihoods and divergences "
+        f"in nats. NLL is the importance-weighted bound with {table['samples']} "
+        "samples. A dash stands for what a row does not have."
+    )
+    for title, key in (("Source", "source"), ("What differs", "differs")):
+        if text := table.get(key):
+            yield ""
+            yield f"{title}: {text}"
+
+
+def _tables(table: Table) -> Iterator[str]:
+    for group in dict.fromkeys(row["group"] for row in table["rows"]):
+        rows = [row for row in table["rows"] if row["group"] == group]
+        titles = [
+            (title, any(title in _published(row) for row in rows))
+            for title in table["columns"]
+        ]
+        texts = [
+            key
+            for key in ("published", "differs")
+            if any(isinstance(row.get(key), str) for row in rows)
+        ]
+        with_kl = any("kl_per_dim" in row for row in rows)
+        texts = [KL, *texts] if with_kl else texts
+        header = [group]
+        for title, is_compared in titles:
+            header += [title, "published", "difference"] if is_compared else [title]
+        yield ""
+        yield f"| {' | '.join([*header, *texts])} |"
+        yield "|---" * (len(header) + len(texts)) + "|"
+        for row in rows:
+            cells = [*_cells(row, titles, table)]
+            cells += [_text(row, key) for key in texts]
+            yield f"| {' | '.join(cells)} |"
+
+
+def _cells(row: Row, titles: Sequence[tuple[str, bool]], table: Table) -> Iterator[str]:
+    yield row["name"]
+    failed = row.get("failed")
+    for column, (title, is_compared) in enumerate(titles):
+        value = row.get("values", {}).get(title)
+        published = _published(row).get(title)
+        if failed:
+            yield f"failed: {failed}" if column == 0 else ""
+        else:
+            yield "-" if value is None else _with_error(value)
+        if is_compared:
+            yield "" if published is None else f"{published:g}"
+            if value is None or published is None:
+                yield ""
+            else:
+                difference = value["mean"] - published
+                yield verdict(difference, _tolerance(row, table, title))
+
+
+def _text(row: Row, key: str) -> str:
+    if key != KL:
+        return row[key] if isinstance(row.get(key), str) else ""
+    kl = row.get("kl_per_dim")
+    if not kl:
+        return "-"
+    shown = kl[0], np.median(kl), kl[-1]
+    return ", ".join(f"{value:.2f}" for value in shown)
+
+
+def _published(row: Row) -> Mapping[str, float]:
+    published = row.get("published", {})
+    return {} if isinstance(published, str) else published
+
+
+def _tolerance(row: Row, table: Table, title: str) -> float | None:
+    return {**table.get("tolerance", {}), **row.get("tolerance", {})}.get(title)
+
+
+def _with_error(value: Mapping[str, float]) -> str:
+    digits = _digits(value["mean"])
+    error = f" +- {value['error']:.{digits}f}" if "error" in value else ""
+    return f"{value['mean']:.{digits}f}{error}"
+
+
+def _digits(value: float) -> int:
+    """Returns how many decimals are shown: of shares more than of nats."""
+    return 3 if abs(value) < 1 else 2
+
+
+def _after(table: Table) -> Iterator[str]:
+    claims = table.get("claims", ())
+    if claims:
+        yield ""
+    for claim in claims:
+        yield f"- {claim['says']}: {check_claim(table, claim)}."
+    if notes := table.get("notes"):
+        yield ""
+        yield notes
+    yield ""
+    yield (
+        f"{table['machine']}; training took {table['hours']:.1f} hours in all; "
+        f"commits {', '.join(table['commits']) or 'none yet'}."
+    )
+
+
+def draw(table: Table, path: Path) -> None:
+    """Draws ours, with standard errors, and what is published: of each column that has
+    published values, or else of the first; or a plane, if the table names one."""
+    rows = [row for row in table["rows"] if "values" in row]
+    if plane := table.get("plane"):
+        figure = _plane(rows, *plane)
+    else:
+        compared = [
+            title
+            for title in table["columns"]
+            if any(title in _published(row) for row in rows)
+        ] or list(table["columns"])[:1]
+        figure = _dots(rows, compared)
+    figure.savefig(path, dpi=160)
+
+
+def _dots(rows: Sequence[Row], titles: Sequence[str]) -> Figure:
+    size = (1.5 + 3.8 * len(titles), 1.1 + ROW_INCHES * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+    for axes, title in zip(panels, titles, strict=True):
+        for place, row in enumerate(rows):
+            if value := row["values"].get(title):
+                axes.errorbar(
+                    value["mean"],
+                    place,
+                    xerr=value.get("error", 0),
+                    fmt="o",
+                    color=OURS,
+                    label="ours",
+                )
+            if title in _published(row):
+                theirs = _published(row)[title]
+                axes.plot(
+                    theirs, place, "D", mfc="none", color=THEIRS, label="published"
+                )
+        axes.set_xlabel(title)
+        axes.grid(axis="x", color="#e7e9ed")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
+    panels[0].invert_yaxis()
+    _add_legend(panels[0])
+    return figure
+
+
+def _plane(rows: Sequence[Row], x: str, y: str) -> Figure:
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        if x in row["values"] and y in row["values"]:
+            at = row["values"][x]["mean"], row["values"][y]["mean"]
+            axes.plot(*at, "o", color=OURS)
+            axes.annotate(
+                row["name"], at, (6, 4), textcoords="offset points", fontsize=8
+            )
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(color="#e7e9ed")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _add_legend(axes: Any) -> None:
+    """Names each kind of mark once."""
+    handles, labels = axes.get_legend_handles_labels()
+    marks = dict(zip(labels, handles, strict=True))
+    axes.legend(marks.values(), marks.keys(), frameon=False, fontsize=8)

@@ -1,0 +1,77 @@
+"""What a table says of rows whose values are known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from experiments import tables
+
+
+def row(name: str, nll: float | None, **changes: Any) -> dict[str, Any]:
+    values = {} if nll is None else {"values": {"NLL": {"mean": nll, "error": 0.25}}}
+    return {"name": name, "group": "row", **values, **changes}
+
+
+def table_of(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "command": "python launch.py",
+        "date": "2026-01-01",
+        "machine": "2 cores",
+        "seeds": [0, 1],
+        "samples": 5000,
+        "hours": 1.0,
+        "commits": ["abc"],
+        "columns": ["NLL", "rate"],
+        "rows": list(rows),
+        **changes,
+    }
+
+
+def test_ours_beside_the_papers() -> None:
+    table = table_of(
+        row("VAE", 87.0, published={"NLL": 86.76}, differs="fewer epochs"),
+        row("IWAE", 85.0, published={"NLL": 85.54}),
+        row("VAE, k = 5", 86.0, published={"NLL": 86.47}, tolerance={"NLL": 0.1}),
+        row("ours alone", 80.0),
+        row("broken", None, failed="seed 1: diverged", published={"NLL": 1.0}),
+        tolerance={"NLL": 0.5},
+        source="Burda et al.",
+    )
+    lines = tables.as_markdown(table).splitlines()
+    assert lines[4] == "Source: Burda et al."
+    assert lines[6:13] == [
+        "| row | NLL | published | difference | rate | differs |",
+        "|---|---|---|---|---|---|",
+        "| VAE | 87.00 +- 0.25 | 86.76 | +0.240, within 0.5 | - | fewer epochs |",
+        "| IWAE | 85.00 +- 0.25 | 85.54 | -0.540, not within 0.5 | - |  |",
+        "| VAE, k = 5 | 86.00 +- 0.25 | 86.47 | -0.470, not within 0.1 | - |  |",
+        "| ours alone | 80.00 +- 0.25 |  |  | - |  |",
+        "| broken | failed: seed 1: diverged | 1 |  |  |  |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nll", "by", "verdict"),
+    [
+        (86.5, 0.0, "held: 85.00, 86.50"),
+        (86.5, 2.0, "not held: 85.00, 86.50"),
+        (84.0, 0.0, "not held: 85.00, 84.00"),
+        (None, 0.0, "open, without VAE"),
+    ],
+)
+def test_claims(nll: float | None, by: float, verdict: str) -> None:
+    claim = {"says": "lower", "column": "NLL", "order": ["IWAE", "VAE"], "by": by}
+    table = table_of(row("VAE", nll), row("IWAE", 85.0), claims=[claim])
+    assert tables.check_claim(table, claim) == verdict
+    assert f"- lower: {verdict}." in tables.as_markdown(table)
+
+
+@pytest.mark.parametrize("plane", [None, ["NLL", "rate"]])
+def test_plots_have_every_row(tmp_path: Path, plane: list[str] | None) -> None:
+    table = table_of(row("VAE", 87.0, published={"NLL": 86.76}), row("late", None))
+    table["rows"][0]["values"]["rate"] = {"mean": 20.0}
+    tables.draw(table | ({"plane": plane} if plane else {}), tmp_path / "table.png")
+    with Image.open(tmp_path / "table.png") as picture:
+        assert picture.width > 600
