@@ -69,7 +69,8 @@ class ProgressReport:
             for name, value in values.items()
             if name in SHOWN
         ]
-        note = ", ".join([*shown, f"{rate:.0f} {self._unit}/s", f"{left:.0f} s left"])
+        pace = f"{rate:.{2 if rate < 1 else 0}f} {self._unit}/s"
+        note = ", ".join([*shown, pace, f"{left:.0f} s left"])
         self._bar.update(self._task, completed=done, note=note)
         is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total
         if not self._quiet and not self._console.is_terminal and is_due:
