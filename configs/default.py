@@ -135,6 +135,10 @@ def get_config(mode: str = "") -> Config:
     # Of each kind, scored by likelihood regret too, which trains 100 steps for each.
     config.evaluate.regret_images = 0
     config.evaluate.ppca_components = 32  # of the baseline
+    # Test images whose log p(x) is bounded by annealing, too, with as many simulated
+    # from the model, of which it is known how far the bound may be off; 0: none.
+    config.evaluate.annealed_images = 0
+    config.evaluate.annealed_steps = 1_000  # temperatures; Wu et al. 2017 take 10,000
     return finish(config, mode)
 
 
@@ -148,6 +152,9 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
         config.evaluate.importance_samples = 2
         config.evaluate.factor_points = min(400, config.evaluate.factor_points)
         config.evaluate.regret_images = min(20, config.evaluate.regret_images)
+        if config.evaluate.annealed_images:
+            config.evaluate.annealed_images = min(4, config.evaluate.annealed_images)
+            config.evaluate.annealed_steps = min(10, config.evaluate.annealed_steps)
     elif mode not in ("", *other_modes):
         raise ValueError(
             f"unknown mode {mode!r}: choose from {', '.join(('smoke', *other_modes))}"

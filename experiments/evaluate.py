@@ -19,6 +19,7 @@ from experiments.codes import (
 )
 from experiments.program import Program, answer, make_program, own_model
 from experiments.terminal import ProgressReport, print_results
+from experiments.truth import holds_truth, with_truth
 from experiments.usage import report_usage
 from experiments.workdir import read_json, write_json
 from vae import rng
@@ -128,7 +129,7 @@ def evaluate_and_report(
     quiet: bool = False,
 ) -> Generator[Request, Any, None]:
     """Evaluates on the test split, draws, and writes `results.json`, which scores of
-    factors join last.
+    factors and annealed bounds join last.
 
     Results that are there already, with another number of samples, are kept.
     """
@@ -175,6 +176,9 @@ def evaluate_and_report(
     if experiment.factor_points:  # takes minutes, in which the rest should not be lost
         save_codes(experiment, program, state, folder)
         results |= score_factors(experiment, program, state)
+        write_json(folder / "results.json", results)
+    if experiment.annealed_images:  # so does this
+        results = with_truth(results, experiment, program, state, quiet=quiet)
         write_json(folder / "results.json", results)
 
 
@@ -232,6 +236,8 @@ def is_done(config: dict[str, Any], folder: Path) -> bool:
         scored = results.get("disentanglement/points") == points
         if not (scored and (folder / CODES_FILE).exists()):
             return False
+    if not holds_truth(results, config["evaluate"]):
+        return False
     return all(name in results for name in wanted)
 
 

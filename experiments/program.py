@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.annealing import Annealing, make_annealing
 from experiments.views import Views, make_views
 from vae import rng
 from vae.build import Experiment
@@ -43,6 +44,7 @@ class Program(NamedTuple):
     call: Routine  # (carry; data, positions [B], number of steps) -> carry
     evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
     views: Views
+    annealing: Callable[[int], Annealing]  # (latent dimension)
     data: Split  # the training data on the devices, or a blank chunk of them
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
@@ -86,6 +88,7 @@ def make_program(experiment: Experiment) -> Program:
         call=compile_call(call, placement, resident=experiment.resident),
         evaluate=evaluate,
         views=make_views(experiment),
+        annealing=functools.cache(functools.partial(make_annealing, experiment)),
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,

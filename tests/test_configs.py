@@ -13,7 +13,7 @@ from experiments.program import answer, make_program
 from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
-from vae.checks import READ_BY_SOME
+from vae.checks import READ_BY_SOME, READ_WITH
 from vae.menus import OBJECTIVES
 
 NAMES = sorted(
@@ -65,6 +65,13 @@ def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (tmp_path / "images" / "samples.png").exists()
 
 
+def test_smoke_anneals_briefly() -> None:
+    config = default.get_config()
+    config.evaluate.annealed_images = 1_000
+    default.finish(config, "smoke")
+    assert config.evaluate.annealed_images * config.evaluate.annealed_steps <= 40
+
+
 TABLES = (  # with rows
     "configs.papers.axes",
     "configs.papers.sprites_study",
@@ -87,3 +94,6 @@ def test_fields_that_only_some_objectives_read_default_to_what_none_minds() -> N
     for field, (neutral, readers) in READ_BY_SOME.items():
         assert fields[field] == neutral, field
         assert set(readers) <= set(OBJECTIVES), field
+    for field, (neutral, other) in READ_WITH.items():
+        assert fields[field] == neutral, field
+        assert not fields[other], other

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from vae.checks import check_fields_are_read, check_numbers, one_of
 from vae.compatibility import (
+    check_annealing,
     check_factors,
     check_fitted_density,
     check_minibatch,
@@ -78,6 +79,8 @@ class Experiment(NamedTuple):
     regret_images: int  # of each kind, scored by likelihood regret; 0: none
     ppca_components: int
     anomalies: Split | None  # test images that the model should find unlikely
+    annealed_images: int  # test images whose log p(x) is bounded by annealing; 0: none
+    annealed_steps: int
 
 
 def build(config: Config, placement: Placement | None = None) -> Experiment:
@@ -116,6 +119,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         config.evaluate.fitted_components,
         min(dataset.train.size, FITTED_CODES),
     )
+    check_annealing(config, dataset.test.size)
     factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
     check_factors(config, factors)
     hparams = traced_hparams(operative(config), everything)
@@ -154,6 +158,8 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         regret_images=config.evaluate.regret_images,
         ppca_components=config.evaluate.ppca_components,
         anomalies=load_anomalies(config, everything),
+        annealed_images=config.evaluate.annealed_images,
+        annealed_steps=config.evaluate.annealed_steps,
     )
 
 
@@ -178,6 +184,7 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     if varied.config["dataset"] == experiment.config["dataset"]:
         return varied
     dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
+    check_annealing(config, dataset.test.size)
     return varied._replace(
         dataset=dataset,
         make_own=_own_maker(config, dataset),

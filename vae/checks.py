@@ -22,6 +22,7 @@ POSITIVE_INTEGERS = (
     "evaluate.importance_samples",
     "evaluate.batch_size",
     "evaluate.ppca_components",
+    "evaluate.annealed_steps",
     "objective.num_samples",
     "objective.num_bounds",
 )
@@ -35,6 +36,7 @@ NATURAL_NUMBERS = (
     "evaluate.fitted_components",
     "evaluate.factor_points",
     "evaluate.regret_images",
+    "evaluate.annealed_images",
     "train.evaluate_every",
     "train.checkpoint_every",
 )
@@ -94,13 +96,15 @@ READ_BY_SOME = {
     "objective.kernel": ("imq", ("info_vae", "wae_mmd")),
     "objective.commitment": (0.25, ("vq_vae",)),
 }
+# Fields that are read if another is set: their default, and the other.
+READ_WITH = {"evaluate.annealed_steps": (1_000, "evaluate.annealed_images")}
 
 
 def check_fields_are_read(config: Mapping[str, Any]) -> None:
-    """Refuses a value that the chosen objective would silently ignore.
+    """Refuses a value that would silently be ignored.
 
     Raises:
-      UserError: the objective does not read the field.
+      UserError: the objective does not read the field, or nothing does without another.
     """
     name = _get(config, "objective.name")
     for field, (neutral, readers) in READ_BY_SOME.items():
@@ -109,6 +113,13 @@ def check_fields_are_read(config: Mapping[str, Any]) -> None:
             raise UserError(
                 f"objective.name={name} does not read {field}={value}; leave it at "
                 f"{neutral}, or use one of {', '.join(readers)}"
+            )
+    for field, (neutral, other) in READ_WITH.items():
+        value = _get(config, field)
+        if value != neutral and not _get(config, other):
+            raise UserError(
+                f"nothing reads {field}={value} without {other}; leave it at "
+                f"{neutral}, or set {other}"
             )
 
 

@@ -227,3 +227,32 @@ def check_fitted_density(posterior: str, components: int, codes: int) -> None:
             f"model.posterior.name={posterior} has no use for: set it to 0, or choose "
             f"{' or '.join(names)}"
         )
+
+
+def check_annealing(config: Any, test_size: int) -> None:
+    """Refuses annealed bounds of what gradients cannot move, or of too few images.
+
+    Raises:
+      UserError: the codes are on the sphere or discrete, the test images are fewer than
+        are asked for, or there is no temperature between prior and posterior.
+    """
+    c, posterior = config.evaluate, config.model.posterior.name
+    if not c.annealed_images:
+        return
+    names = POSTERIORS_ON["the reals"]
+    if posterior not in names:
+        raise UserError(
+            "evaluate.annealed_images moves codes by gradients, which those of "
+            f"model.posterior.name={posterior} do not allow: set it to 0, or choose "
+            f"{' or '.join(names)}"
+        )
+    if c.annealed_images > test_size:
+        raise UserError(
+            f"evaluate.annealed_images={c.annealed_images} is more than the "
+            f"{test_size} test images: ask for fewer"
+        )
+    if c.annealed_steps < 2:
+        raise UserError(
+            f"evaluate.annealed_steps={c.annealed_steps} leaves no temperature between "
+            "prior and posterior: set it to 2 or more"
+        )

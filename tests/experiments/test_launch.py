@@ -25,6 +25,15 @@ COMMAND_LINES = {
     "no table": ([CONFIG, "--experiment=reproduce"], "has no function table()"),
     "no sweep": ([CONFIG, "--experiment=sweep"], "give --sweep=FIELD=V1,V2"),
     "sweep of a train": ([CONFIG, "--sweep=seed=1"], "are for --experiment=sweep"),
+    "annealed codes": (
+        [
+            CONFIG,
+            "--config.model.posterior.name=vector_quantized",
+            "--config.model.prior.name=uniform_codes",
+            "--config.evaluate.annealed_images=4",
+        ],
+        "evaluate.annealed_images moves codes by gradients",
+    ),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
 }
 
