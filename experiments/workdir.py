@@ -16,7 +16,8 @@ from typing import Any
 
 import jax
 
-from vae.build import HOW_NOT_WHAT, Config, from_operative
+from configs import default
+from vae.build import HOW_NOT_WHAT, Config, from_operative, operative
 from vae.types import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
@@ -37,10 +38,30 @@ def config_of(workdir: Path) -> Config:
     Raises:
       UserError: there is none.
     """
-    held = read_json(workdir / "config.json")
+    held = _held(workdir)
     if held is None:
         raise UserError(f"--workdir={workdir} holds no run (no config.json)")
     return from_operative(held)
+
+
+def _held(workdir: Path) -> dict[str, Any] | None:
+    """Returns the configuration of the run there, if there is one. A field that is
+    newer than the run has its default, by which all is as it was without the field."""
+    held = read_json(workdir / "config.json")
+    return held and _filled_up(held, operative(default.get_config()))
+
+
+def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Adds to a nested configuration what only `defaults` has."""
+    return {
+        **defaults,
+        **{
+            key: _filled_up(value, defaults.get(key, {}))
+            if isinstance(value, dict)
+            else value
+            for key, value in held.items()
+        },
+    }
 
 
 def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
@@ -54,7 +75,7 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
         existing = existing.parent
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"--workdir={workdir}: cannot write in {existing}")
-    held = read_json(workdir / "config.json")
+    held = _held(workdir)
     if held is None:
         if (workdir / "checkpoints").exists():
             raise UserError(

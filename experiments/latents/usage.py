@@ -15,6 +15,12 @@ PANELS = {
     "latent/mean_variance": "variance of posterior means",
     "latent/decoder_sensitivity": "sensitivity of the decoder",
 }
+TRUTH = {
+    "truth/nll_ais_nats": "NLL by annealing",
+    "truth/approximation_gap_nats": "approximation gap",
+    "truth/amortisation_gap_nats": "amortisation gap",
+    "truth/simulated_gap_nats": "between both bounds, of simulated images",
+}
 NUMBERS = {
     "test/rate_nats": "rate",
     "latent/mutual_information_nats": "I(x; z)",
@@ -46,13 +52,20 @@ def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(-0.6, len(values) - 0.4)
     axes.set_xlabel(f"dimensions, by {next(iter(panels.values()))}")
-    caption = "The line is the variance above which a unit counts as active."
+    caption_of_line = "The line is the variance above which a unit counts as active."
     numbers = {
         label: evaluated[key] for key, label in NUMBERS.items() if key in evaluated
     }
+    tables = [
+        Table(tuple(numbers), [tuple(numbers.values())], "In nats, but for units.")
+    ]
+    told = {label: evaluated[key] for key, label in TRUTH.items() if key in evaluated}
+    if told:
+        caption = f"In nats, of {evaluated['truth/images']} test images."
+        tables.append(Table(tuple(told), [tuple(told.values())], caption))
     return Section(
         title,
         f"Verdict: {evaluated.get('collapse', 'none')}.",
-        [plot(folder, "usage", figure, caption)],
-        [Table(tuple(numbers), [tuple(numbers.values())], "In nats, but for units.")],
+        [plot(folder, "usage", figure, caption_of_line)],
+        tables,
     )

@@ -182,6 +182,20 @@ def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) 
         train.run(small_config, folder)
 
 
+def test_a_run_older_than_a_field_is_taken_up(small_config, tmp_path: Path) -> None:
+    small_config.train.steps = 10
+    train.run(small_config, tmp_path)
+    path = tmp_path / "config.json"
+    held = read(path)
+    del held["objective"]["growth"], held["evaluate"]["anomalies"], held["precision"]
+    path.write_text(json.dumps(held))
+    small_config.objective.growth = "linear"
+    with pytest.raises(UserError, match="growth: constant there, linear now"):
+        train.run(small_config, tmp_path)
+    evaluate.run(None, tmp_path)
+    assert read(path)["objective"]["growth"] == "constant"
+
+
 def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run"):
         evaluate.run(None, tmp_path)
