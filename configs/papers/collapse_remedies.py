@@ -6,7 +6,8 @@ Command:  python launch.py --experiment=reproduce \\
 the data has, so that the ELBO itself is best without codes (Lucas et al. 2019, arXiv
 1911.02469). "Deep decoder": eight tanh layers behind binary pixels, where training
 leaves units out that the ELBO would pay for. 10 epochs, 20 latent dimensions.
-Expected:  not measured yet
+Expected: of the deep decoder 108.2 nats and 6.5 active units as it is, 99.8 and 12.5
+with linear warm-up; experiments/results/collapse_remedies/table.md
 """
 
 from typing import Any
@@ -19,6 +20,10 @@ GROWTHS = {
     "cyclical warm-up": {"growth": "cyclical", "growth_steps": 1_500.0},
     "free bits, .5 per dimension": {"name": "free_bits", "free_nats": 0.5},
 }
+NOTES = """Where the ELBO itself is best without codes, growing beta to 1 ends where it
+began to be best, free bits and a lower beta buy active units for a worse likelihood,
+and only another variance is a cure. Where training lost them, all remedies bring units
+back and lower the NLL, and linear warm-up almost makes up for the depth."""
 WIDE_NOISE = {
     "dataset.binarize": "none",
     "model.likelihood.name": "gaussian",
@@ -73,4 +78,4 @@ def table() -> dict[str, Any]:
         "I(x; z)": "latent/mutual_information_nats",
         "KL(q(z), p(z))": "latent/marginal_kl_nats",
     }
-    return {"seeds": (0, 1), "columns": columns, "rows": rows}
+    return {"seeds": (0, 1), "columns": columns, "rows": rows, "notes": NOTES}
