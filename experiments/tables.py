@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -30,13 +30,12 @@ def summarize(values: Sequence[float]) -> dict[str, float]:
     return summary
 
 
-def verdict(difference: float, tolerance: float | None) -> str:
+def verdict(difference: float, tolerance: float | None, digits: int = 2) -> str:
     """Says whether a difference from the paper's value is within the tolerance."""
-    shown = f"{difference:+.{_digits(difference)}f}"
     if tolerance is None:
-        return shown
-    within = abs(difference) <= tolerance
-    return f"{shown}, {'within' if within else 'not within'} {tolerance:g}"
+        return f"{difference:+.{digits}f}"
+    within = "within" if abs(difference) <= tolerance else "not within"
+    return f"{difference:+.{digits}f}, {within} {tolerance:g}"
 
 
 def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
@@ -75,10 +74,7 @@ def _about(table: Table) -> Iterator[str]:
 def _tables(table: Table) -> Iterator[str]:
     for group in dict.fromkeys(row["group"] for row in table["rows"]):
         rows = [row for row in table["rows"] if row["group"] == group]
-        titles = [
-            (title, any(title in _published(row) for row in rows))
-            for title in table["columns"]
-        ]
+        titles = [_look_at(title, rows) for title in table["columns"]]
         texts = [
             key
             for key in ("published", "differs")
@@ -87,8 +83,9 @@ def _tables(table: Table) -> Iterator[str]:
         with_kl = any("kl_per_dim" in row for row in rows)
         texts = [KL, *texts] if with_kl else texts
         header = [group]
-        for title, is_compared in titles:
-            header += [title, "published", "difference"] if is_compared else [title]
+        for column in titles:
+            compared = ["published", "difference"] if column.is_compared else []
+            header += [column.title, *compared]
         yield ""
         yield f"| {' | '.join([*header, *texts])} |"
         yield "|---" * (len(header) + len(texts)) + "|"
@@ -98,23 +95,40 @@ def _tables(table: Table) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
-def _cells(row: Row, titles: Sequence[tuple[str, bool]], table: Table) -> Iterator[str]:
+class _Column(NamedTuple):
+    """A column as it is shown."""
+
+    title: str
+    is_compared: bool  # with published values
+    digits: int  # after the point: of shares more than of nats
+
+
+def _look_at(title: str, rows: Sequence[Row]) -> _Column:
+    means = [
+        row["values"][title]["mean"] for row in rows if title in row.get("values", {})
+    ]
+    is_share = bool(means) and max(map(abs, means)) <= 1
+    is_compared = any(title in _published(row) for row in rows)
+    return _Column(title, is_compared, 3 if is_share else 2)
+
+
+def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:
     yield row["name"]
     failed = row.get("failed")
-    for column, (title, is_compared) in enumerate(titles):
-        value = row.get("values", {}).get(title)
-        published = _published(row).get(title)
+    for column in columns:
+        value = row.get("values", {}).get(column.title)
+        published = _published(row).get(column.title)
         if failed:
-            yield f"failed: {failed}" if column == 0 else ""
+            yield f"failed: {failed}" if column is columns[0] else ""
         else:
-            yield "-" if value is None else _with_error(value)
-        if is_compared:
+            yield "-" if value is None else _with_error(value, column.digits)
+        if column.is_compared:
             yield "" if published is None else f"{published:g}"
             if value is None or published is None:
                 yield ""
             else:
-                difference = value["mean"] - published
-                yield verdict(difference, _tolerance(row, table, title))
+                tolerance = _tolerance(row, table, column.title)
+                yield verdict(value["mean"] - published, tolerance, column.digits)
 
 
 def _text(row: Row, key: str) -> str:
@@ -136,15 +150,9 @@ def _tolerance(row: Row, table: Table, title: str) -> float | None:
     return {**table.get("tolerance", {}), **row.get("tolerance", {})}.get(title)
 
 
-def _with_error(value: Mapping[str, float]) -> str:
-    digits = _digits(value["mean"])
+def _with_error(value: Mapping[str, float], digits: int) -> str:
     error = f" +- {value['error']:.{digits}f}" if "error" in value else ""
     return f"{value['mean']:.{digits}f}{error}"
-
-
-def _digits(value: float) -> int:
-    """Returns how many decimals are shown: of shares more than of nats."""
-    return 3 if abs(value) < 1 else 2
 
 
 def _after(table: Table) -> Iterator[str]:
@@ -180,32 +188,44 @@ def draw(table: Table, path: Path) -> None:
 
 
 def _dots(rows: Sequence[Row], titles: Sequence[str]) -> Figure:
-    size = (1.5 + 3.8 * len(titles), 1.1 + ROW_INCHES * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
-    for axes, title in zip(panels, titles, strict=True):
-        for place, row in enumerate(rows):
-            if value := row["values"].get(title):
-                axes.errorbar(
-                    value["mean"],
-                    place,
-                    xerr=value.get("error", 0),
-                    fmt="o",
-                    color=OURS,
-                    label="ours",
-                )
-            if title in _published(row):
-                theirs = _published(row)[title]
-                axes.plot(
-                    theirs, place, "D", mfc="none", color=THEIRS, label="published"
-                )
-        axes.set_xlabel(title)
-        axes.grid(axis="x", color="#e7e9ed")
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
-    panels[0].invert_yaxis()
-    _add_legend(panels[0])
+    """Draws a panel for each group, downwards, and column."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], []).append(row)
+    heights = [0.8 + ROW_INCHES * len(of_group) for of_group in groups.values()]
+    figure = Figure(
+        figsize=(2.5 + 3.4 * len(titles), sum(heights)), layout="constrained"
+    )
+    panels = figure.subplots(
+        len(groups), len(titles), sharey="row", squeeze=False, height_ratios=heights
+    )
+    for of_group, in_row in zip(groups.values(), panels, strict=True):
+        for axes, title in zip(in_row, titles, strict=True):
+            _draw_group(axes, of_group, title)
+        in_row[0].set_yticks(range(len(of_group)), [row["name"] for row in of_group])
+        in_row[0].invert_yaxis()
+    if any(title in _published(row) for row in rows for title in titles):
+        _add_legend(panels[0, 0])
     return figure
+
+
+def _draw_group(axes: Any, rows: Sequence[Row], title: str) -> None:
+    for place, row in enumerate(rows):
+        if value := row["values"].get(title):
+            axes.errorbar(
+                value["mean"],
+                place,
+                xerr=value.get("error", 0),
+                fmt="o",
+                color=OURS,
+                label="ours",
+            )
+        if title in _published(row):
+            at = _published(row)[title], place
+            axes.plot(*at, "D", mfc="none", color=THEIRS, label="published")
+    axes.set_xlabel(title)
+    axes.grid(axis="x", color="#e7e9ed")
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _plane(rows: Sequence[Row], x: str, y: str) -> Figure:
