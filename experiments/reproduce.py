@@ -49,10 +49,12 @@ def run(
     table: Callable[[], dict[str, Any]],
     folder: Path,
     *,
+    title: str = "",
     executor: str | None = None,
     address: str = "",
 ) -> None:
-    """Trains and evaluates what is not there yet, then writes `table.md`, `table.json`.
+    """Trains and evaluates what is not there yet, then writes `table.md`, `table.json`
+    and `table.png`.
 
     The members are those of a sweep. The table is written after each of them, with what
     there is. A row that fails is marked with the reason and does not stop the others.
@@ -64,7 +66,9 @@ def run(
     rows = [_plan_row(config, row, plan["seeds"], executor) for row in plan["rows"]]
 
     def write() -> None:
-        written = _gather(plan, [row | _outcome(row, folder) for row in rows], config)
+        written = {"title": title} | _gather(
+            plan, [row | _outcome(row, folder) for row in rows], config
+        )
         workdir.write_json(folder / "table.json", written)
         (folder / "table.md").write_text(tables.as_markdown(written))
 

@@ -24,7 +24,10 @@ COMMAND_LINES = {
     "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "requirements-tfds.txt"),
     "no table": ([CONFIG, "--experiment=reproduce"], "has no function table()"),
     "no sweep": ([CONFIG, "--experiment=sweep"], "give --sweep=FIELD=V1,V2"),
-    "sweep of a train": ([CONFIG, "--sweep=seed=1"], "are for --experiment=sweep"),
+    "sweep of a train": (
+        [CONFIG, "--sweep=seed=1"],
+        "--sweep is for --experiment=sweep",
+    ),
     "annealed codes": (
         [
             CONFIG,

@@ -1,0 +1,56 @@
+"""Collects tables that are worth keeping, and writes all of them into one file."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from experiments import tables, workdir
+from experiments.terminal import say
+from vae.types import UserError
+
+HERE = Path(__file__).parent
+FILES = ("table.json", "table.md", "table.png")
+PREFACE = """# Results
+
+Written by `python launch.py --experiment=collect`, and never by hand, from
+`experiments/results/*/table.json`. Each table names the command that made it, and on
+what; how fast things are stands in [a table of its own](results/benchmark/table.md).
+"""
+
+
+def run(folder: Path | None) -> None:
+    """Writes `experiments/RESULTS.md`: every table under `experiments/results/`, which
+    that of `folder`, the workdir of a reproduced table, joins or replaces.
+
+    Raises:
+      UserError: there is no table in the folder.
+    """
+    if folder is not None:
+        if not (folder / "table.png").exists():
+            raise UserError(
+                f"--workdir={folder} holds no table: give the workdir of "
+                "--experiment=reproduce"
+            )
+        kept = HERE / "results" / folder.resolve().name
+        kept.mkdir(exist_ok=True)
+        for name in FILES:
+            shutil.copyfile(folder / name, kept / name)
+    (HERE / "RESULTS.md").write_text("\n".join(pages()))
+    say(f"written to {HERE.name}/RESULTS.md")
+
+
+def pages() -> Iterator[str]:
+    yield PREFACE
+    found: dict[Path, Any] = {
+        path.parent: workdir.read_json(path)
+        for path in sorted(HERE.glob("results/*/table.json"))
+    }
+    written = {place: table for place, table in found.items() if "title" in table}
+    for place, table in written.items():
+        yield f"- [{table['title']}](#{place.name})"
+    for place, table in written.items():
+        picture = f"results/{place.name}/table.png"
+        yield f'\n<a id="{place.name}"></a>\n\n## {table["title"]}\n'
+        yield tables.as_markdown(table)
+        yield f"![{table['title']}]({picture})\n"

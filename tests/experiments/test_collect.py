@@ -1,0 +1,45 @@
+"""Tables that are kept, and the file that shows them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments import collect, tables, workdir
+from tests.experiments.test_tables import row, table_of
+from vae.types import UserError
+
+
+def test_a_table_joins_the_others_or_replaces_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "HERE", tmp_path / "experiments")
+    (tmp_path / "experiments" / "results").mkdir(parents=True)
+    for name, nll in (("iwae", 85.0), ("vamp", 84.0), ("iwae", 86.0)):
+        folder = tmp_path / "runs" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        table = table_of(row("ours", nll), title=f"The table of {name}")
+        workdir.write_json(folder / "table.json", table)
+        (folder / "table.md").write_text(tables.as_markdown(table))
+        tables.draw(table, folder / "table.png")
+        collect.run(folder)
+    text = (tmp_path / "experiments" / "RESULTS.md").read_text()
+    assert text.count("## The table of iwae\n") == 1
+    assert text.index("The table of iwae") < text.index("The table of vamp")
+    assert "| ours | 86.00 +- 0.25 |" in text
+    assert "85.00" not in text
+    assert (tmp_path / "experiments/results/vamp/table.png").exists()
+    collect.run(None)
+    assert (tmp_path / "experiments" / "RESULTS.md").read_text() == text
+
+
+def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no table"):
+        collect.run(tmp_path)
+
+
+def test_the_results_are_those_of_the_tables() -> None:
+    """What is committed was written by the command."""
+    kept = collect.HERE / "RESULTS.md"
+    assert kept.read_text() == "\n".join(collect.pages())
