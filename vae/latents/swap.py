@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
 
 from vae.types import Array
+
+LEAST_VARIANCE = 1e-3  # within classes, that is added to each dimension
 
 
 def swap(codes_a: Array, codes_b: Array, dimensions: Array) -> jax.Array:
@@ -14,9 +18,44 @@ def swap(codes_a: Array, codes_b: Array, dimensions: Array) -> jax.Array:
     return jnp.where(dimensions, codes_a[:, None], codes_b[None])
 
 
-def style_transfer(
-    decode: Callable[..., jax.Array], z: Array, num_labels: int
-) -> jax.Array:
+def variance_between(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns the share [D] of each dimension's variance over codes [N, D] that is
+    between the classes [N]: eta squared, from 0 to 1; 0 of a constant dimension."""
+    total = codes.var(axis=0)
+    between = _class_means(codes, classes).var(axis=0)
+    return np.where(total > 0, between / np.where(total > 0, total, 1), 0)
+
+
+def discriminants(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns a basis [D, D], as columns, in whose coordinates `codes @ basis` the
+    classes [N] share the identity as their covariance, the coordinate with the largest
+    variance between classes first.
+
+    C classes differ in the means of the first C - 1 coordinates only. Were codes [N, D]
+    Gaussian given their class, with one covariance, these would tell all there is to
+    know of it, and the others nothing.
+
+    References:
+      Fisher 1936, The use of multiple measurements in taxonomic problems; Rao 1948, for
+      more than two classes.
+    """
+    means = _class_means(codes, classes)
+    within = np.cov(codes - means, rowvar=False, ddof=0).reshape(codes.shape[1:] * 2)
+    between = np.cov(means, rowvar=False, ddof=0).reshape(within.shape)
+    # The prior gives codes their unit: dimensions that are hardly used stay small.
+    within = within + LEAST_VARIANCE * np.eye(len(within))
+    _, basis = scipy.linalg.eigh(between, within)
+    return basis[:, ::-1]
+
+
+def _class_means(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Returns for each code [N, D] the mean of those of its class, in float64."""
+    values, members = np.unique(classes, return_inverse=True)
+    means = [codes[members == i].mean(axis=0, dtype=float) for i in range(len(values))]
+    return np.stack(means)[members]
+
+
+def style_transfer(decode: Callable[..., Array], z: Array, num_labels: int) -> Array:
     """Returns the images [N, num_labels, H, W, C] of all labels in the styles
     z [N, D], by the decoder of a conditional model: `decode(z [B, D], label=[B])`
     returns mean images [B, H, W, C].
