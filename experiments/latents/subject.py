@@ -15,7 +15,7 @@ from vae.data import factors
 from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
 from vae.distributions.flowed import Flowed
-from vae.evaluation.annealed import draw_prior
+from vae.evaluation.annealed import draw_prior, prior_of
 from vae.latents.aggregate import infer_stored, sample_codes
 from vae.training.state import TrainState
 from vae.types import Array, UserError
@@ -51,10 +51,33 @@ class Subject(NamedTuple):
     draw: Callable[..., np.ndarray]
     # () -> a code [N, D] of each training example, drawn from its posterior.
     sample_train: Callable[[], np.ndarray]
+    # labels [N] -> mean and standard deviation [N, D] of the prior p(z | y); None if it
+    # is the same for all labels.
+    prior_moments: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
 
     @property
     def is_conditional(self) -> bool:
         return self.experiment.model.num_labels is not None
+
+    def styles(self, examples: Examples) -> np.ndarray:
+        """Returns what the codes [N, D] of examples say besides their labels: where
+        each label has a prior of its own, the standardised place in that. The codes
+        themselves then hold the label, and a decoder that is given another barely
+        heeds it."""
+        if self.prior_moments is None:
+            return examples.codes
+        mean, scale = self.prior_moments(examples.labels)
+        return (examples.codes - mean) / scale
+
+    def decode_styles(self, styles: Array, label: Array | None = None) -> np.ndarray:
+        """Returns the mean images [N, H, W, C] of styles [N, D]; a conditional model
+        needs labels [N]."""
+        if not self.is_conditional:
+            return self.decode(styles)
+        if self.prior_moments is None:
+            return self.decode(styles, label)
+        mean, scale = self.prior_moments(label)
+        return self.decode(mean + scale * styles, label)
 
     def spread_labels(self, count: int) -> np.ndarray:
         """Returns labels [count] as frequent as among the test images; zeros without
@@ -114,8 +137,21 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         key = rng.stream(seed, "train_codes")
         return sample_codes(model, variables, preprocess, train.stored, key)
 
+    def prior_moments(labels: Array) -> tuple[np.ndarray, np.ndarray]:
+        prior = prior_of(model, variables, jnp.asarray(labels))
+        return np.asarray(prior.mean), np.sqrt(prior.variance)
+
+    prior = experiment.config["model"]["prior"]["name"]
     return Subject(
-        experiment, seed, train, test, decode_now, decode, draw, sample_train
+        experiment,
+        seed,
+        train,
+        test,
+        decode_now,
+        decode,
+        draw,
+        sample_train,
+        prior_moments if prior == "conditional_gaussian" else None,
     )
 
 

@@ -103,7 +103,7 @@ def make_annealed_bounds(
 
     def simulate(variables: Params, labels: jax.Array | None, keys: jax.Array):
         def draw(key: jax.Array, label: jax.Array | None):
-            z = _prior(model, variables, label).sample(rng.named(key, "z"))[None]
+            z = prior_of(model, variables, label).sample(rng.named(key, "z"))[None]
             label = None if label is None else label[None]
             p = model.apply(variables, z, label=label, method="decode")
             x = p.sample(rng.named(key, "x"))[0]
@@ -139,7 +139,7 @@ def draw_prior(
     """Draws codes [K, B, D] from p(z), for labels [B] or None, with keys [K, B]."""
 
     def draw(key: jax.Array, label: jax.Array | None) -> jax.Array:
-        return _prior(model, variables, label).sample(key)
+        return prior_of(model, variables, label).sample(key)
 
     return jax.vmap(jax.vmap(draw), (0, None))(keys, labels)
 
@@ -213,10 +213,10 @@ def _joint(
         p = model.apply(variables, z, label=labels, method="decode")
         return p.log_prob(x)
 
-    return Joint(_prior(model, variables, labels).log_prob, log_likelihood)
+    return Joint(prior_of(model, variables, labels).log_prob, log_likelihood)
 
 
-def _prior(model: Model, variables: Params, labels: jax.Array | None) -> Distribution:
+def prior_of(model: Model, variables: Params, labels: jax.Array | None) -> Distribution:
     """Returns p(z), batch shape [], or p(z | y), that of the labels."""
     condition = None
     if model.num_labels is not None:
