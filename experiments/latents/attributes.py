@@ -14,6 +14,7 @@ from vae.evaluation.probe import (
 from vae.types import Array
 
 MANY_VALUES = 4  # a factor of more is read as its lower or upper half
+LEAST_ACCURACY = 0.9  # of the probe, for what it reads to be believed
 DARK = 0.1  # below it the median pixel is background, and strokes can be measured
 
 
@@ -25,6 +26,14 @@ class Attributes(NamedTuple):
     accuracy: dict[str, float]  # of the probe on test images, by attribute
     train: dict[str, np.ndarray]  # those of the subject's images
     test: dict[str, np.ndarray]
+
+    @property
+    def readable(self) -> tuple[str, ...]:
+        """The names of those that are measured, and of those that the probe reads right
+        in nearly all test images."""
+        return tuple(
+            name for name in self.test if self.accuracy.get(name, 1) >= LEAST_ACCURACY
+        )
 
     def read(self, images: Array) -> dict[str, np.ndarray]:
         """Reads all attributes of images [N, H, W, C]."""

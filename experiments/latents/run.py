@@ -5,7 +5,15 @@ from pathlib import Path
 
 from experiments import interrupt, page, workdir
 from experiments.evaluate import restore_run
-from experiments.latents import curves, generation, plane, usage
+from experiments.latents import (
+    curves,
+    editing,
+    generation,
+    plane,
+    swapping,
+    transfer,
+    usage,
+)
 from experiments.latents.attributes import find_attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import make_subject
@@ -40,6 +48,9 @@ def run(folder: Path) -> None:
         yield lambda: curves.show_traversals(subject, evaluated, place)
         yield lambda: plane.show_plane(subject, attributes, place)
         yield lambda: usage.show_usage(evaluated, place)
+        yield lambda: editing.show_edits(subject, attributes, place)
+        yield lambda: transfer.show_style_transfer(subject, attributes, place)
+        yield lambda: swapping.show_swaps(subject, attributes, place)
 
     sections = []
     for section in make():

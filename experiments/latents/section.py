@@ -1,12 +1,16 @@
 """What a part of the report holds, and how it is written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.figures import make_grid
+from experiments.figures import GAP, make_grid
+
+WIDTH = 5.0  # inches of a matrix of images: its labels are read on a phone, too
+DPI, MATRIX_DPI = 160, 220
 
 
 class Picture(NamedTuple):
@@ -48,8 +52,45 @@ def grid(
     return Picture(path, caption)
 
 
+def matrix(
+    folder: Path,
+    name: str,
+    images: np.ndarray,
+    caption: str,
+    *,
+    columns: Sequence[str],
+    rows: Sequence[str] = (),
+    title: str = "",
+    heads: int = 0,
+) -> Picture:
+    """Writes images [R, C, H, W, channels] under the labels of their columns and beside
+    those of their rows. A line sets the first column off, of what the others are made
+    from, and another so many `heads`, the first rows."""
+    down, across, height, width = images.shape[:4]
+    ratio = down * (height + GAP) / (across * (width + GAP))
+    figure = Figure(figsize=(WIDTH, WIDTH * ratio))
+    axes = figure.add_axes((0, 0, 1, 1))
+    tiles = make_grid(images.reshape(-1, *images.shape[2:]), across)
+    x, y = GAP / 2 / (width + GAP), GAP / 2 / (height + GAP)
+    ends = (-x, across + x, down + y, -y)  # from the middle of a gap to the next is 1
+    axes.imshow(np.asarray(tiles), "gray", vmin=0, vmax=255, extent=ends, aspect="auto")
+    axes.tick_params(length=0)
+    axes.xaxis.tick_top()
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.spines[:].set_visible(False)
+    axes.axvline(1, color="white", linewidth=4)
+    if heads:
+        axes.axhline(heads, color="white", linewidth=4)
+    if title:
+        axes.set_title(title, fontsize="large", pad=8)
+    path = folder / f"{name}.png"
+    figure.savefig(path, dpi=MATRIX_DPI, bbox_inches="tight", pad_inches=0.05)
+    return Picture(path, caption)
+
+
 def plot(folder: Path, name: str, figure: Figure, caption: str) -> Picture:
     """Writes a figure of matplotlib."""
     path = folder / f"{name}.png"
-    figure.savefig(path, dpi=160)
+    figure.savefig(path, dpi=DPI)
     return Picture(path, caption)

@@ -1,0 +1,250 @@
+"""Edits by attribute vectors: do they reach what they are for, and keep the rest?"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.latents.attributes import LEAST_ACCURACY, Attributes
+from experiments.latents.section import Picture, Section, Table, left_out, matrix
+from experiments.latents.subject import Subject
+from vae.data.splits import evenly_spaced
+from vae.latents.edit import (
+    EditEffect,
+    class_mean_direction,
+    edit,
+    measure_edit,
+    probe_direction,
+)
+
+TITLE = "Editing by attribute vectors"
+DIRECTIONS = {"class means": class_mean_direction, "probe": probe_direction}
+STRENGTHS = (0.5, 1.0, 1.5, 2.0)
+PAIRS = 3  # of the values of an attribute with many
+EDITED, DRAWN = 1000, 4  # test images at most
+
+
+class Edit(NamedTuple):
+    """What is to become of images with a value of an attribute."""
+
+    attribute: str
+    source: int
+    target: int
+    name: str
+
+
+class Outcome(NamedTuple):
+    """What an edit made of test images."""
+
+    edit: Edit
+    places: np.ndarray  # int [N], of the test images that were edited
+    directions: dict[str, np.ndarray]  # [D] each
+    effects: dict[tuple[str, float], EditEffect]  # by direction and strength
+
+    def best_direction(self) -> str:
+        """Returns the direction that at one strength reaches and keeps the most."""
+        name, _ = max(self.effects, key=lambda how: _merit(self.effects[how]))
+        return name
+
+
+def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Section:
+    """Edits test images along both directions of every edit, and counts what changed,
+    as it is read from the decoded images."""
+    edits = choose_edits(subject, attributes)
+    if not edits:
+        return left_out(
+            TITLE,
+            "the data have no labels or factors, besides those that the decoder is "
+            f"given, that a probe reads right in {LEAST_ACCURACY:.0%} of the test "
+            "images, and no bright strokes that could be measured.",
+        )
+    outcomes = [try_edit(subject, attributes, edit) for edit in edits]
+    return Section(
+        TITLE,
+        _describe(subject, attributes),
+        [_draw(subject, outcome, folder) for outcome in outcomes],
+        [_tabulate(outcomes, attributes)],
+        _results(outcomes),
+    )
+
+
+def choose_edits(subject: Subject, attributes: Attributes) -> list[Edit]:
+    """Returns the edits between the closest values of each attribute that can be read,
+    but for labels that are given to the decoder: codes do not hold them."""
+    codes = subject.styles(subject.train)
+    edits = []
+    for name in attributes.readable:
+        if name == "label" and subject.is_conditional:
+            continue
+        values = attributes.train[name]
+        seen = np.intersect1d(values, attributes.test[name])
+        is_level = name != "label" and len(seen) == 2
+        for source, target in closest_pairs(codes, values, seen):
+            change = "low to high" if is_level else f"{source} to {target}"
+            edits.append(Edit(name, source, target, f"{name} {change}"))
+    return edits
+
+
+def closest_pairs(
+    codes: np.ndarray, values: np.ndarray, among: np.ndarray
+) -> list[tuple[int, int]]:
+    """Returns up to three disjoint pairs of the values `among` [V], which codes [N, D]
+    with the values [N] all have: again and again the two of those left whose mean codes
+    are closest."""
+    means = (
+        np.stack([codes[values == v].mean(axis=0) for v in among])
+        if len(among)
+        else codes[:0]
+    )
+    distances = np.linalg.norm(means[:, None] - means, axis=-1)
+    distances[np.tril_indices(len(among))] = np.inf
+    pairs = []
+    while len(pairs) < PAIRS and np.isfinite(distances).any():
+        pair = np.unravel_index(distances.argmin(), distances.shape)
+        pairs.append((int(among[pair[0]]), int(among[pair[1]])))
+        distances[list(pair)] = np.inf
+        distances[:, list(pair)] = np.inf
+    return pairs
+
+
+def try_edit(subject: Subject, attributes: Attributes, to_do: Edit) -> Outcome:
+    """Fits both directions to training codes with either value, and edits test images
+    with the first."""
+    values = attributes.train[to_do.attribute]
+    fitted = np.isin(values, (to_do.source, to_do.target))
+    codes, has_target = subject.styles(subject.train)[fitted], values == to_do.target
+    directions = {
+        name: fit(codes, has_target[fitted]) for name, fit in DIRECTIONS.items()
+    }
+    places = np.flatnonzero(attributes.test[to_do.attribute] == to_do.source)
+    places = places[evenly_spaced(len(places), min(EDITED, len(places)))]
+
+    def read(direction: np.ndarray, strength: float) -> dict[str, np.ndarray]:
+        found = attributes.read(apply(subject, places, direction, strength))
+        return {name: found[name] for name in attributes.readable}
+
+    before = read(directions["probe"], 0)
+    effects = {
+        (name, strength): measure_edit(
+            before, read(direction, strength), to_do.attribute, to_do.target
+        )
+        for name, direction in directions.items()
+        for strength in STRENGTHS
+    }
+    return Outcome(to_do, places, directions, effects)
+
+
+def apply(
+    subject: Subject, places: np.ndarray, direction: np.ndarray, strength: float
+) -> np.ndarray:
+    """Returns the mean images [N, H, W, C] of the edited codes of test images, decoded
+    with their own labels where the decoder is given labels."""
+    codes = edit(subject.styles(subject.test)[places], direction, strength)
+    labels = subject.test.labels
+    return subject.decode_styles(codes, None if labels is None else labels[places])
+
+
+def _merit(effect: EditEffect) -> float:
+    return effect.reached + float(np.nan_to_num(effect.kept))
+
+
+def _describe(subject: Subject, attributes: Attributes) -> str:
+    text = (
+        "A direction, times a strength, is added to the codes of test images. It is "
+        "fitted to training codes of both values, in two ways: the difference of their "
+        "means (Larsen et al. 2016), and the part of it that a linear probe sees (Shen "
+        "et al. 2020); strength 1 goes from mean to mean. An attribute with many "
+        f"values is edited between up to {PAIRS} pairs of them, whose mean codes are "
+        "closest. "
+    )
+    if attributes.measured is not None:
+        text += (
+            "Ink (the mean intensity), slant (to the right) and width (of the strokes' "
+            "spread, relative to the height) are measured, and high above the median. "
+        )
+    if subject.is_conditional:
+        text += "The decoder is given each image's own label, which is not edited. "
+    if subject.prior_moments is not None:
+        text += "Codes are taken relative to the prior of that label. "
+    unread = [
+        f"{name} ({attributes.accuracy[name]:.0%})"
+        for name in attributes.test
+        if name not in attributes.readable
+    ]
+    if unread:
+        text += (
+            "Left out, as the probe reads them right in less than "
+            f"{LEAST_ACCURACY:.0%} of the test images: {', '.join(unread)}. "
+        )
+    return text + (
+        "Each picture is of the direction that at one strength reaches and keeps more."
+    )
+
+
+def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
+    """Draws some of the test images, and their edits from the opposite on."""
+    direction = outcome.best_direction()
+    places = outcome.places
+    places = places[evenly_spaced(len(places), min(DRAWN, len(places)))]
+    strengths = (-1.0, 0.0, *STRENGTHS)
+    columns = [subject.test.pixels[places]]
+    for strength in strengths:
+        vector = outcome.directions[direction]
+        columns.append(apply(subject, places, vector, strength))
+    effects = [outcome.effects[direction, strength] for strength in STRENGTHS]
+    shares = ["", f"{effects[0].already:.0%}", *(f"{e.reached:.0%}" for e in effects)]
+    heads = [f"{s:g}\n{share}" for s, share in zip(strengths, shares, strict=True)]
+    title = f"{outcome.edit.name}, by {direction}"
+    return matrix(
+        folder,
+        f"edit_{_key(outcome.edit.name)}",
+        np.stack(columns, axis=1),
+        f"{title}: on the left test images; above the others the strength of the edit "
+        "(0 is the reconstruction) and the share of edited images that are read as the "
+        "target.",
+        columns=["test\nimage", *heads],
+        title=title,
+    )
+
+
+def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> Table:
+    others = attributes.readable
+    header = ("edit", "direction", "strength", "already", "reached", "kept")
+    rows = [
+        (
+            outcome.edit.name,
+            direction,
+            f"{strength:g}",
+            effect.already,
+            effect.reached,
+            effect.kept,
+            *(effect.kept_per_attribute.get(name, "") for name in others),
+        )
+        for outcome in outcomes
+        for (direction, strength), effect in outcome.effects.items()
+    ]
+    caption = (
+        f"Shares of up to {EDITED} test images that have the first value: where the "
+        "second is read from the reconstruction (already) and from the edited image "
+        "(reached), and where other attributes are read as from the reconstruction: "
+        "the mean over them (kept), and each."
+    )
+    return Table((*header, *(f"{name} kept" for name in others)), rows, caption)
+
+
+def _results(outcomes: list[Outcome]) -> dict[str, float]:
+    results = {}
+    for outcome in outcomes:
+        for (direction, strength), effect in outcome.effects.items():
+            name = _key(f"edit/{outcome.edit.name}/{direction}/strength_{strength:g}")
+            results[f"{name}/already"] = effect.already
+            results[f"{name}/reached"] = effect.reached
+            if effect.kept_per_attribute:
+                results[f"{name}/kept"] = effect.kept
+            for other, share in effect.kept_per_attribute.items():
+                results[f"{name}/kept_{other}"] = share
+    return results
+
+
+def _key(name: str) -> str:
+    return name.replace(" ", "_")
