@@ -176,7 +176,14 @@ def _mean_row(
     group: str, rows: Sequence[dict[str, Any]], names: dict[str, str]
 ) -> dict[str, Any]:
     """Returns a row whose results are, seed by seed, the means of these rows'."""
-    mean = {"name": f"mean of {group}" if group != "row" else "mean", "group": group}
+    mean: dict[str, Any] = {"name": f"mean of {group}s", "group": group}
+    published: list[Any] = [row.get("published") for row in rows]
+    if all(isinstance(values, dict) for values in published):
+        mean["published"] = {
+            title: float(np.mean([values[title] for values in published]))
+            for title in names
+            if all(title in values for values in published)
+        }
     if failed := [row["name"] for row in rows if "failed" in row]:
         return mean | {"failed": f"without {', '.join(failed)}"}
     by_seed = zip(*(row["results"] for row in rows), strict=True)

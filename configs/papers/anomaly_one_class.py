@@ -5,6 +5,7 @@ Command:  python launch.py --experiment=reproduce \
               --config=configs/papers/anomaly_one_class.py
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from configs import default
@@ -40,6 +41,12 @@ def get_config(mode: str = "") -> default.Config:
     config.evaluate.anomalies = "other_labels"
     config.evaluate.regret_images = 200
     return default.finish(config, mode)
+
+
+def sweep() -> Iterator[dict[str, Any]]:
+    """The ten models as one sweep."""
+    for labels in DIGITS:
+        yield {"dataset.keep_labels": labels}
 
 
 def table() -> dict[str, Any]:

@@ -69,7 +69,7 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
 
 def choose_pairs(subject: Subject) -> list[tuple[int, int]]:
     """Returns disjoint pairs of test images, of two labels if there are labels; those
-    of a conditional model have one, since codes do not hold it."""
+    of a conditional model have one, which is that of the whole curve."""
     labels = subject.test.labels
     order = np.random.default_rng(subject.seed).permutation(len(subject.test.codes))
     pairs: list[tuple[int, int]] = []

@@ -1,7 +1,7 @@
 """Edits by attribute vectors: do they reach what they are for, and keep the rest?"""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,10 +41,9 @@ class Outcome(NamedTuple):
     directions: dict[str, np.ndarray]  # [D] each
     effects: dict[tuple[str, float], EditEffect]  # by direction and strength
 
-    def best_direction(self) -> str:
-        """Returns the direction that at one strength reaches and keeps the most."""
-        name, _ = max(self.effects, key=lambda how: _merit(self.effects[how]))
-        return name
+    def best(self) -> tuple[str, float]:
+        """Returns the direction and the strength that reach and keep the most."""
+        return max(self.effects, key=lambda how: _merit(self.effects[how]))
 
 
 def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Section:
@@ -63,7 +62,7 @@ def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         TITLE,
         _describe(subject, attributes),
         [_draw(subject, outcome, folder) for outcome in outcomes],
-        [_tabulate(outcomes, attributes)],
+        _tabulate(outcomes, attributes),
         _results(outcomes),
     )
 
@@ -183,7 +182,7 @@ def _describe(subject: Subject, attributes: Attributes) -> str:
 
 def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
     """Draws some of the test images, and their edits from the opposite on."""
-    direction = outcome.best_direction()
+    direction, _ = outcome.best()
     places = outcome.places
     places = places[evenly_spaced(len(places), min(DRAWN, len(places)))]
     strengths = (-1.0, 0.0, *STRENGTHS)
@@ -207,29 +206,28 @@ def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
     )
 
 
-def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> Table:
+def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
+    """Returns a table of the best of each edit, and one of all that was tried."""
     others = attributes.readable
     header = ("edit", "direction", "strength", "already", "reached", "kept")
-    rows = [
-        (
-            outcome.edit.name,
-            direction,
-            f"{strength:g}",
-            effect.already,
-            effect.reached,
-            effect.kept,
-            *(effect.kept_per_attribute.get(name, "") for name in others),
-        )
-        for outcome in outcomes
-        for (direction, strength), effect in outcome.effects.items()
-    ]
+    header += tuple(f"{name} kept" for name in others)
+
+    def row(outcome: Outcome, how: tuple[str, float]) -> tuple[Any, ...]:
+        effect = outcome.effects[how]
+        kept = [effect.kept_per_attribute.get(name, "") for name in others]
+        shares = effect.already, effect.reached, effect.kept, *kept
+        return outcome.edit.name, how[0], f"{how[1]:g}", *shares
+
     caption = (
         f"Shares of up to {EDITED} test images that have the first value: where the "
         "second is read from the reconstruction (already) and from the edited image "
         "(reached), and where other attributes are read as from the reconstruction: "
-        "the mean over them (kept), and each."
+        "the mean over them (kept), and each. The direction and the strength are those "
+        "that reach and keep the most."
     )
-    return Table((*header, *(f"{name} kept" for name in others)), rows, caption)
+    best = [row(outcome, outcome.best()) for outcome in outcomes]
+    tried = [row(outcome, how) for outcome in outcomes for how in outcome.effects]
+    return [Table(header, best, caption), Table(header, tried, "All that was tried.")]
 
 
 def _results(outcomes: list[Outcome]) -> dict[str, float]:
