@@ -62,7 +62,7 @@ def run(
     Raises:
       UserError: the table is malformed, or the folder cannot be used.
     """
-    plan, executor = _checked(table()), sweep.choose_executor(executor)
+    plan, executor = check_plan(table()), sweep.choose_executor(executor)
     rows = [_plan_row(config, row, plan["seeds"], executor) for row in plan["rows"]]
 
     def write() -> None:
@@ -199,7 +199,7 @@ def _mean_row(
     return mean | {"values": values}
 
 
-def _checked(plan: Any) -> dict[str, Any]:
+def check_plan(plan: Any) -> dict[str, Any]:
     """Refuses a plan that does not say what to run.
 
     Raises:

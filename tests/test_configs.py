@@ -1,6 +1,7 @@
 """Every config trains, and every model evaluates and draws, on the small digits."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import pytest
 
 from configs import default
-from experiments import train, usage
+from experiments import reproduce, train, usage
+from experiments.cells import make_cell
 from experiments.program import answer, make_program
 from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
@@ -47,6 +49,19 @@ def firsts(kind: Callable[[dict[str, Any]], Any]) -> list[str]:
 
 # One config of each model: evaluation does not know the objective.
 FIRSTS = firsts(lambda config: config["model"] | {"latent_dim": 0})
+
+
+@pytest.mark.parametrize("mode", ["", "smoke"])
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_plan_cells_that_differ(name: str, mode: str) -> None:
+    module = importlib.import_module(name)
+    if not hasattr(module, "table"):
+        return
+    takes_mode = inspect.signature(module.table).parameters
+    plan = reproduce.check_plan(module.table(mode) if takes_mode else module.table())
+    config = module.get_config(mode)
+    ids = {make_cell(config, (row["overrides"],)).id for row in plan["rows"]}
+    assert len(ids) == len(plan["rows"])
 
 
 @pytest.mark.parametrize("name", firsts(lambda config: config))

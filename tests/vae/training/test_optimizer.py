@@ -4,6 +4,8 @@ import numpy as np
 import optax
 import pytest
 
+from configs import default
+from vae import menus
 from vae.training import optimizer
 
 
@@ -42,6 +44,18 @@ def test_the_traced_learning_rate_gives_optax_adam() -> None:
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, expected
         )
+
+
+def test_adagrad_is_that_of_its_paper() -> None:
+    """Duchi et al. 2011, fig. 1: gradients over the root of all squares so far."""
+    c = default.get_config().optimizer
+    scaling = menus.OPTIMIZERS["adagrad"](c)
+    gradients = jnp.array([[3.0, -0.5], [4.0, 2.0]])
+    state = scaling.init(gradients[0])
+    for step in range(2):
+        update, state = scaling.update(gradients[step], state)
+        squares = (gradients[: step + 1] ** 2).sum(axis=0)
+        np.testing.assert_allclose(update, gradients[step] / jnp.sqrt(squares), 1e-5)
 
 
 def test_no_clipping_by_default() -> None:

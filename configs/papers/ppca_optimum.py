@@ -1,0 +1,35 @@
+"""The linear VAE reaches probabilistic PCA's optimum, on grey MNIST.
+
+Command:  python launch.py --experiment=reproduce \\
+              --config=configs/papers/ppca_optimum.py
+"""
+
+from typing import Any
+
+from configs import default
+from configs.papers import linear_vae
+
+EXACT = {2: 14.3601, 5: 93.9204, 10: 186.0241, 50: 517.6033}  # log p(x) of test images
+
+
+def get_config(mode: str = "") -> default.Config:
+    return linear_vae.get_config(mode)
+
+
+def table() -> dict[str, Any]:
+    rows = [
+        {
+            "name": f"q = {latent_dim}",
+            "overrides": {"model.latent_dim": latent_dim},
+            "published": {"ELBO": optimum},
+        }
+        for latent_dim, optimum in EXACT.items()
+    ]
+    return {
+        "seeds": (0, 1),
+        "columns": {"ELBO": "test/elbo_nats"},
+        "rows": rows,
+        "source": "log p(x) of the test images under probabilistic PCA of the training "
+        "images, in closed form (Tipping & Bishop 1999), computed for this project",
+        "tolerance": {"ELBO": 0.1},
+    }
