@@ -151,6 +151,16 @@ def evaluate_and_report(
             num_samples=experiment.importance_samples,
             on_batch=on_batch,
         )
+    if experiment.dataset.validation.size:
+        found = yield from evaluate_split(
+            experiment,
+            program,
+            state,
+            experiment.dataset.validation,
+            name="validation",
+            num_samples=1,
+        )
+        results["validation/elbo_nats"] = found["validation/elbo_nats"]
     if experiment.anomalies is not None:
         found = yield from measure_detection(experiment, program, state, folder)
         results |= found

@@ -97,6 +97,18 @@ def test_evaluating_again_with_more_samples(small_config, tmp_path: Path) -> Non
     }
 
 
+def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None:
+    """Of the same images the ELBO is the test split's, but for noise."""
+    x = np.random.default_rng(0).random((60, 8, 8)) > 0.5
+    np.savez(tmp_path / "data.npz", x_train=np.concatenate([x, x]), x_test=x)
+    small_config.dataset.name = f"npz:{tmp_path}/data.npz"
+    small_config.dataset.validation_size = 60
+    train.run(small_config, tmp_path / "run")
+    results = read(tmp_path / "run" / "results.json")
+    error = results["test/elbo_stderr"]
+    assert abs(results["validation/elbo_nats"] - results["test/elbo_nats"]) < 4 * error
+
+
 def test_evaluating_on_several_devices(small_config, tmp_path: Path) -> None:
     train.run(small_config, tmp_path)
     first = read(tmp_path / "results.json")
