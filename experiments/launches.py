@@ -103,8 +103,8 @@ def _check(asked: Asked) -> None:
     for flag, readers in READ_BY.items():
         if getattr(asked, flag) is not None and experiment not in readers:
             raise UserError(
-                f"--{flag} is for --experiment={' and '.join(readers)}, and nothing "
-                f"that --experiment={experiment} reads: leave it out"
+                f"--{flag} is for --experiment={', '.join(readers)}; --experiment="
+                f"{experiment} does not read it: leave it out"
             )
     if experiment in RUN_NEEDED and asked.workdir is None:
         raise UserError(f"--experiment={experiment} needs --workdir=FOLDER of a run")
