@@ -55,7 +55,7 @@ def table(mode: str) -> dict[str, Any]:
                 "order": order,
             },
             {
-                "says": "active units grow in that order",
+                "says": "active units: VAE-5 < IWAE-5 < IWAE-50",
                 "column": "active units",
                 "order": order[::-1],
             },
