@@ -16,7 +16,7 @@ from experiments.latents import (
 )
 from experiments.latents.attributes import find_attributes
 from experiments.latents.section import Section
-from experiments.latents.subject import make_subject
+from experiments.latents.subject import Subject, make_subject
 from experiments.terminal import say
 from vae.training.loop import Interrupted
 
@@ -29,11 +29,17 @@ def run(folder: Path) -> None:
       folder: of a run that is done.
 
     Raises:
-      UserError: it is not, or its codes are not in the reals.
+      UserError: it is not, its codes are not in the reals, or another process works
+        there.
       Interrupted: the process was asked to stop.
     """
     experiment, _, state = restore_run(folder)
     subject = make_subject(experiment, state)
+    with workdir.locked(folder):
+        _write(subject, folder)
+
+
+def _write(subject: Subject, folder: Path) -> None:
     attributes = find_attributes(subject)
     evaluated = workdir.read_json(folder / "results.json") or {}
     place = folder / "latents"
@@ -60,6 +66,6 @@ def run(folder: Path) -> None:
         say(f"{sections[-1].title}: done")
     results = {name: value for part in sections for name, value in part.results.items()}
     workdir.write_json(place / "results.json", results)
-    values = page.render("latents.html.jinja", name=folder.name, sections=sections)
-    (folder / "latents.html").write_text(values)
+    text = page.render("latents.html.jinja", name=folder.name, sections=sections)
+    (folder / "latents.html").write_text(text)
     say(f"written to {folder}/latents.html")
