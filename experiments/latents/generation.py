@@ -8,10 +8,11 @@ import numpy as np
 
 from experiments.figures import COLUMNS
 from experiments.latents.attributes import Attributes
-from experiments.latents.section import Section, Table, grid
+from experiments.latents.section import Section, Table, grid, left_out
 from experiments.latents.subject import Subject
 from vae import rng
 from vae.data.preprocess import to_unit
+from vae.data.splits import evenly_spaced
 from vae.evaluation.coverage import (
     compare_classes,
     fit_principal_components,
@@ -25,7 +26,9 @@ TEMPERATURES = (1.0, 0.7)  # of the standard normal prior: its scale
 COMPONENTS = 10  # of the fitted density, unless the run's configuration has some
 ROWS = 5
 PRINCIPAL = 32
+BALL_NEIGHBOURS = 5  # to which the balls around points reach
 SAMPLES, NEIGHBOURS = 12, 5  # shown
+COMPARED = 500  # samples, and as many test images
 LOOKED_THROUGH = 60_000  # training images, at most
 
 
@@ -83,13 +86,19 @@ def compare_with_data(
 ) -> Section:
     """Measures precision, recall, density, coverage and Frechet distances, and compares
     classes."""
-    real, count = subject.test.pixels, len(subject.test.pixels)
-    sets = {"training images": subject.train.pixels[:count], **generated}
+    real, train = subject.test.pixels, subject.train.pixels
+    count = len(real)
+    if min(count, len(train)) <= BALL_NEIGHBOURS:
+        return left_out(
+            "Coverage",
+            f"it needs more than {BALL_NEIGHBOURS} test and training images.",
+        )
+    # Users' data may be in order of their labels.
+    of_train = evenly_spaced(len(train), min(count, len(train)))
+    sets = {"training images": train[of_train], **generated}
     features = {}
-    components = min(PRINCIPAL, len(subject.train.pixels), real[0].size)
-    features[f"PCA-{components}"] = fit_principal_components(
-        subject.train.pixels, components
-    )
+    components = min(PRINCIPAL, len(train), real[0].size)
+    features[f"PCA-{components}"] = fit_principal_components(train, components)
     if attributes.probe is not None:
         features["LeNet"] = attributes.probe.features
     rows, results = [], {}
@@ -97,7 +106,7 @@ def compare_with_data(
         looked = look(real)
         for name, images in sets.items():
             fake = look(images)
-            scores = precision_recall_density_coverage(looked, fake)
+            scores = precision_recall_density_coverage(looked, fake, BALL_NEIGHBOURS)
             distance = frechet_distance(looked, fake)
             rows.append((space, name, *scores, distance))
             key = f"coverage/{space.lower()}/{_file_name(name)}"
@@ -157,14 +166,15 @@ def show_neighbours(
     step = -(-len(train) // LOOKED_THROUGH)
     train = train[::step]
     name, images = next(iter(generated.items()))
-    count = min(500, len(images))
+    count = min(COMPARED, len(images))
     places, distances = nearest(images[:count], train, NEIGHBOURS)
-    _, of_test = nearest(subject.test.pixels[:count], train, 1)
+    of_test = evenly_spaced(len(subject.test.pixels), count)
+    _, test_distances = nearest(subject.test.pixels[of_test], train, 1)
     shown = [
         np.concatenate([image[None], to_unit(train[near])])
         for image, near in zip(images[:SAMPLES], places, strict=False)
     ]
-    medians = float(np.median(distances[:, 0])), float(np.median(of_test))
+    medians = float(np.median(distances[:, 0])), float(np.median(test_distances))
     picture = grid(
         folder,
         "neighbours",
