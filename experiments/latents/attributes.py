@@ -45,6 +45,7 @@ def find_attributes(subject: Subject) -> Attributes:
     """Trains a probe where there are labels or factors; measures bright strokes on a
     dark background where there are no factors."""
     train, test = (_known(subject, part) for part in (subject.train, subject.test))
+    test = {name: values for name, values in test.items() if name in train}
     probe, accuracy = None, {}
     if train:
         probe = train_probe(subject.train.pixels, train, seed=subject.seed)

@@ -26,7 +26,10 @@ TRAVERSED = 4  # images
 def show_interpolations(subject: Subject, folder: Path) -> Section:
     """Draws three curves between the codes of each pair of test images, and measures
     them in image space."""
-    pairs = choose_pairs(subject)
+    title, pairs = "Interpolation", choose_pairs(subject)
+    if not pairs:
+        which = " of one label" if subject.is_conditional else ""
+        return left_out(title, f"there are no two test images{which}.")
     curves, lengths, energies = trace_curves(subject, pairs)
     pixels = subject.test.pixels
     tiles = []
@@ -40,8 +43,8 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
         "interpolations",
         np.concatenate(tiles),
         POINTS + 2,
-        "For each of four pairs of test images (at both ends) three rows: linear, "
-        "spherical, geodesic. The second and the last but one are reconstructions.",
+        "For each pair of test images (at both ends) three rows: linear, spherical, "
+        "geodesic. The second and the last but one are reconstructions.",
     )
     rows = [
         (name, float(lengths[name].mean()), float(energies[name].mean()))
@@ -53,10 +56,10 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
         for measure, value in zip(("length", "energy"), values, strict=True)
     }
     text = (
-        "Curves between posterior means. The geodesic has the least energy, by descent "
-        "from the straight line, under the metric that the decoder's mean images pull "
-        "back to the latent space (Shao et al. 2018; Arvanitidis et al. 2018): a short "
-        "way through images, in even steps."
+        "Curves between codes of test images. The geodesic has the least energy, by "
+        "descent from the straight line, under the metric that the decoder's mean "
+        "images pull back to the latent space (Shao et al. 2018; Arvanitidis et al. "
+        "2018): a short way through images, in even steps."
     )
     table = Table(
         ("curve", "length", "energy"),
@@ -64,13 +67,15 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
         f"Of {POINTS} points: sums of the Euclidean distances, and of their squares, "
         "from image to image; means over the pairs.",
     )
-    return Section("Interpolation", text, [picture], [table], results)
+    return Section(title, text, [picture], [table], results)
 
 
 def choose_pairs(subject: Subject) -> list[tuple[int, int]]:
-    """Returns disjoint pairs of test images, of two labels if there are labels; those
-    of a conditional model have one, which is that of the whole curve."""
+    """Returns disjoint pairs of test images, of two labels if there are two; those of
+    a conditional model have one, which is that of the whole curve."""
     labels = subject.test.labels
+    if labels is not None and len(np.unique(labels)) == 1:
+        labels = None
     order = np.random.default_rng(subject.seed).permutation(len(subject.test.codes))
     pairs: list[tuple[int, int]] = []
     used: set[int] = set()

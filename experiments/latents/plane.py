@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import Normalize
@@ -11,9 +12,11 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from experiments.latents.attributes import Attributes
 from experiments.latents.section import Picture, Section, grid, left_out, plot
 from experiments.latents.subject import Subject
+from vae.data.splits import evenly_spaced
 from vae.latents.embed import decoded_manifold, principal_components, umap
 
 POINTS = 3_000  # umap finds neighbours of fewer than 4,096 exactly, without a search
+UMAP_NEIGHBOURS = 15  # by default; there must be more codes
 THUMBNAILS = 60
 TRIED = 2_000  # places for them
 SIDE, QUANTILES = 20, (0.02, 0.98)  # of the decoded manifold
@@ -25,20 +28,23 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     """Draws the codes of test images by their principal components and by UMAP; a
     latent space of two dimensions also as a plane of images."""
     title = "The aggregate posterior in a plane"
-    codes = subject.test.codes[:POINTS]
+    count = len(subject.test.codes)
+    places = evenly_spaced(count, min(POINTS, count))
+    codes = subject.test.codes[places]
     if codes.shape[1] < 2:
         return left_out(title, "the latent space has one dimension.")
+    if count < 2 or not np.ptp(codes, axis=0).any():
+        return left_out(title, "all test images have one code.")
     name, values = next(iter(attributes.test.items()), ("", None))
     if values is not None:
-        values = values[:POINTS]
-    embeddings = {
-        "pca": (principal_components, "principal components"),
-        "umap": (functools.partial(umap, seed=subject.seed), "UMAP"),
-    }
+        values = values[places]
+    embeddings = {"pca": (principal_components, "principal components")}
+    if count > UMAP_NEIGHBOURS:
+        embeddings["umap"] = functools.partial(umap, seed=subject.seed), "UMAP"
     if codes.shape[1] == 2:
         embeddings = {"codes": (lambda codes: codes, "the two dimensions")}
     pictures = [
-        _draw(subject, embed(codes), name, values, folder, file, caption)
+        _draw(subject, places, embed(codes), name, values, folder, file, caption)
         for file, (embed, caption) in embeddings.items()
     ]
     prior = subject.experiment.config["model"]["prior"]["name"]
@@ -52,15 +58,15 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         flat = np.asarray(images).reshape(-1, *images.shape[2:])
         pictures.append(grid(folder, "manifold", flat, SIDE, caption))
     by = f", coloured by {name}" if values is not None else ""
-    text = (
-        f"Codes of {len(codes)} test images{by}, with the mean images of some of them. "
-        "UMAP keeps neighbours together; its distances and sizes mean nothing."
-    )
+    text = f"Codes of {len(codes)} test images{by}, with the mean images of some. "
+    if "umap" in embeddings:
+        text += "UMAP keeps neighbours together; its distances and sizes mean nothing."
     return Section(title, text, pictures)
 
 
 def _draw(
     subject: Subject,
+    places: np.ndarray,
     plane: np.ndarray,
     name: str,
     values: np.ndarray | None,
@@ -68,10 +74,12 @@ def _draw(
     file: str,
     caption: str,
 ) -> Picture:
-    """Draws points [N, 2] and, where there is room, the images of their codes."""
+    """Draws points [N, 2], of the test images at places [N], and where there is room
+    the images of their codes; values [N] of an attribute are colours."""
     figure = Figure(figsize=(INCHES, INCHES), layout="constrained")
     axes = figure.subplots()
     low, high = np.quantile(plane, (0.002, 0.998), axis=0)
+    high = np.where(high > low, high, low + 1)  # a dimension may be constant
     margin = 0.06 * (high - low)
     axes.set(
         xlim=(low[0] - margin[0], high[0] + margin[0]),
@@ -99,17 +107,32 @@ def _draw(
             markerscale=3,
         )
     chosen = spread_out(plane, low, high)
-    labels = None if subject.test.labels is None else subject.test.labels[chosen]
-    images = np.clip(subject.decode(subject.test.codes[chosen], labels), 0, 1)
-    for place, image in zip(chosen, images, strict=True):
+    if len(chosen):
+        colours = [
+            "#31688e" if values is None else f"C{values[point] % 10}"
+            for point in chosen
+        ]
+        _add_thumbnails(axes, subject, places[chosen], plane[chosen], colours)
+    return plot(folder, f"embedding_{file}", figure, f"By {caption}.")
+
+
+def _add_thumbnails(
+    axes: Any,
+    subject: Subject,
+    places: np.ndarray,
+    points: np.ndarray,
+    colours: list[str],
+) -> None:
+    """Adds the mean images of the codes of test images at places [N], at points
+    [N, 2]."""
+    labels = None if subject.test.labels is None else subject.test.labels[places]
+    images = np.clip(subject.decode(subject.test.codes[places], labels), 0, 1)
+    for (x, y), image, colour in zip(points.tolist(), images, colours, strict=True):
         pixels = image.squeeze(-1) if image.shape[-1] == 1 else image
         zoom = 72 * THUMBNAIL_INCHES / max(image.shape)
         box = OffsetImage(pixels, zoom=zoom, cmap="gray", norm=Normalize(0, 1))
-        colour = "#31688e" if values is None else f"C{values[place] % 10}"
         frame = {"edgecolor": colour, "linewidth": 1.5}
-        at = (float(plane[place, 0]), float(plane[place, 1]))
-        axes.add_artist(AnnotationBbox(box, at, pad=0.1, bboxprops=frame))
-    return plot(folder, f"embedding_{file}", figure, f"By {caption}.")
+        axes.add_artist(AnnotationBbox(box, (x, y), pad=0.1, bboxprops=frame))
 
 
 def spread_out(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -73,12 +73,12 @@ def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         return left_out(
             TITLE, "the decoder is given the label; see style transfer, above."
         )
-    content = next((n for n in attributes.accuracy if n in attributes.readable), None)
+    content = _choose_content(attributes)
     if content is None:
         return left_out(
             TITLE,
-            "the data have no labels or factors that a probe reads right in "
-            f"{LEAST_ACCURACY:.0%} of the test images.",
+            "the data have no labels or factors of two values or more that a probe "
+            f"reads right in {LEAST_ACCURACY:.0%} of the test images.",
         )
     values = attributes.train[content]
     groups = {name: cut(subject.train.codes, values) for name, cut in CUTS.items()}
@@ -91,6 +91,15 @@ def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         [style.tabulate(rows, scorer.describe())],
         style.flatten("swap", rows),
     )
+
+
+def _choose_content(attributes: Attributes) -> str | None:
+    """Returns the first label or factor that can be read and has values to swap."""
+    for name in attributes.accuracy:
+        values = np.intersect1d(attributes.train[name], attributes.test[name])
+        if name in attributes.readable and len(values) > 1:
+            return name
+    return None
 
 
 def swap_matrix(subject: Subject, groups: Groups, codes: np.ndarray) -> np.ndarray:
