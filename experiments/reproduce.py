@@ -41,6 +41,7 @@ COLUMNS = {
     "active units": "latent/active_units",
 }
 ROW_KEYS = {"name", "group", "overrides", "published", "differs", "tolerance"}
+CLAIM_KEYS = {"says", "column", "order", "by"}
 ABOUT = {"source", "differs", "tolerance", "claims", "plane", "notes"}
 
 
@@ -229,13 +230,7 @@ def check_plan(plan: Any) -> dict[str, Any]:
                 "its own"
             )
         names.add(row["name"])
-    titles = {*COLUMNS, *plan.get("columns", {})}
-    for claim in plan.get("claims", ()):
-        if claim["column"] not in titles or not set(claim["order"]) <= names:
-            raise UserError(
-                f"the claim {claim['says']!r} of table() is about a column or a row "
-                "that the table does not have"
-            )
+    _check_columns(plan, names)
     rows = [{"group": "row", **row} for row in plan["rows"]]
     return {
         "columns": {},
@@ -244,3 +239,32 @@ def check_plan(plan: Any) -> dict[str, Any]:
         "seeds": tuple(plan["seeds"]),
         "rows": rows,
     }
+
+
+def _check_columns(plan: dict[str, Any], names: set[str]) -> None:
+    """Refuses values of columns, and claims about columns or rows, that nothing
+    shows."""
+    titles = {*COLUMNS, *plan.get("columns", {})}
+    of_columns = [
+        ("plane", plan.get("plane", ())),
+        ("tolerance", plan.get("tolerance")),
+    ]
+    for row in plan["rows"]:
+        of_columns += [(key, row.get(key)) for key in ("published", "tolerance")]
+    for key, columns in of_columns:
+        if not isinstance(columns, str) and (missing := {*(columns or ())} - titles):
+            raise UserError(
+                f"table() has a {key!r} of {min(missing)!r}, which is none of its "
+                f"columns: {', '.join(sorted(titles))}"
+            )
+    for claim in plan.get("claims", ()):
+        if not {"says", "column", "order"} <= set(claim) <= CLAIM_KEYS:
+            raise UserError(
+                f"the claim {claim} of table() must have says, column and order, and "
+                "may have by"
+            )
+        if claim["column"] not in titles or not set(claim["order"]) <= names:
+            raise UserError(
+                f"the claim {claim['says']!r} of table() is about a column or a row "
+                "that the table does not have"
+            )

@@ -84,6 +84,21 @@ def test_rows_stand_whatever_befalls_the_others(
             },
             "a row that the table does not have",
         ),
+        (
+            {
+                "seeds": (0,),
+                "rows": [{"name": "a", "overrides": {}}],
+                "claims": [{"column": "NLL", "order": ("a",)}],
+            },
+            "must have says, column and order",
+        ),
+        (
+            {
+                "seeds": (0,),
+                "rows": [{"name": "a", "overrides": {}, "published": {"ELBO": -105.0}}],
+            },
+            "a 'published' of 'ELBO', which is none of its columns",
+        ),
     ],
 )
 def test_a_malformed_table_is_refused_before_any_training(
