@@ -32,9 +32,9 @@ def run(folder: Path | None) -> None:
                 f"--workdir={folder} holds no table: give the workdir of "
                 "--experiment=reproduce"
             )
-        kept = HERE / "results" / folder.resolve().name
+        kept = HERE.resolve() / "results" / folder.resolve().name
         kept.mkdir(exist_ok=True)
-        for name in FILES:
+        for name in FILES if kept != folder.resolve() else ():
             shutil.copyfile(folder / name, kept / name)
     (HERE / "RESULTS.md").write_text("\n".join(pages()))
     say(f"written to {HERE.name}/RESULTS.md")
