@@ -24,7 +24,7 @@ def run(folder: Path | None) -> None:
     that of `folder`, the workdir of a reproduced table, joins or replaces.
 
     Raises:
-      UserError: there is no table in the folder.
+      UserError: there is no table in the folder, or it has the name of other results.
     """
     if folder is not None:
         if not (folder / "table.png").exists():
@@ -33,6 +33,11 @@ def run(folder: Path | None) -> None:
                 "--experiment=reproduce"
             )
         kept = HERE.resolve() / "results" / folder.resolve().name
+        if kept.exists() and not (kept / "table.png").exists():
+            raise UserError(
+                f"{HERE.name}/results/{kept.name} holds results of another kind: give "
+                f"--workdir={folder} another name"
+            )
         kept.mkdir(exist_ok=True)
         for name in FILES if kept != folder.resolve() else ():
             shutil.copyfile(folder / name, kept / name)

@@ -63,11 +63,11 @@ class Asked(NamedTuple):
           UserError: there is nothing of that name.
         """
         file, _, _ = self.config_file.partition(":")
-        try:
-            return runpy.run_path(file)[name]
-        except KeyError as error:
+        held = runpy.run_path(file)
+        if name not in held:
             instead = ": give --sweep=FIELD=V1,V2,..." if "sweep" in name else ""
-            raise UserError(f"{file} has no function {name}(){instead}") from error
+            raise UserError(f"{file} has no function {name}(){instead}")
+        return held[name]
 
 
 def launch(asked: Asked) -> None:

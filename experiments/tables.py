@@ -40,15 +40,19 @@ def verdict(difference: float, tolerance: float | None, digits: int = 2) -> str:
 
 def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     """Says whether the rows that a claim names are in its order, each at least `by`
-    lower than the next."""
+    lower than the next, in the mean."""
     rows = {row["name"]: row for row in table["rows"]}
     column, by = claim["column"], claim.get("by", 0.0)
     found = [rows[name].get("values", {}).get(column) for name in claim["order"]]
     if missing := [n for n, f in zip(claim["order"], found, strict=True) if f is None]:
         return f"open, without {', '.join(missing)}"
-    means = [of_row["mean"] for of_row in found]
-    holds = bool((np.diff(means) > by).all())
-    return f"{'held' if holds else 'not held'}: {', '.join(f'{m:.2f}' for m in means)}"
+    steps = np.diff([of_row["mean"] for of_row in found])
+    errors = np.array([of_row.get("error", 0.0) for of_row in found])
+    unsure = 2 * np.hypot(errors[:-1], errors[1:])  # two standard errors
+    said = "held" if (steps > 0).all() and (steps >= by).all() else "not held"
+    if said == "held" and (steps - by < unsure).any():
+        said = "held within two standard errors only"
+    return f"{said}: {', '.join(_with_error(of_row, 2) for of_row in found)}"
 
 
 def as_markdown(table: Table) -> str:

@@ -74,7 +74,7 @@ LAYER_SIZES = (
     "objective.discriminator_widths",
 )
 
-# Fields that only some objectives read: their default, and which read them.
+# Fields that only some objectives, or optimizers, read: their default, and which do.
 GROWN_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 READ_BY_SOME = {
     "objective.beta": (1.0, (*GROWN_BETA, "beta_tcvae")),
@@ -95,6 +95,9 @@ READ_BY_SOME = {
     "objective.mmd_weight": (100.0, ("info_vae", "wae_mmd")),
     "objective.kernel": ("imq", ("info_vae", "wae_mmd")),
     "objective.commitment": (0.25, ("vq_vae",)),
+    "optimizer.b1": (0.9, ("adam", "sgd")),
+    "optimizer.b2": (0.999, ("adam",)),
+    "optimizer.eps": (1e-8, ("adam", "adagrad")),
 }
 # Fields that are read if another is set: their default, and the other.
 READ_WITH = {"evaluate.annealed_steps": (1_000, "evaluate.annealed_images")}
@@ -106,12 +109,12 @@ def check_fields_are_read(config: Mapping[str, Any]) -> None:
     Raises:
       UserError: the objective does not read the field, or nothing does without another.
     """
-    name = _get(config, "objective.name")
     for field, (neutral, readers) in READ_BY_SOME.items():
-        value = _get(config, field)
+        reader = f"{field.partition('.')[0]}.name"
+        name, value = _get(config, reader), _get(config, field)
         if value != neutral and name not in readers:
             raise UserError(
-                f"objective.name={name} does not read {field}={value}; leave it at "
+                f"{reader}={name} does not read {field}={value}; leave it at "
                 f"{neutral}, or use one of {', '.join(readers)}"
             )
     for field, (neutral, other) in READ_WITH.items():

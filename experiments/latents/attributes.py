@@ -42,9 +42,10 @@ class Attributes(NamedTuple):
 
 
 def find_attributes(subject: Subject) -> Attributes:
-    """Trains a probe where there are labels or factors; measures bright strokes on a
-    dark background where there are no factors."""
+    """Trains a probe where there are labels or factors of more than one value; measures
+    bright strokes on a dark background where there are no factors."""
     train, test = (_known(subject, part) for part in (subject.train, subject.test))
+    train = {name: of_all for name, of_all in train.items() if len(set(of_all)) > 1}
     test = {name: values for name, values in test.items() if name in train}
     probe, accuracy = None, {}
     if train:
@@ -53,7 +54,8 @@ def find_attributes(subject: Subject) -> Attributes:
         accuracy = {name: float(np.mean(read[name] == test[name])) for name in test}
     measured = None
     pixels = subject.train.pixels
-    is_dark = pixels.shape[-1] == 1 and np.median(pixels[::10]) < DARK
+    is_grey = pixels.shape[-1] == 1 and pixels.min() >= 0
+    is_dark = is_grey and np.median(pixels[::10]) < DARK
     if is_dark and subject.experiment.factors is None:
         measured = fit_measured_attributes(pixels)
         train, test = (

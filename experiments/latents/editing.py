@@ -1,5 +1,6 @@
 """Edits by attribute vectors: do they reach what they are for, and keep the rest?"""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from experiments.latents.attributes import LEAST_ACCURACY, Attributes
 from experiments.latents.section import Picture, Section, Table, left_out, matrix
-from experiments.latents.subject import Subject
+from experiments.latents.subject import Examples, Subject
 from vae.data.splits import evenly_spaced
 from vae.latents.edit import (
     EditEffect,
@@ -40,10 +41,7 @@ class Outcome(NamedTuple):
     places: np.ndarray  # int [N], of the test images that were edited
     directions: dict[str, np.ndarray]  # [D] each
     effects: dict[tuple[str, float], EditEffect]  # by direction and strength
-
-    def best(self) -> tuple[str, float]:
-        """Returns the direction and the strength that reach and keep the most."""
-        return max(self.effects, key=lambda how: _merit(self.effects[how]))
+    best: tuple[str, float]  # which reach and keep the most of training images
 
 
 def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Section:
@@ -107,39 +105,52 @@ def closest_pairs(
 
 
 def try_edit(subject: Subject, attributes: Attributes, to_do: Edit) -> Outcome:
-    """Fits both directions to training codes with either value, and edits test images
-    with the first."""
+    """Fits both directions to training codes with either value, and edits images with
+    the first: those of training to choose how, and those of test to tell what it does.
+    """
     values = attributes.train[to_do.attribute]
     fitted = np.isin(values, (to_do.source, to_do.target))
     codes, has_target = subject.styles(subject.train)[fitted], values == to_do.target
     directions = {
         name: fit(codes, has_target[fitted]) for name, fit in DIRECTIONS.items()
     }
-    places = np.flatnonzero(attributes.test[to_do.attribute] == to_do.source)
-    places = places[evenly_spaced(len(places), min(EDITED, len(places)))]
 
-    def read(direction: np.ndarray, strength: float) -> dict[str, np.ndarray]:
-        found = attributes.read(apply(subject, places, direction, strength))
-        return {name: found[name] for name in attributes.readable}
+    def measure(examples: Examples, known: Mapping[str, np.ndarray]):
+        places = np.flatnonzero(known[to_do.attribute] == to_do.source)
+        places = places[evenly_spaced(len(places), min(EDITED, len(places)))]
 
-    before = read(directions["probe"], 0)
-    effects = {
-        (name, strength): measure_edit(
-            before, read(direction, strength), to_do.attribute, to_do.target
-        )
-        for name, direction in directions.items()
-        for strength in STRENGTHS
-    }
-    return Outcome(to_do, places, directions, effects)
+        def read(direction: np.ndarray, strength: float) -> dict[str, np.ndarray]:
+            images = apply(subject, examples, places, direction, strength)
+            found = attributes.read(images)
+            return {name: found[name] for name in attributes.readable}
+
+        before = read(directions["probe"], 0)
+        effects = {
+            (name, strength): measure_edit(
+                before, read(direction, strength), to_do.attribute, to_do.target
+            )
+            for name, direction in directions.items()
+            for strength in STRENGTHS
+        }
+        return places, effects
+
+    _, tried = measure(subject.train, attributes.train)
+    places, effects = measure(subject.test, attributes.test)
+    best = max(tried, key=lambda how: _merit(tried[how]))
+    return Outcome(to_do, places, directions, effects, best)
 
 
 def apply(
-    subject: Subject, places: np.ndarray, direction: np.ndarray, strength: float
+    subject: Subject,
+    examples: Examples,
+    places: np.ndarray,
+    direction: np.ndarray,
+    strength: float,
 ) -> np.ndarray:
-    """Returns the mean images [N, H, W, C] of the edited codes of test images, decoded
+    """Returns the mean images [N, H, W, C] of the edited codes of examples, decoded
     with their own labels where the decoder is given labels."""
-    codes = edit(subject.styles(subject.test)[places], direction, strength)
-    labels = subject.test.labels
+    codes = edit(subject.styles(examples)[places], direction, strength)
+    labels = examples.labels
     return subject.decode_styles(codes, None if labels is None else labels[places])
 
 
@@ -176,20 +187,21 @@ def _describe(subject: Subject, attributes: Attributes) -> str:
             f"{LEAST_ACCURACY:.0%} of the test images: {', '.join(unread)}. "
         )
     return text + (
-        "Each picture is of the direction that at one strength reaches and keeps more."
+        "Each picture is of the direction that at one strength reaches and keeps more "
+        "of training images."
     )
 
 
 def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
     """Draws some of the test images, and their edits from the opposite on."""
-    direction, _ = outcome.best()
+    direction, _ = outcome.best
     places = outcome.places
     places = places[evenly_spaced(len(places), min(DRAWN, len(places)))]
     strengths = (-1.0, 0.0, *STRENGTHS)
     columns = [subject.test.pixels[places]]
     for strength in strengths:
         vector = outcome.directions[direction]
-        columns.append(apply(subject, places, vector, strength))
+        columns.append(apply(subject, subject.test, places, vector, strength))
     effects = [outcome.effects[direction, strength] for strength in STRENGTHS]
     shares = ["", f"{effects[0].already:.0%}", *(f"{e.reached:.0%}" for e in effects)]
     heads = [f"{s:g}\n{share}" for s, share in zip(strengths, shares, strict=True)]
@@ -209,23 +221,24 @@ def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
 def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
     """Returns a table of the best of each edit, and one of all that was tried."""
     others = attributes.readable
-    header = ("edit", "direction", "strength", "already", "reached", "kept")
+    header = ("edit", "direction", "strength", "images", "already", "reached", "kept")
     header += tuple(f"{name} kept" for name in others)
 
     def row(outcome: Outcome, how: tuple[str, float]) -> tuple[Any, ...]:
         effect = outcome.effects[how]
         kept = [effect.kept_per_attribute.get(name, "") for name in others]
         shares = effect.already, effect.reached, effect.kept, *kept
-        return outcome.edit.name, how[0], f"{how[1]:g}", *shares
+        count = len(outcome.places)
+        return outcome.edit.name, how[0], f"{how[1]:g}", count, *shares
 
     caption = (
-        f"Shares of up to {EDITED} test images that have the first value: where the "
+        "Shares of test images that have the first value: where the "
         "second is read from the reconstruction (already) and from the edited image "
         "(reached), and where other attributes are read as from the reconstruction: "
         "the mean over them (kept), and each. The direction and the strength are those "
-        "that reach and keep the most."
+        "that reach and keep the most of training images."
     )
-    best = [row(outcome, outcome.best()) for outcome in outcomes]
+    best = [row(outcome, outcome.best) for outcome in outcomes]
     tried = [row(outcome, how) for outcome in outcomes for how in outcome.effects]
     return [Table(header, best, caption), Table(header, tried, "All that was tried.")]
 
@@ -233,6 +246,7 @@ def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
 def _results(outcomes: list[Outcome]) -> dict[str, float]:
     results = {}
     for outcome in outcomes:
+        results[_key(f"edit/{outcome.edit.name}/images")] = len(outcome.places)
         for (direction, strength), effect in outcome.effects.items():
             name = _key(f"edit/{outcome.edit.name}/{direction}/strength_{strength:g}")
             results[f"{name}/already"] = effect.already

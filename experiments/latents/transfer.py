@@ -50,7 +50,7 @@ def show_style_transfer(
         )
     text += (
         "The table has every class in the style of test images, beside these images' "
-        "own reconstructions, and beside what chance gives: styles of other images."
+        "own reconstructions, and what styles of other images score."
     )
     caption = style.Scorer(subject, attributes, "label").describe()
     table = style.tabulate(rows, caption)
@@ -104,5 +104,5 @@ def measure_transfer(
     return {
         "reconstruction": score(own, labels[places], places),
         "every class": score(images, asked, places.repeat(len(classes))),
-        "chance": score(images, asked, others.repeat(len(classes))),
+        "styles of other images": score(images, asked, others.repeat(len(classes))),
     }

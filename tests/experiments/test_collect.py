@@ -35,6 +35,18 @@ def test_a_table_joins_the_others_or_replaces_its_own(
     assert (tmp_path / "experiments" / "RESULTS.md").read_text() == text
 
 
+def test_results_of_another_kind_are_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "HERE", tmp_path / "experiments")
+    (tmp_path / "experiments" / "results" / "latents").mkdir(parents=True)
+    folder = tmp_path / "runs" / "latents"
+    folder.mkdir(parents=True)
+    tables.draw(table_of(row("ours", 1.0)), folder / "table.png")
+    with pytest.raises(UserError, match="results of another kind"):
+        collect.run(folder)
+
+
 def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no table"):
         collect.run(tmp_path)

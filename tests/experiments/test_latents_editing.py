@@ -94,10 +94,11 @@ def test_an_edit_along_an_axis_changes_what_it_is_for(tmp_path: Path) -> None:
     assert len(section.tables[0].rows) == 3
     assert all(picture.path.is_file() for picture in section.pictures)
     best, tried = (table.rows for table in section.tables)
-    for row in best:  # its shares are: already, reached, kept
+    for row in best:  # chosen on the training images, which are the same here
         assert row in tried
-        of_edit = [other for other in tried if other[0] == row[0]]
-        assert row[4] + row[5] == max(other[4] + other[5] for other in of_edit)
+        merits = [other[5] + other[6] for other in tried if other[0] == row[0]]
+        assert row[5] + row[6] == max(merits)
+    assert results["edit/a_low_to_high/images"] == (codes[:, 0] < 0).sum()
 
 
 def test_what_the_probe_cannot_read_is_not_edited(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_the_label_of_a_conditional_model_is_given_not_edited(tmp_path: Path) ->
     edits = editing.choose_edits(subject, attributes)
     assert [edit.attribute for edit in edits] == ["a"]
     places = np.array([3, 4])
-    images = editing.apply(subject, places, np.array([0.0, 1, 0]), 2)
+    images = editing.apply(subject, subject.test, places, np.array([0.0, 1, 0]), 2)
     expected = codes[places] + [0, 2, 0] + [[10], [0]]
     np.testing.assert_allclose(images[:, 0, :, 0], expected, rtol=1e-6)
 

@@ -55,9 +55,14 @@ def test_ours_beside_the_papers() -> None:
 @pytest.mark.parametrize(
     ("nll", "by", "verdict"),
     [
-        (86.5, 0.0, "held: 85.00, 86.50"),
-        (86.5, 2.0, "not held: 85.00, 86.50"),
-        (84.0, 0.0, "not held: 85.00, 84.00"),
+        (86.5, 0.0, "held: 85.00 +- 0.25, 86.50 +- 0.25"),
+        (
+            86.5,
+            1.5,
+            "held within two standard errors only: 85.00 +- 0.25, 86.50 +- 0.25",
+        ),
+        (86.5, 2.0, "not held: 85.00 +- 0.25, 86.50 +- 0.25"),
+        (84.0, 0.0, "not held: 85.00 +- 0.25, 84.00 +- 0.25"),
         (None, 0.0, "open, without VAE"),
     ],
 )
