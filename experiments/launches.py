@@ -45,15 +45,16 @@ class Asked(NamedTuple):
     false_alarm_rate: float | None
 
     @property
-    def mode(self) -> str:
-        return self.config_file.partition(":")[2]
+    def file_and_mode(self) -> tuple[str, str]:
+        file, _, mode = self.config_file.partition(":")
+        return file, mode
 
     @property
     def folder(self) -> Path:
         """The workdir: by default `runs/NAME` of the config, or `runs/NAME_MODE`."""
         if self.workdir is not None:
             return Path(self.workdir)
-        file, _, mode = self.config_file.partition(":")
+        file, mode = self.file_and_mode
         return Path("runs") / (Path(file).stem + (f"_{mode}" if mode else ""))
 
     def beside_config(self, name: str) -> Any:
@@ -62,7 +63,7 @@ class Asked(NamedTuple):
         Raises:
           UserError: there is nothing of that name.
         """
-        file, _, _ = self.config_file.partition(":")
+        file, _ = self.file_and_mode
         held = runpy.run_path(file)
         if name not in held:
             instead = ": give --sweep=FIELD=V1,V2,..." if "sweep" in name else ""
@@ -130,7 +131,7 @@ def _reproduce(asked: Asked) -> None:
     sweep.use_cores()
     table = asked.beside_config("table")
     if signature(table).parameters:
-        table = functools.partial(table, asked.mode)
+        table = functools.partial(table, asked.file_and_mode[1])
     said = asked.beside_config("__doc__") or asked.config_file
     reproduce.run(
         asked.config,

@@ -138,12 +138,14 @@ def _compare_classes(
     subject: Subject, attributes: Attributes, generated: dict[str, np.ndarray]
 ) -> tuple[Table, dict[str, Any]]:
     """Compares classes, as the probe reads them, of real and of generated images."""
+    assert attributes.probe is not None, "it has an accuracy"
+    read = attributes.probe.read  # what is measured besides is not asked for
     num_classes = int(attributes.train["label"].max()) + 1
-    real = attributes.read(subject.test.pixels)["label"]
+    real = read(subject.test.pixels)["label"]
     rows, results = [], {}
     rows.append(("test images", *np.bincount(real, minlength=num_classes), "", ""))
     for name, images in generated.items():
-        found = compare_classes(real, attributes.read(images)["label"], num_classes)
+        found = compare_classes(real, read(images)["label"], num_classes)
         missing = ", ".join(map(str, found.missing)) or "none"
         test = f"{found.statistic:.0f} (p = {found.p_value:.2g})"
         rows.append((name, *found.fake_counts, test, missing))

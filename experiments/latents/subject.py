@@ -143,15 +143,15 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
 
     prior = experiment.config["model"]["prior"]["name"]
     return Subject(
-        experiment,
-        seed,
-        train,
-        test,
-        decode_now,
-        decode,
-        draw,
-        sample_train,
-        prior_moments if prior == "conditional_gaussian" else None,
+        experiment=experiment,
+        seed=seed,
+        train=train,
+        test=test,
+        decode_now=decode_now,
+        decode=decode,
+        draw=draw,
+        sample_train=sample_train,
+        prior_moments=prior_moments if prior == "conditional_gaussian" else None,
     )
 
 

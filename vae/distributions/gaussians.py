@@ -60,7 +60,7 @@ class DiagonalGaussianMixture(Distribution):
 def _kl_full_from_diagonal(q: MultivariateNormal, p: Independent) -> jax.Array:
     """KL of a Gaussian from one with a diagonal covariance, in nats, [...]."""
     if not isinstance(p.base_dist, Normal):
-        raise NotImplementedError
+        raise NotImplementedError("no closed form from what is not Gaussian")
     mean, tril = jnp.asarray(q.loc), jnp.asarray(q.scale_tril)
     prior_mean, scale = jnp.asarray(p.base_dist.loc), jnp.asarray(p.base_dist.scale)
     trace = (tril / scale[..., None]) ** 2
