@@ -18,11 +18,12 @@ from vae.training.state import TrainState
 BATCH = 512  # images encoded at once
 COMPARED = 2_000  # test images by whose codes models are compared
 CODES_FILE = "codes.npy"
+SCORES = "disentanglement/"  # begins the name of each
 
 
 class CodeTable:
-    """The posterior means of a data set's images, by their factors: each is computed
-    once, when it is first asked for."""
+    """The posterior means of a data set's images, by their factors, and codes drawn
+    from the posteriors: each is computed once, when it is first asked for."""
 
     def __init__(self, experiment: Experiment, program: Program, state: TrainState):
         assert experiment.factors is not None, "checked when it was built"
@@ -31,15 +32,24 @@ class CodeTable:
             program.views.encode, state.variables, state.seed
         )
         count = num_images(self.source)
-        self._codes = np.zeros((count, experiment.latent_dim), np.float32)
+        self._means = np.zeros((count, experiment.latent_dim), np.float32)
+        self._drawn = np.zeros_like(self._means)
         self._known = np.zeros(count, bool)
 
-    def __call__(self, factors: np.ndarray) -> np.ndarray:
-        """Returns the codes [N, D] of the images of factors [N, F].
+    def means(self, factors: np.ndarray) -> np.ndarray:
+        """Returns the posterior means [N, D] of the images of factors int [N, F].
 
         Raises:
           Interrupted: the process was asked to stop.
         """
+        return self._means[self._look_up(factors)]
+
+    def draw(self, factors: np.ndarray) -> np.ndarray:
+        """Returns a code of each posterior: see `means`."""
+        return self._drawn[self._look_up(factors)]
+
+    def _look_up(self, factors: np.ndarray) -> np.ndarray:
+        """Returns the places [N] of images in the table, where their codes now are."""
         if interrupt.requested():
             raise Interrupted("stopped while codes were scored; the rest is saved")
         index = index_of(self.source, factors)
@@ -47,11 +57,12 @@ class CodeTable:
         for start in range(0, len(missing), BATCH):
             some = missing[start : start + BATCH]
             padded = np.resize(some, BATCH)
-            _, codes = self._encode(self._stored(padded), padded.astype(np.int32))
-            size = self._codes.shape[-1]  # the rest is padding
-            self._codes[some] = np.asarray(codes)[: len(some), :size]
+            _, *found = self._encode(self._stored(padded), padded.astype(np.int32))
+            for table, codes in zip((self._means, self._drawn), found, strict=True):
+                # The rest of the latent space is padding.
+                table[some] = np.asarray(codes)[: len(some), : table.shape[-1]]
         self._known[missing] = True
-        return self._codes[index]
+        return index
 
     def _stored(self, index: np.ndarray) -> Any:
         return self.source.stored(factors_at(self.source, index))
@@ -60,8 +71,8 @@ class CodeTable:
 def score_factors(
     experiment: Experiment, program: Program, state: TrainState
 ) -> dict[str, float]:
-    """Returns `disentanglement/...`, computed from posterior means, but for infinite
-    ones: see `vae.evaluation.disentanglement`."""
+    """Returns `disentanglement/...`, but for infinite ones, which JSON cannot hold: see
+    `vae.evaluation.disentanglement`."""
     # scikit-learn takes a second to import
     from vae.evaluation.disentanglement.scores import Protocol, score_all
 
@@ -70,9 +81,10 @@ def score_factors(
     )
     table = CodeTable(experiment, program, state)
     scores = score_all(
-        table,
+        table.means,
         table.source,
         seed=experiment.seed,
+        draw=table.draw,
         protocol=protocol,
     )
     scores = {name: value for name, value in scores.items() if np.isfinite(value)}
@@ -119,5 +131,5 @@ def posterior_means(
     test = experiment.dataset.test
     places = evenly_spaced(test.size, min(count, test.size)).astype(np.int32)
     stored = test[places].images
-    x, means = program.views.encode(state.variables, state.seed, stored, places)
+    x, means, _ = program.views.encode(state.variables, state.seed, stored, places)
     return np.asarray(x, np.float32), np.asarray(means)[:, : experiment.latent_dim]

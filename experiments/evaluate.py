@@ -13,6 +13,7 @@ from experiments import figures, interrupt, workdir
 from experiments.anomaly import measure_detection
 from experiments.codes import (
     CODES_FILE,
+    SCORES,
     posterior_means,
     save_codes,
     score_factors,
@@ -185,6 +186,8 @@ def evaluate_and_report(
     write_json(folder / "results.json", results)
     if experiment.factor_points:  # takes minutes, in which the rest should not be lost
         save_codes(experiment, program, state, folder)
+        # A score that has become infinite is not told, and its old value is gone.
+        results = {n: v for n, v in results.items() if not n.startswith(SCORES)}
         results |= score_factors(experiment, program, state)
         write_json(folder / "results.json", results)
     if experiment.annealed_images:  # so does this

@@ -27,7 +27,8 @@ class Views(NamedTuple):
 
     generate: Callable[..., Any]  # (variables, key, labels [N]) -> p(x | z)'s means
     reconstruct: Callable[..., Any]  # (variables, key, stored) -> (x, means of one z)
-    encode: Callable[..., Any]  # (variables, seed, stored images, places) -> (x, means)
+    # (variables, seed, stored images, places) -> (x, means, a code drawn for each)
+    encode: Callable[..., Any]
     decode: Callable[..., Any]  # (variables, z [N, D]) -> p(x | z)'s means
     use: Callable[..., Any]  # (variables, seed, stored, places) -> Usage
     look: Callable[..., Any]  # (seed, stored, places) -> x, keys of noise
@@ -79,16 +80,18 @@ def _make_reconstruct(experiment: Experiment) -> Callable[..., Any]:
 
 def _make_encode(experiment: Experiment) -> Callable[..., Any]:
     """Returns (variables, seed, stored images [B], places [B]) -> x, posterior means,
-    the latter as wide as the latent space is computed.
+    and codes drawn from the posteriors, both as wide as the latent space is computed.
 
-    What is drawn at a look (colour, noise, binary pixels) depends on the place only.
+    What is drawn (colour, noise, binary pixels, codes) depends on the place only.
     """
 
     def encode(variables: Params, seed: jax.Array, stored: Any, places: jax.Array):
         keys = rng.per_example(rng.stream(seed, "codes"), places)
         x = experiment.preprocess(stored, keys)
-        encoded = experiment.model.apply(variables, x, method="encode")
-        return x, encoded.posterior.mean
+        keys = rng.per_example(rng.stream(seed, "sampled_codes"), places)
+        inference = experiment.model.apply(variables, x, keys)
+        (group,) = inference.groups
+        return x, group.posterior.mean, group.z[0]
 
     return encode
 

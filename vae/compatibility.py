@@ -173,8 +173,9 @@ def check_factors(config: Any, factors: FactorSource | None) -> None:
 
     Raises:
       UserError: the data's factors are not known or have more values than points; the
-        model sees other images than are stored; or its posterior has no mean of several
-        dimensions in the reals that is a function of the image alone.
+        model sees other images than are stored, or some of them only; or its posterior
+        has no mean of several dimensions in the reals that is a function of the image
+        alone.
     """
     model, points = config.model, config.evaluate.factor_points
     if not points:
@@ -196,6 +197,12 @@ def check_factors(config: Any, factors: FactorSource | None) -> None:
             "evaluate.factor_points scores images as they are stored, without "
             f"dataset.binarize={config.dataset.binarize}: set it to 0, or binarize to "
             "none or dynamic"
+        )
+    if config.dataset.keep_labels:
+        raise UserError(
+            "evaluate.factor_points scores images of all factors, but the model is to "
+            f"see those of dataset.keep_labels={config.dataset.keep_labels} only: set "
+            "it to 0, or keep all labels"
         )
     if model.latent_dim < 2:
         raise UserError(

@@ -39,13 +39,32 @@ def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
     table = CodeTable(experiment, program, state)
     assert experiment.factors is not None
     factors = factors_at(experiment.factors, np.array([7, 3, 7, 47, 0]))
-    means = table(factors)
+    means = table.means(factors)
     model, variables = own_model(experiment, state)
     x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
     expected: Any = model.apply(variables, x, method="encode")
     np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     table._encode = None  # it is not needed again
-    np.testing.assert_array_equal(table(factors[::-1]), means[::-1])
+    np.testing.assert_array_equal(table.means(factors[::-1]), means[::-1])
+
+
+def test_codes_are_drawn_from_the_posteriors(sprites_config) -> None:
+    """48 images of 4 dimensions: standardised, they are normal. A mean of 192 has the
+    standard error .07, their variance .10: within four of each."""
+    experiment = build(sprites_config)
+    program = make_program(experiment)
+    state, _ = program.initialize(experiment)
+    table = CodeTable(experiment, program, state)
+    assert experiment.factors is not None
+    factors = factors_at(experiment.factors, np.arange(48))
+    model, variables = own_model(experiment, state)
+    x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
+    encoded: Any = model.apply(variables, x, method="encode")
+    scale = np.sqrt(encoded.posterior.variance)
+    noise = (table.draw(factors) - table.means(factors)) / scale
+    assert noise.mean() == pytest.approx(0, abs=4 * 0.07)
+    assert noise.var() == pytest.approx(1, abs=4 * 0.10)
+    np.testing.assert_array_equal(table.draw(factors[5:9]), table.draw(factors)[5:9])
 
 
 def test_stored_images_with_factors_are_encoded(
@@ -65,7 +84,7 @@ def test_stored_images_with_factors_are_encoded(
     factors = np.array([[2, 1, 3, 0, 2], [0, 0, 0, 1, 1]])
     model, variables = own_model(experiment, state)
     expected: Any = model.apply(variables, pictures(factors) / 255, method="encode")
-    means = CodeTable(experiment, program, state)(factors)
+    means = CodeTable(experiment, program, state).means(factors)
     np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     small_config.dataset.binarize = "threshold"
     with pytest.raises(UserError, match="without dataset.binarize=threshold"):
@@ -80,6 +99,9 @@ def test_a_run_is_scored_and_traversed(
     results = workdir.read_json(tmp_path / "results.json") or {}
     assert results["disentanglement/points"] == 60
     scores = {k: v for k, v in results.items() if k.startswith("disentanglement/")}
+    for kind in ("means", "samples"):
+        name = f"disentanglement/gaussian_total_correlation_of_{kind}_nats"
+        assert scores[name] > 0
     assert {"factor_vae", "mig", "dci_disentanglement", "modularity", "sap"} <= {
         name.removeprefix("disentanglement/") for name in scores
     }
@@ -125,6 +147,7 @@ def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
     [
         ({"dataset.name": "mnist_5k"}, "factors of dataset.name=mnist_5k"),
         ({"model.condition": "label"}, "model.condition=none"),
+        ({"dataset.keep_labels": (0,)}, "keep all labels"),
         ({"model.posterior.name": "iaf"}, "diagonal_gaussian"),
     ],
 )

@@ -125,7 +125,7 @@ def test_codes_are_posterior_means_of_the_padded_model(tmp_path: Path) -> None:
     subject = subject_of(config, tmp_path)
     experiment, program, state = restore_run(tmp_path)
     test, places = experiment.dataset.test, np.arange(500, dtype=np.int32)
-    _, means = program.views.encode(state.variables, 0, test.images, places)
+    _, means, _ = program.views.encode(state.variables, 0, test.images, places)
     np.testing.assert_allclose(subject.test.codes, means[:, :4], rtol=1e-4, atol=1e-5)
 
 

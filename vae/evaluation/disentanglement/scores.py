@@ -7,7 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from vae.data.factors import FactorSource
-from vae.evaluation.disentanglement.codes import Encode, Sample, sample_codes
+from vae.evaluation.disentanglement.codes import (
+    Encode,
+    Sample,
+    encode_points,
+    sample_codes,
+)
 from vae.evaluation.disentanglement.dci import CLASSIFIERS, dci
 from vae.evaluation.disentanglement.explicitness import explicitness
 from vae.evaluation.disentanglement.information import mig, modularity
@@ -38,6 +43,7 @@ class Task(NamedTuple):
     """What a metric is computed from."""
 
     encode: Encode
+    draw: Encode | None
     source: FactorSource
     protocol: Protocol
     random: np.random.Generator
@@ -48,6 +54,7 @@ def score_all(
     source: FactorSource,
     *,
     seed: int,
+    draw: Encode | None = None,
     protocol: Protocol | None = None,
     metrics: Sequence[str] | None = None,
 ) -> dict[str, float]:
@@ -61,6 +68,8 @@ def score_all(
         several thousand at once, always as many but for the last of a draw.
       source: the data set's factors.
       seed: a natural number.
+      draw: as `encode`, but of codes drawn from the posteriors, whose total correlation
+        is told, too.
       protocol: default `Protocol()`.
       metrics: the keys of `METRICS` to compute, default all.
 
@@ -73,7 +82,7 @@ def score_all(
     _check_choices(protocol, metrics)
     scores = {}
     for metric in metrics:
-        task = Task(encode, source, protocol, _generator(seed, metric))
+        task = Task(encode, draw, source, protocol, _generator(seed, metric))
         scores |= METRICS[metric](task)
     return {f"disentanglement/{name}": score for name, score in scores.items()}
 
@@ -163,8 +172,14 @@ def _sap(task: Task) -> dict[str, float]:
 
 
 def _total_correlation(task: Task) -> dict[str, float]:
-    codes = sample_codes(*_sampled(task), task.protocol.num_train).codes
-    return {"gaussian_total_correlation_nats": gaussian_total_correlation(codes)}
+    means, factors = sample_codes(*_sampled(task), task.protocol.num_train)
+    told = {"means": means}
+    if task.draw is not None:
+        told["samples"] = encode_points(task.draw, factors, lambda codes: codes)
+    return {
+        f"gaussian_total_correlation_of_{name}_nats": gaussian_total_correlation(codes)
+        for name, codes in told.items()
+    }
 
 
 METRICS: dict[str, Callable[[Task], dict[str, float]]] = {

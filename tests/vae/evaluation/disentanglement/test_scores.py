@@ -47,10 +47,10 @@ def test_an_aligned_code_has_the_best_scores() -> None:
         "modularity",
         "explicitness",
         "sap_continuous",
-        "gaussian_total_correlation_nats",
+        "gaussian_total_correlation_of_means_nats",
     }
     # Ten correlations of standard error 1/sqrt(600): their squares' sum over 2.
-    assert 0 < got.pop("gaussian_total_correlation_nats") < 0.05
+    assert 0 < got.pop("gaussian_total_correlation_of_means_nats") < 0.05
     assert all(0.9 <= score <= 1 for score in got.values()), got
 
 
@@ -59,7 +59,7 @@ def test_a_rotated_code_has_worse_scores() -> None:
     aligned = scores(grids.aligned(SOURCE), protocol)
     rotated = scores(grids.rotated(SOURCE), protocol)
     told_linearly = {"explicitness", "dci_random_forest_informativeness"}
-    uncorrelated = {"gaussian_total_correlation_nats"}
+    uncorrelated = {"gaussian_total_correlation_of_means_nats"}
     for name in aligned.keys() - told_linearly - uncorrelated:
         assert rotated[name] < aligned[name] - 0.3, name
 
@@ -118,7 +118,7 @@ def test_variants_are_in_the_names() -> None:
         "modularity_bins50",
         "explicitness",
         "sap_continuous",
-        "gaussian_total_correlation_nats",
+        "gaussian_total_correlation_of_means_nats",
     }
 
 
