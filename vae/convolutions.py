@@ -18,7 +18,7 @@ from vae.layers import KERNEL_INIT, Activation, Initializer
 class HalvingConv(nn.Module):
     """A convolution of stride 2 that halves an image, [B, H, W, C] to [B, H/2, W/2, F].
 
-    `kernel_size` is even; 4 sees beyond its stride, 2 does not. `method="lax"` is
+    `kernel_size` is 4, which sees beyond its stride, or 2. `method="lax"` is
     `lax.conv`. `method="matmul"` is the same function as one matrix product: each
     output sees blocks of 2x2 pixels (2x2 blocks, or one).
     """

@@ -34,7 +34,7 @@ class ConvEncoder(nn.Module):
     """Convolutions of stride 2, one for each of `channels`, then dense layers.
 
     After each convolution come `blocks` residual blocks, then the activation.
-    `kernel_sizes` are those of the convolutions, even; empty, they are all 4.
+    `kernel_sizes` are those of the convolutions, 4 or 2; empty, they are all 4.
     """
 
     channels: Sequence[int]

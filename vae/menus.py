@@ -246,14 +246,14 @@ OBJECTIVES: dict[str, Entry] = {
     "vq_vae": _penalized(lambda c, t: quantization.vq_vae()),
 }
 OPTIMIZERS: dict[str, Callable[[Group], optax.GradientTransformation]] = {
-    "adam": lambda c: optax.scale_by_adam(c.b1, c.b2, c.eps),
+    "adam": lambda c: optimizer.scale_by_adam(c.b1, c.b2, c.eps),
     "adagrad": lambda c: optax.scale_by_rss(0.0, c.eps),
     "sgd": lambda c: optax.trace(c.b1),
 }
 # How objectives with parameters of their own train them.
 OBJECTIVE_OPTIMIZERS = {
     "factor_vae": lambda: optimizer.make_optimizer(
-        optax.scale_by_adam(0.5, 0.9),  # Kim & Mnih 2018, appendix A
+        optimizer.scale_by_adam(0.5, 0.9),  # Kim & Mnih 2018, appendix A
         optimizer.constant(),
         rate_name="discriminator_learning_rate",
     ),

@@ -70,9 +70,9 @@ def table(mode: str) -> dict[str, Any]:
             (factor_vae, vae),
         ),
     }
-    differs = "the published models: more steps, in part other networks"
+    differs = "another budget: the published models took more steps, in part otherwise"
     if mode != "full":
-        differs += ", images of 64x64 pixels"
+        differs += ", and 64x64 pixels"
     return {
         "seeds": (0, 1),
         "columns": columns,

@@ -11,37 +11,47 @@ from experiments.benchmark.timing import Contestant
 
 
 class Isolated(AbstractContextManager):
-    """A contestant that is made and timed in a process of its own, idle in between.
+    """A contestant that is made and timed in a process of its own, idle in between; or
+    several that do the same work at the same time.
 
     Args:
       make: a function of a module that returns a `Contestant`.
       *arguments: what it takes; pickled, as `make` is.
+      copies: how many processes there are.
     """
 
-    def __init__(self, make: Callable[..., Contestant], *arguments: Any):
+    def __init__(
+        self, make: Callable[..., Contestant], *arguments: Any, copies: int = 1
+    ):
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(theirs, make, arguments), daemon=True
-        )
-        self._process.start()
-        theirs.close()
-        name, per_unit = self._receive()
-        self.contestant = Contestant(name, self._run, per_unit)
+        self._pipes, self._processes = [], []
+        for _ in range(copies):
+            ours, theirs = context.Pipe()
+            process = context.Process(
+                target=_serve, args=(theirs, make, arguments), daemon=True
+            )
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+        (name, per_unit), *_ = self._receive()
+        self.contestant = Contestant(name, self._run, copies * per_unit)
 
     def _run(self, units: int) -> None:
-        self._pipe.send(units)
+        for pipe in self._pipes:
+            pipe.send(units)
         self._receive()
 
-    def _receive(self) -> Any:
+    def _receive(self) -> list[Any]:
         try:
-            return self._pipe.recv()
+            return [pipe.recv() for pipe in self._pipes]
         except EOFError as error:
             raise RuntimeError("a benchmark's process died; see above") from error
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._process.join()
+        for pipe, process in zip(self._pipes, self._processes, strict=True):
+            pipe.close()
+            process.join()
 
 
 def _serve(

@@ -15,10 +15,8 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
 from experiments.benchmark import pytorch
-from experiments.benchmark.timing import Contestant
+from experiments.benchmark.timing import AT_ONCE, Contestant
 from vae.build import Config
-
-SAMPLES_AT_ONCE = 1_000  # of `get_nll`; its default is 100
 
 
 class Encoder(BaseEncoder):
@@ -40,8 +38,9 @@ class Decoder(BaseDecoder):
         return ModelOutput(reconstruction=torch.sigmoid(self.decoder(z)))
 
 
-def training(config: Config, images: np.ndarray) -> Contestant:
+def training(config: Config, images: np.ndarray, threads: int) -> Contestant:
     """Steps of one run on images [N, H, W, C] of zeros and ones."""
+    torch.set_num_threads(threads)
     data = _as_tensor(images)
     dataset = BaseDataset(data, torch.zeros(len(data)))
     batch_size = config.dataset.batch_size
@@ -54,7 +53,7 @@ def training(config: Config, images: np.ndarray) -> Contestant:
             optimizer_cls="Adam",
             optimizer_params={"eps": config.optimizer.eps, "fused": True},
         )
-        trainer = BaseTrainer(_make_vae(config, images), dataset, None, settings)
+        trainer = BaseTrainer(make_vae(config, images), dataset, None, settings)
         trainer.prepare_training()
     per_epoch = len(data) // batch_size
 
@@ -70,19 +69,22 @@ def training(config: Config, images: np.ndarray) -> Contestant:
     return Contestant("Pythae's trainer", run)
 
 
-def likelihood_bound(config: Config, images: np.ndarray) -> Contestant:
+def likelihood_bound(config: Config, images: np.ndarray, threads: int) -> Contestant:
     """Images [N, H, W, C] of zeros and ones whose bound is computed."""
-    model, data = _make_vae(config, images), _as_tensor(images)
+    torch.set_num_threads(threads)
+    model, data = make_vae(config, images), _as_tensor(images)
     samples = config.evaluate.importance_samples
+    at_once = min(samples, AT_ONCE)  # it takes whole batches of samples only
 
     @torch.no_grad()
     def run(count: int) -> None:
-        model.get_nll(data[:count], n_samples=samples, batch_size=SAMPLES_AT_ONCE)
+        model.get_nll(data[:count], n_samples=samples, batch_size=at_once)
 
     return Contestant("Pythae's get_nll", run)
 
 
-def _make_vae(config: Config, images: np.ndarray) -> VAE:
+def make_vae(config: Config, images: np.ndarray) -> VAE:
+    """Returns the model of the configuration, on PyTorch's modules of it."""
     vae = pytorch.make_vae(config, images)
     settings = VAEConfig(
         input_dim=tuple(_as_tensor(images).shape[1:]),

@@ -4,7 +4,6 @@ Data lie in memory as bytes; a batch is a part of a permutation, gathered, scale
 binarised as a whole, without a `DataLoader`.
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,14 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from experiments.benchmark.timing import Contestant
+from experiments.benchmark.timing import AT_ONCE, Contestant
 from vae.build import Config
-from vae.types import UserError
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
-ROWS_PER_CHUNK = 1_000  # decoder rows of a likelihood bound at once
 
-torch.set_num_threads(os.cpu_count() or 1)
+# As XLA does. Else the moments of weights that hardly change, as at pixels that are
+# never on, become denormal and halve the speed after some thousand steps. Threads have
+# it from the one that starts them, so it stands before any work.
+torch.set_flush_denormal(True)
 
 
 class VAE(nn.Module):
@@ -29,11 +29,6 @@ class VAE(nn.Module):
         super().__init__()
         make = {"mlp": _mlp, "conv_locatello": _conv_locatello}
         name, latent_dim = config.model.encoder.name, config.model.latent_dim
-        if name not in make or name != config.model.decoder.name:
-            raise UserError(
-                f"model.encoder.name={name} is not written in PyTorch: choose from "
-                f"{', '.join(make)}, for the decoder too"
-            )
         self.encoder, self.decoder, features = make[name](config, image_shape)
         self.mean = nn.Linear(features, latent_dim)
         self.log_variance = nn.Linear(features, latent_dim)
@@ -56,25 +51,37 @@ class VAE(nn.Module):
     def importance_bound(self, x: torch.Tensor, num_samples: int) -> torch.Tensor:
         """Returns the importance-weighted bound in nats of one image [1, C, H, W]."""
         mean, log_variance = self.encode(x)
-        log_weights = []
-        for _ in range(num_samples // ROWS_PER_CHUNK):
-            noise = torch.randn(ROWS_PER_CHUNK, mean.shape[-1])
-            z = mean + torch.exp(0.5 * log_variance) * noise
-            logits = self.decoder(z)
-            distortion = functional.binary_cross_entropy_with_logits(
-                logits, x.expand_as(logits), reduction="none"
-            )
-            log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)
-            log_weights.append(log_ratio - distortion.flatten(1).sum(-1))
+        log_weights = [
+            self.log_weights(x, mean, log_variance, torch.randn(rows, mean.shape[-1]))
+            for rows in chunk_sizes(num_samples)
+        ]
         return torch.logsumexp(torch.cat(log_weights), 0) - np.log(num_samples)
+
+    def log_weights(
+        self,
+        x: torch.Tensor,
+        mean: torch.Tensor,
+        log_variance: torch.Tensor,
+        noise: torch.Tensor,
+    ) -> torch.Tensor:
+        """Returns log p(x, z) / q(z | x) [K] of one image by noise [K, D]."""
+        z = mean + torch.exp(0.5 * log_variance) * noise
+        logits = self.decoder(z)
+        distortion = functional.binary_cross_entropy_with_logits(
+            logits, x.expand_as(logits), reduction="none"
+        )
+        log_ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(-1)
+        return log_ratio - distortion.flatten(1).sum(-1)
+
+
+def chunk_sizes(num_samples: int) -> list[int]:
+    """Cuts samples into chunks of `AT_ONCE` and a rest."""
+    whole, rest = divmod(num_samples, AT_ONCE)
+    return [AT_ONCE] * whole + [rest] * (rest > 0)
 
 
 def make_vae(config: Config, images: np.ndarray) -> VAE:
-    """Returns the model of the configuration, in the layout that suits it.
-
-    Raises:
-      UserError: it is not written in PyTorch.
-    """
+    """Returns the model of the configuration, in the layout that suits it."""
     torch.manual_seed(config.seed)
     model = VAE(config, images.shape[1:])
     if config.model.encoder.name != "mlp":
@@ -82,8 +89,11 @@ def make_vae(config: Config, images: np.ndarray) -> VAE:
     return model
 
 
-def training(config: Config, images: np.ndarray, compiled: bool) -> Contestant:
+def training(
+    config: Config, images: np.ndarray, name: str, threads: int, compiled: bool
+) -> Contestant:
     """Steps of one run on images [N, H, W, C] of bytes, with fused Adam."""
+    torch.set_num_threads(threads)
     model = make_vae(config, images)
     optimizer = torch.optim.Adam(
         model.parameters(),
@@ -108,12 +118,17 @@ def training(config: Config, images: np.ndarray, compiled: bool) -> Contestant:
             compute(next(batches)).backward()
             optimizer.step()
 
-    return Contestant("PyTorch, compiled" if compiled else "PyTorch, eager", run)
+    return Contestant(name, run)
 
 
-def likelihood_bound(config: Config, images: np.ndarray) -> Contestant:
+def likelihood_bound(
+    config: Config, images: np.ndarray, name: str, threads: int, compiled: bool
+) -> Contestant:
     """Images [N, H, W, C] of zeros and ones whose bound is computed."""
+    torch.set_num_threads(threads)
     model = make_vae(config, images)
+    if compiled:
+        model.log_weights = torch.compile(model.log_weights, dynamic=False)
     data = torch.from_numpy(images).permute(0, 3, 1, 2).float()
 
     @torch.no_grad()
@@ -122,11 +137,12 @@ def likelihood_bound(config: Config, images: np.ndarray) -> Contestant:
             x = data[i % len(data)][None]
             model.importance_bound(x, config.evaluate.importance_samples).item()
 
-    return Contestant("PyTorch, eager", run)
+    return Contestant(name, run)
 
 
-def products(side: int) -> Contestant:
+def products(side: int, threads: int) -> Contestant:
     """Products of two square matrices."""
+    torch.set_num_threads(threads)
     square = torch.ones(side, side)
 
     def run(count: int) -> None:

@@ -15,22 +15,49 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments import workdir
 from experiments.benchmark import convolutions, flops, ours, table
 from experiments.benchmark.isolation import Isolated
-from experiments.benchmark.timing import measure
+from experiments.benchmark.timing import AT_ONCE, Contestant, measure
 from experiments.cells import override
 from experiments.terminal import say
-from vae.build import Config, build
+from vae.build import Config, build, operative
 from vae.types import UserError
 
-Maker = tuple[Any, ...]  # what returns a Contestant, and its arguments
+
+class Maker(NamedTuple):
+    """What makes a contestant, in processes of its own."""
+
+    make: Callable[..., Contestant]
+    arguments: tuple[Any, ...]
+    copies: int = 1  # that work side by side
+
 
 MEASURES = {"train": "steps/s", "sweep": "member-steps/s", "nll": "images/s"}
+CORES = os.cpu_count() or 1
+# What the other libraries' models are written for.
+COMPARABLE: dict[str, tuple[Any, ...]] = {
+    "precision": ("float32",),
+    "dataset.binarize": ("dynamic", "none"),
+    "model.condition": ("none",),
+    "model.encoder.name": ("mlp", "conv_locatello"),
+    "model.encoder.activation": ("relu", "tanh"),
+    "model.posterior.name": ("diagonal_gaussian",),
+    "model.prior.name": ("standard_normal",),
+    "model.likelihood.name": ("bernoulli",),
+    "objective.name": ("elbo", "beta_vae"),
+    "objective.beta": (1.0,),
+    "objective.growth": ("constant",),
+    "objective.num_samples": (1,),
+    "optimizer.name": ("adam",),
+    "optimizer.b1": (0.9,),
+    "optimizer.b2": (0.999,),
+    "optimizer.clip_norm": (0.0,),
+}
 
 
 def run(
@@ -43,6 +70,8 @@ def run(
     """
     _check_installed()
     plan = _checked(workloads())
+    for workload in plan:
+        check_comparable(override(config, workload["overrides"]), workload["name"])
     folder.mkdir(parents=True, exist_ok=True)
     results = {
         "about": _about(config),
@@ -53,9 +82,9 @@ def run(
     for workload in plan:
         say(f"timing {workload['name']}")
         results["workloads"].append(_measure(config, workload))
-        workdir.write_json(folder / "table.json", results)
     say("timing convolutions")
     results["convolutions"] = convolutions.measure_layers()
+    # Only now, and together: a table that is there stays whole until it is replaced.
     workdir.write_json(folder / "table.json", results)
     (folder / "table.md").write_text(table.as_markdown(results))
     say(f"written to {folder}/table.md")
@@ -67,7 +96,7 @@ def _peak_gflops() -> dict[str, float]:
 
     peak: dict[str, float] = {}
     for side in (1024, 2048, 4096):
-        makers = [(ours.products, side), (pytorch.products, side)]
+        makers = [Maker(ours.products, (side,)), Maker(pytorch.products, (side, CORES))]
         for name, rates in _race(makers, seconds=1.0).items():
             gflops = 2e-9 * side**3 * max(rates)
             peak[name] = max(gflops, peak.get(name, 0.0))
@@ -90,7 +119,12 @@ def _measure(config: Config, workload: dict[str, Any]) -> dict[str, Any]:
 def _race(makers: Sequence[Maker], **how: Any) -> dict[str, list[float]]:
     """Returns the rates of what the makers make, each in a process of its own."""
     with contextlib.ExitStack() as stack:
-        entries = [stack.enter_context(Isolated(*maker)).contestant for maker in makers]
+        entries = [
+            stack.enter_context(
+                Isolated(maker.make, *maker.arguments, copies=maker.copies)
+            ).contestant
+            for maker in makers
+        ]
         rates = measure(entries, **how)
     return {entry.name: rate for entry, rate in zip(entries, rates, strict=True)}
 
@@ -99,14 +133,13 @@ def _training(config: Config) -> list[Maker]:
     from experiments.benchmark import flax_example, pythae_trainer, pytorch
 
     images, binary = _images(config)
-    makers: list[Maker] = [
-        (ours.training, config, "ours"),
-        (pytorch.training, config, images, False),
-        (pytorch.training, config, images, True),
-        (pythae_trainer.training, config, binary),
+    makers = [
+        Maker(ours.training, (config, "ours")),
+        *_of_pytorch(pytorch.training, config, images),
+        Maker(pythae_trainer.training, (config, binary, CORES)),
     ]
     if config.model.encoder.name == "mlp":  # the example has no convolutions
-        makers.append((flax_example.training, config, binary))
+        makers.append(Maker(flax_example.training, (config, binary)))
     return makers
 
 
@@ -114,12 +147,13 @@ def _sweep(config: Config) -> list[Maker]:
     from experiments.benchmark import pytorch
 
     images, _ = _images(config)
+    side_by_side = (config, images, "PyTorch, eager, a process on each core", 1, False)
     return [
-        (ours.together, config),
-        (ours.in_turn, config),
-        (ours.training, config, "ours, one after the other"),
-        (pytorch.training, config, images, False),
-        (pytorch.training, config, images, True),
+        Maker(ours.in_turn, (config,)),
+        Maker(ours.together, (config,)),
+        Maker(ours.training, (config, "ours, one after the other")),
+        Maker(pytorch.training, side_by_side, copies=CORES),
+        *_of_pytorch(pytorch.training, config, images),
     ]
 
 
@@ -128,9 +162,19 @@ def _bound(config: Config) -> list[Maker]:
 
     _, binary = _images(config)
     return [
-        (ours.likelihood_bound, config),
-        (pytorch.likelihood_bound, config, binary),
-        (pythae_trainer.likelihood_bound, config, binary),
+        Maker(ours.likelihood_bound, (config,)),
+        *_of_pytorch(pytorch.likelihood_bound, config, binary),
+        Maker(pythae_trainer.likelihood_bound, (config, binary, CORES)),
+    ]
+
+
+def _of_pytorch(
+    make: Callable[..., Contestant], config: Config, images: np.ndarray
+) -> list[Maker]:
+    """Returns PyTorch's two ways to do the same."""
+    return [
+        Maker(make, (config, images, f"PyTorch, {way}", CORES, way == "compiled"))
+        for way in ("eager", "compiled")
     ]
 
 
@@ -153,6 +197,33 @@ def _checked(plan: Any) -> list[dict[str, Any]]:
                 f"{', '.join(MEASURES)}, not {workload['measure']!r}"
             )
     return plan
+
+
+def check_comparable(config: Config, name: str) -> None:
+    """Refuses a workload that is not the same in all that is compared.
+
+    Raises:
+      UserError: a field has a value that the others do not have.
+    """
+    fields = workdir.flatten(operative(config))
+    for field, values in COMPARABLE.items():
+        if fields[field] not in values:
+            raise UserError(
+                f"the workload {name} has {field}={fields[field]}, which is not "
+                f"written in PyTorch: choose {' or '.join(map(str, values))}"
+            )
+    for field in ("name", "widths", "activation"):
+        if fields[f"model.encoder.{field}"] != fields[f"model.decoder.{field}"]:
+            raise UserError(
+                f"the workload {name} has another model.decoder.{field} than the "
+                "encoder's: PyTorch's are built alike"
+            )
+    samples = config.evaluate.importance_samples
+    if samples > AT_ONCE and samples % AT_ONCE:
+        raise UserError(
+            f"the workload {name} has evaluate.importance_samples={samples}: Pythae "
+            f"takes samples by {AT_ONCE} at once, so choose a multiple, or fewer"
+        )
 
 
 def _check_installed() -> None:

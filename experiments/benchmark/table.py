@@ -16,7 +16,9 @@ and metrics; it draws sprites within the step, which the others read from memory
 of MNIST are binarised anew at each look by us and in PyTorch, but once for all for
 Pythae and Flax's example, which do so. In PyTorch a batch is gathered from one array,
 without a DataLoader, and convolutions are channels-last. Pythae is given the same
-modules and the fused Adam. Not measured on GPU or TPU."""
+modules and the fused Adam. Denormal numbers are zero for all, as XLA has them. A sweep
+of ours trains one member on each core; so does PyTorch by a process on each, of one
+thread. Not measured on GPU or TPU."""
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:

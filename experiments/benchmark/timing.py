@@ -9,6 +9,9 @@ SECONDS = 3.0  # of one timing
 LEAST = 0.3  # seconds that tell how many units a timing should have
 
 
+AT_ONCE = 1_000  # samples of a bound that PyTorch and Pythae decode at once
+
+
 class Contestant(NamedTuple):
     """One way to do the work."""
 

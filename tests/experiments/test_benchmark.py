@@ -1,3 +1,4 @@
+import functools
 import time
 
 import jax
@@ -6,11 +7,20 @@ import numpy as np
 import pytest
 
 from configs import default
-from experiments.benchmark import convolutions, flax_example, flops, run, table, timing
+from experiments.benchmark import (
+    convolutions,
+    flax_example,
+    flops,
+    ours,
+    run,
+    table,
+    timing,
+)
 from experiments.benchmark.isolation import Isolated
 from experiments.benchmark.timing import Contestant
 from experiments.cells import override
 from vae.build import build
+from vae.objectives.elbo import elbo_terms
 from vae.types import UserError
 
 
@@ -77,6 +87,15 @@ def fixed_pace(units_per_second: float) -> Contestant:
         time.sleep(units / units_per_second)
 
     return Contestant("paced", run_units, per_unit=2)
+
+
+def test_copies_work_at_the_same_time() -> None:
+    with Isolated(fixed_pace, 100.0, copies=2) as isolated:
+        contestant = isolated.contestant
+        assert contestant.per_unit == 4
+        start = time.perf_counter()
+        contestant.run(50)
+        assert 0.5 <= time.perf_counter() - start < 1.0
 
 
 def test_contestants_of_other_processes_are_timed_and_their_death_told() -> None:
@@ -174,6 +193,34 @@ def test_bad_workloads_are_refused(monkeypatch, tmp_path, workload, message) -> 
         run.run(config_of(), lambda: [workload], tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.prior.name": "vamp"}, "model.prior.name=vamp"),
+        ({"objective.beta": 4.0}, "choose 1.0"),
+        ({"model.decoder.widths": (9,)}, "another model.decoder.widths"),
+        ({"evaluate.importance_samples": 1_500}, "a multiple, or fewer"),
+    ],
+)
+def test_what_others_do_not_have_is_refused(
+    monkeypatch, tmp_path, changes, message
+) -> None:
+    monkeypatch.setattr(run.metadata, "version", lambda name: "1")
+    workload = {"name": "W", "measure": "train", "overrides": changes}
+    with pytest.raises(UserError, match=message):
+        run.run(config_of(), lambda: [workload], tmp_path / "run")
+
+
+def test_ours_are_what_a_launch_runs(monkeypatch) -> None:
+    monkeypatch.setattr(ours, "MEMBERS", 2)
+    config = config_of(**{"model.encoder.widths": (8,), "model.decoder.widths": (8,)})
+    alone = ours.training(config, "ours")
+    for contestant in (alone, ours.together(config), ours.in_turn(config)):
+        contestant.run(3)
+        contestant.run(12)  # more than a call has
+    assert ours.likelihood_bound(config).per_unit == 100
+
+
 @pytest.mark.parametrize("name", ["mlp", "conv_locatello"])
 def test_pytorch_has_our_weights(name: str) -> None:
     pytest.importorskip("torch", reason="needs requirements-benchmark.txt")
@@ -191,15 +238,57 @@ def test_pytorch_has_our_weights(name: str) -> None:
     assert num_weights(ours["params"]) == sum(p.numel() for p in theirs.parameters())
 
 
-def test_pytorch_computes_our_bound() -> None:
+LAYERS = {  # of PyTorch's model, by ours
+    "encoder.1": ("encoder", "mlp", "dense_0"),
+    "mean": ("posterior", "mean"),
+    "log_variance": ("posterior", "log_variance"),
+    "decoder.0": ("decoder", "mlp", "dense_0"),
+    "decoder.2": ("decoder", "output"),
+}
+
+
+def test_others_compute_our_loss_and_bound(monkeypatch) -> None:
+    """With the same weights and noise: the same numbers, to float32's digits."""
     torch = pytest.importorskip("torch", reason="needs requirements-benchmark.txt")
+    from experiments.benchmark import pythae_trainer, pytorch
+
+    config = config_of(**{"model.latent_dim": 5})
+    experiment = build(config)
+    own, _ = experiment.make_own(5)
+    x = (np.asarray(experiment.dataset.test.images[:2]) > 127).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 2)
+    variables = own.init(jax.random.key(1), x, keys)
+    inference = own.apply(variables, x, keys, num_samples=3)
+    terms = elbo_terms(inference, x)
+    (group,) = inference.groups
+    scale = group.posterior.base_dist.scale
+    noise = torch.from_numpy(np.array((group.z - group.posterior.mean) / scale))
+
+    theirs = pytorch.make_vae(config, x)
+    for name, path in LAYERS.items():
+        layer = functools.reduce(lambda tree, key: tree[key], path, variables["params"])
+        module = theirs.get_submodule(name)
+        module.weight.data = torch.from_numpy(np.array(layer["kernel"]).T)
+        module.bias.data = torch.from_numpy(np.array(layer["bias"]))
+    channels_first = torch.from_numpy(x).permute(0, 3, 1, 2)
+    monkeypatch.setattr(torch, "randn_like", lambda _: noise[0])
+    ours_now = float((terms.distortion[0] + terms.rate).mean())
+    assert theirs(channels_first).item() == pytest.approx(ours_now, rel=1e-5)
+    with torch.no_grad():
+        mean, log_variance = theirs.encode(channels_first[:1])
+        got = theirs.log_weights(channels_first[:1], mean, log_variance, noise[:, 0])
+    np.testing.assert_allclose(got, terms.log_weights[:, 0], rtol=1e-5)
+
+    monkeypatch.setattr(pytorch, "make_vae", lambda *_: theirs)
+    pythae = pythae_trainer.make_vae(config, x)
+    assert pythae({"data": channels_first}).loss.item() == pytest.approx(
+        ours_now, rel=1e-5
+    )
+
+
+def test_samples_are_cut_into_chunks() -> None:
+    pytest.importorskip("torch", reason="needs requirements-benchmark.txt")
     from experiments.benchmark import pytorch
 
-    images = np.zeros((1, 28, 28, 1), np.uint8)
-    model = pytorch.make_vae(config_of(), images)
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.zero_()
-        bound = model.importance_bound(torch.zeros(1, 1, 28, 28), 2_000)
-    # With weights of zero q is the prior and every pixel a fair coin.
-    np.testing.assert_allclose(bound, -784 * np.log(2), rtol=1e-5)
+    assert pytorch.chunk_sizes(2_500) == [1_000, 1_000, 500]
+    assert pytorch.chunk_sizes(2) == [2]

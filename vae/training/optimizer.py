@@ -42,6 +42,37 @@ def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
     )
 
 
+def scale_by_adam(
+    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """`optax.scale_by_adam`, with one division for each parameter in place of three.
+
+    m / c1 / (sqrt(v / c2) + eps), with the corrections c1 and c2 of the bias, is
+    (sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2)). On a CPU divisions and roots are much
+    of what Adam takes, and Adam is up to 40% of a small model's step.
+
+    References:
+      Kingma & Ba 2014, arXiv 1412.6980, sec. 2 (the same, but for eps).
+    """
+
+    def update(updates, state, params=None):
+        del params
+        count = optax.safe_increment(state.count)
+        mu = optax.tree.update_moment(updates, state.mu, b1, 1)
+        nu = optax.tree.update_moment(updates, state.nu, b2, 2)
+        root = jnp.sqrt(1 - b2**count)
+        rate = root / (1 - b1**count)
+
+        def scale(m: jax.Array, v: jax.Array) -> jax.Array:
+            return (
+                rate.astype(m.dtype) * m / (jnp.sqrt(v) + (eps * root).astype(v.dtype))
+            )
+
+        return jax.tree.map(scale, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
+
+
 def make_optimizer(
     scaling: optax.GradientTransformation,
     schedule: Schedule,
@@ -49,7 +80,7 @@ def make_optimizer(
     rate_name: str = "learning_rate",
 ) -> optax.GradientTransformationExtraArgs:
     """Chains clipping by global norm (0: none), `scaling` (such as
-    `optax.scale_by_adam()`) and descent at the scheduled learning rate.
+    `scale_by_adam()`) and descent at the scheduled learning rate.
 
     Its `update` needs the keywords `hparams` (with `rate_name`) and `step`.
     """

@@ -10,6 +10,7 @@ from vae.data.sprites import (
     ELLIPSE,
     HEART,
     HEART_RADIUS,
+    KINDS,
     POSITIONS,
     SCALES,
     SIZES,
@@ -101,10 +102,51 @@ def test_a_heart_stands_upright() -> None:
     assert rows[rows > 0][-1] <= 3 < rows.max()
 
 
-def test_images_are_drawn_one_by_one_however_they_are_taken() -> None:
-    train, test = load("sprites:32")
+# Drawn pixel by pixel in plain numpy from the fitted geometry (the table of radii, the
+# half axes and the rule of which way a shape turns), not by this code. From the pixel
+# (11, 11) on, of orientation 10, a quarter turn and a bit, and 5.
+TURNED = {
+    (HEART, 0, 10, 0, 0): """
+..##.....
+.#####...
+#######..
+########.
+.########
+..#######
+.#######.
+#######..
+.#####...
+..###....""",
+    (ELLIPSE, 0, 5, 0, 0): """
+.....#####
+....######
+..########
+..########
+.#########
+#########.
+########..
+########..
+######....
+#####.....""",
+}
+
+
+@pytest.mark.parametrize("factors", TURNED)
+def test_shapes_turn_the_right_way(factors: tuple[int, ...]) -> None:
+    rows = TURNED[factors].split()
+    expected = np.zeros((64, 64), bool)
+    expected[11 : 11 + len(rows), 11 : 11 + len(rows[0])] = [
+        [pixel == "#" for pixel in row] for row in rows
+    ]
+    np.testing.assert_array_equal(draw(np.array(factors, np.uint8)), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_drawn_one_by_one_however_they_are_taken(kind: str) -> None:
+    train, test = load(f"{kind}:32")
     assert train.size + test.size == 737_280
-    assert train.images.shape[1:] == test.images.shape[1:] == (32, 32, 1)
+    shape = (32, 32, 1 if kind == "sprites" else 3)
+    assert train.images.shape[1:] == test.images.shape[1:] == shape
     together = np.concatenate([train.images.factors, test.images.factors])
     assert len(np.unique(together, axis=0)) == 737_280
     np.testing.assert_array_equal(test.labels, test.images.factors[:, 0])

@@ -31,19 +31,42 @@ def test_schedules(schedule, values: dict[int, float]) -> None:
 
 
 def test_the_traced_learning_rate_gives_optax_adam() -> None:
+    jax.config.update("jax_enable_x64", True)
     params = {"a": jnp.arange(3.0), "b": jnp.ones((2, 2))}
-    ours = optimizer.make_optimizer(optax.scale_by_adam(), optimizer.constant(), 1.0)
+    ours = optimizer.make_optimizer(
+        optimizer.scale_by_adam(), optimizer.constant(), 1.0
+    )
     theirs = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1))
     states = ours.init(params), theirs.init(params)
-    hparams = {"learning_rate": jnp.float32(0.1)}
+    hparams = {"learning_rate": jnp.float64(0.1)}
     for step in range(3):
         grads = jax.tree.map(lambda p, step=step: p + step, params)
         got, our_state = ours.update(grads, states[0], hparams=hparams, step=step)
         expected, their_state = theirs.update(grads, states[1])
         states = our_state, their_state
         jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, expected
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), got, expected
         )
+
+
+@pytest.mark.parametrize("eps", [1e-8, 1e-4, 1.0])
+def test_adam_is_that_of_optax(eps: float) -> None:
+    """In float64 to its digits, from states of the same kind."""
+    jax.config.update("jax_enable_x64", True)
+    random = np.random.default_rng(0)
+    ours, theirs = (
+        f(0.8, 0.9, eps) for f in (optimizer.scale_by_adam, optax.scale_by_adam)
+    )
+    params = {"a": jnp.zeros(3), "b": jnp.zeros((2, 2), jnp.float64)}
+    states = ours.init(params), theirs.init(params)
+    for _ in range(20):
+        grads = jax.tree.map(lambda p: random.normal(size=p.shape) ** 3, params)
+        got, our_state = ours.update(grads, states[0])
+        expected, their_state = theirs.update(grads, states[1])
+        states = our_state, their_state
+        for a, b in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, *states))
 
 
 def test_adagrad_is_that_of_its_paper() -> None:

@@ -60,8 +60,9 @@ def _median_agreement(
 
 def agreement(similarity: np.ndarray) -> float:
     """Returns how far dimensions of two models are alike one to one, from their
-    similarities [E, D]: the mean over the dimensions of both of the square of the
-    largest similarity in units of their sum; 0 if either model has no dimension.
+    similarities [E, D]: the mean over the dimensions of both, each with the same weight
+    whichever model has more of them, of the square of the largest similarity in units
+    of their sum; 0 if either model has no dimension.
 
     References:
       Duan et al. 2020, arXiv 1905.12614, eq. 3.
