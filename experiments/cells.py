@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+from configs import default
 from experiments.workdir import flatten
 from vae.build import HOW_NOT_WHAT, Config, operative
 from vae.types import UserError
@@ -175,11 +176,16 @@ def _get(config: Config, field: str) -> Any:
 
 
 def identify(config: dict[str, Any]) -> str:
-    """Returns a name of the experiment, from what decides its trained parameters."""
+    """Returns a name of the experiment, from what decides its trained parameters.
+
+    Fields at their defaults are left out: one that is new, and by its default changes
+    nothing, must not give members that are done another name.
+    """
+    defaults = flatten(operative(default.get_config()))
     deciding = {
         field: value
         for field, value in flatten(config).items()
-        if not _changes_nothing(field)
+        if not _changes_nothing(field) and value != defaults.get(field)
     }
     text = json.dumps(deciding, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from configs import default
 from experiments import members, sweep
-from experiments.cells import Cell, plan_cells
+from experiments.cells import Cell, identify, plan_cells
+from vae.build import operative
 from vae.types import UserError
 
 
@@ -66,3 +68,20 @@ def test_sweeps_beside_a_config_have_names(small_config) -> None:
     assert [cell.overrides["model.latent_dim"] for cell in unnamed] == [2, 3]
     assert len(named) == 4
     assert {cell.id for cell in unnamed} < {cell.id for cell in named}
+
+
+def test_a_new_field_at_its_default_renames_no_member(
+    small_config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, older = identify(operative(small_config)), default.get_config
+
+    def newer(mode: str = "") -> Any:
+        config = older(mode)
+        config.objective.novelty = 2.0
+        return config
+
+    monkeypatch.setattr(default, "get_config", newer)
+    small_config.objective.novelty = 2.0
+    assert identify(operative(small_config)) == before
+    small_config.objective.novelty = 3.0
+    assert identify(operative(small_config)) != before
