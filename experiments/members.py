@@ -16,10 +16,10 @@ from experiments import interrupt, workdir
 from experiments.cells import Cell
 from experiments.program import Program, ask_call, make_program, put
 from experiments.train import Run, train_and_evaluate
-from vae.build import Experiment, build, operative, vary
+from vae.build import Config, Experiment, build, operative, vary
 from vae.sharing import program_key
 from vae.training.loop import Diverged, Interrupted
-from vae.training.parallel import one_per_device, runs_over_devices
+from vae.training.parallel import Placement, one_per_device, runs_over_devices
 from vae.types import Request, UserError
 
 Report = Callable[[Cell], None]
@@ -69,36 +69,79 @@ def describe(cell: Cell) -> str:
 
 
 def run_in_turn(cells: Sequence[Cell], folder: Path, report: Report) -> None:
-    """Trains and evaluates members one after the other, by the program that serves
-    each of them alone. Several devices work side by side, on a member each."""
-    for group in group_by_program(cells):
-        placements = one_per_device(group[0].config.num_devices)[: len(group)]
-        base = build(group[0].config, placements[0])
-        program = make_program(base)
-        free: queue.SimpleQueue[tuple[Experiment, Program]] = queue.SimpleQueue()
-        for placement in placements:
-            on_device = base._replace(placement=placement)
-            free.put((on_device, put(program, placement)))
+    """Trains and evaluates members one after the other, each by the program that serves
+    it alone. Several devices work side by side, on a member each, of one program or of
+    several."""
+    for groups in _alike_in_numerics(group_by_program(cells)):
+        _run_side_by_side(groups, folder, report)
+        jax.clear_caches()  # the programs of these groups serve no other
 
-        failed = threading.Event()
 
-        def do(cell: Cell, free: Any = free, failed: threading.Event = failed) -> bool:
-            on_device, program = free.get()
-            try:
-                run = _do_member(cell, on_device, program, folder)
-                return _answer_unless(failed, run)
-            except BaseException:
-                failed.set()
-                raise
-            finally:
-                free.put((on_device, program))
+def _alike_in_numerics(groups: Sequence[Sequence[Cell]]) -> list[list[Sequence[Cell]]]:
+    """Gathers groups of cells that one process can work on at a time: precision is set
+    for all of it."""
+    alike: dict[tuple[str, str], list[Sequence[Cell]]] = {}
+    for group in groups:
+        config = group[0].config
+        alike.setdefault((config.precision, config.matmul_precision), []).append(group)
+    return [*alike.values()]
 
-        with ThreadPoolExecutor(len(placements)) as pool:
-            tasks = {pool.submit(do, cell): cell for cell in group}
-            for task in as_completed(tasks):
-                if task.result():
-                    report(tasks[task])
-        jax.clear_caches()  # the programs of a group serve no other
+
+def _run_side_by_side(
+    groups: Sequence[Sequence[Cell]], folder: Path, report: Report
+) -> None:
+    devices: queue.SimpleQueue[Placement] = queue.SimpleQueue()
+    count = sum(map(len, groups))
+    placements = one_per_device(groups[0][0].config.num_devices)[:count]
+    for placement in placements:
+        devices.put(placement)
+    failed = threading.Event()
+
+    def do(cell: Cell, shared: "_OneProgram") -> bool:
+        placement = devices.get()
+        try:
+            run = _do_member(cell, *shared.on(placement), folder)
+            return _answer_unless(failed, run)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            devices.put(placement)
+
+    with ThreadPoolExecutor(len(placements)) as pool:
+        # The pool forgets a program with the last of its members.
+        tasks = {
+            pool.submit(do, cell, shared): cell
+            for group in groups
+            for shared in [_OneProgram(group[0].config)]
+            for cell in group
+        }
+        for task in as_completed(tasks):
+            if task.result():
+                report(tasks[task])
+
+
+class _OneProgram:
+    """The program of some members: made when the first of them begins, and put on each
+    device that works on one."""
+
+    making = threading.Lock()  # one at a time, of all programs
+
+    def __init__(self, config: Config):
+        self._config = config
+        self._made: tuple[Experiment, Program] | None = None
+        self._on: dict[Placement, tuple[Experiment, Program]] = {}
+
+    def on(self, placement: Placement) -> tuple[Experiment, Program]:
+        with self.making:
+            if self._made is None:
+                base = build(self._config, placement)
+                self._made = base, make_program(base)
+            if placement not in self._on:
+                base, program = self._made
+                on_device = base._replace(placement=placement)
+                self._on[placement] = on_device, put(program, placement)
+            return self._on[placement]
 
 
 def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:

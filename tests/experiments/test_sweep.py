@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,30 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
         assert row["id"] == other["id"]
         nats = [float(r["test/elbo_nats"]) for r in (row, other)]
         np.testing.assert_allclose(*nats, rtol=1e-4)
+
+
+def test_programs_work_side_by_side_where_they_are_alike_in_precision(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.num_devices = 2
+    small_config.parallel = "jit"
+    widths = "model.encoder.widths=(8,),(12,)"
+    cells = cells_of(small_config, widths, "precision=float32,float64")
+    both, do_member = threading.Barrier(2, timeout=60), members._do_member
+
+    def meet(cell: Cell, *rest: Any) -> Any:
+        both.wait()  # fails unless a member of the other program is here, too
+        assert jax.config.jax_enable_x64 == (cell.config.precision == "float64")
+        return do_member(cell, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(members, "_do_member", meet)
+        sweep.run(cells, tmp_path / "sweep", executor="map")
+    for cell in cells:
+        cell.config.num_devices = 1
+        train.run(cell.config, tmp_path / cell.id)
+        alone = outcome(tmp_path / cell.id)
+        assert alone == outcome(members.folder_of(cell, tmp_path / "sweep"))
 
 
 def test_together_from_different_steps_streaming_in_little_memory(
