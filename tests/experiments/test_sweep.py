@@ -6,7 +6,6 @@ import itertools
 import random
 import re
 import subprocess
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,13 @@ import numpy as np
 import psutil
 import pytest
 
-from experiments import executors, members, plots, sweep, train, workdir
+from experiments import executors, members, plots, sweep, train
 from experiments.cells import Cell
 from experiments.program import make_program
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import checkpointed, outcome, wait_for
-from tests.experiments.test_train import without_measurements
 from vae.training.loop import Interrupted
-from vae.types import UserError
 
 PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
 MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)")
@@ -101,45 +98,6 @@ def test_together_they_differ_by_rounding_only_in_float32(
     assert abs(differences).max() < in_turn.std(ddof=1)
 
 
-def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
-    tables = []
-    for num_devices, executor in ((1, "map"), (4, "map"), (4, "vmap")):
-        small_config.num_devices = num_devices
-        folder = tmp_path / f"{executor}{num_devices}"
-        cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")
-        sweep.run(cells, folder, executor=executor)
-        tables.append(rows_of(folder))
-    assert tables[0] == tables[1]
-    for row, other in zip(tables[0], tables[2], strict=True):
-        assert row["id"] == other["id"]
-        nats = [float(r["test/elbo_nats"]) for r in (row, other)]
-        np.testing.assert_allclose(*nats, rtol=1e-4)
-
-
-def test_programs_work_side_by_side_where_they_are_alike_in_precision(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small_config.num_devices = 2
-    small_config.parallel = "jit"
-    widths = "model.encoder.widths=(8,),(12,)"
-    cells = cells_of(small_config, widths, "precision=float32,float64")
-    both, do_member = threading.Barrier(2, timeout=60), members._do_member
-
-    def meet(cell: Cell, *rest: Any) -> Any:
-        both.wait()  # fails unless a member of the other program is here, too
-        assert jax.config.jax_enable_x64 == (cell.config.precision == "float64")
-        return do_member(cell, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(members, "_do_member", meet)
-        sweep.run(cells, tmp_path / "sweep", executor="map")
-    for cell in cells:
-        cell.config.num_devices = 1
-        train.run(cell.config, tmp_path / cell.id)
-        alone = outcome(tmp_path / cell.id)
-        assert alone == outcome(members.folder_of(cell, tmp_path / "sweep"))
-
-
 def test_together_from_different_steps_streaming_in_little_memory(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,25 +142,6 @@ def test_a_diverged_member_harms_no_other(small_config, tmp_path: Path) -> None:
         cells = cells_of(small_config, f"optimizer.learning_rate={without}")
         sweep.run(cells, sane, executor=executor)
         assert [rows_of(sane)[0], rows_of(sane)[-1]] == rows[::2]
-
-
-def test_a_member_that_fails_stops_the_others(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small_config.num_devices = 2
-    cells = cells_of(small_config, "seed=0,1,2,3,4,5")
-    begun = []
-
-    def check(place: Path, *rest: Any) -> None:
-        begun.append(place.name)
-        if place.name == cells[0].id:
-            raise UserError("the folder holds something else")
-
-    monkeypatch.setattr(workdir, "check", check)
-    with pytest.raises(UserError, match="something else"):
-        sweep.run(cells, tmp_path, executor="map")
-    assert len(begun) <= 2  # none but those that had begun already
-    assert not [*tmp_path.glob("members/*/results.json")]
 
 
 def test_a_larger_sweep_computes_the_new_cells_only(
@@ -312,14 +251,3 @@ def test_ray_gives_the_same_table_whoever_dies(tmp_path: Path) -> None:
     finish_sweep(ray)
     finish_sweep(start_sweep(tmp_path / "map"))
     assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "map")
-
-
-def test_a_member_is_continued_by_its_folder(small_config, tmp_path: Path) -> None:
-    cells = cells_of(small_config, "seed=3")
-    sweep.run(cells, tmp_path, executor="map")
-    place = members.folder_of(cells[0], tmp_path)
-    before = workdir.read_json(place / "results.json")
-    (place / "results.json").unlink()
-    train.run(None, place)
-    after = workdir.read_json(place / "results.json")
-    assert without_measurements(after) == without_measurements(before)
