@@ -78,6 +78,11 @@ def draw_reconstructions(
     save_grid(folder / "reconstructions.png", np.concatenate(rows))
 
 
+def traversed_dimensions(kl_per_dim: Sequence[float]) -> np.ndarray:
+    """Returns the dimensions that are traversed, that of the largest KL first."""
+    return np.argsort(kl_per_dim)[::-1][:TRAVERSED]
+
+
 def draw_traversals(
     decode: Callable[[np.ndarray], Any],
     x: np.ndarray,
@@ -98,7 +103,7 @@ def draw_traversals(
       kl_per_dim: in nats [D].
       folder: of the pictures.
     """
-    dimensions = np.argsort(kl_per_dim)[::-1][:TRAVERSED]
+    dimensions = traversed_dimensions(kl_per_dim)
     for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):
         codes = traverse(base, dimensions).reshape(-1, len(base))
         images = np.asarray(decode(codes), np.float32)

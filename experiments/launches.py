@@ -1,6 +1,5 @@
 """Which experiment is launched with what, and what it needs."""
 
-import functools
 import runpy
 from inspect import signature
 from pathlib import Path
@@ -129,9 +128,16 @@ def _sweep(asked: Asked) -> None:
 
 def _reproduce(asked: Asked) -> None:
     sweep.use_cores()
-    table = asked.beside_config("table")
-    if signature(table).parameters:
-        table = functools.partial(table, asked.file_and_mode[1])
+    file, mode = asked.file_and_mode
+    plan = asked.beside_config("table")
+
+    def table() -> Any:
+        try:
+            return plan(mode) if signature(plan).parameters else plan()
+        except Exception as error:  # what a config file raises is the user's to mend
+            told = f"{type(error).__name__}: {error}"
+            raise UserError(f"table() of {file} failed ({told})") from error
+
     said = asked.beside_config("__doc__") or asked.config_file
     reproduce.run(
         asked.config,

@@ -40,7 +40,8 @@ COLUMNS = {
     "distortion": "test/distortion_nats",
     "active units": "latent/active_units",
 }
-ROW_KEYS = {"name", "group", "overrides", "published", "differs", "tolerance"}
+TABLE_NEEDED, ROW_NEEDED = {"seeds", "rows"}, {"name", "overrides"}
+ROW_KEYS = ROW_NEEDED | {"group", "published", "differs", "tolerance"}
 CLAIM_KEYS = {"says", "column", "order", "by"}
 ABOUT = {"source", "differs", "tolerance", "claims", "plane", "notes"}
 
@@ -206,24 +207,24 @@ def check_plan(plan: Any) -> dict[str, Any]:
     Raises:
       UserError: something is missing, misspelt or there twice.
     """
-    form = (
-        '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}, where a row may '
-        'have a "group" and "published", and the table "columns": {TITLE: RESULT} and '
-        '"mean": True'
-    )
-    needed = {"seeds", "rows"}
-    allowed = needed | {"columns", "mean"} | ABOUT
-    if not isinstance(plan, dict) or not needed <= set(plan) <= allowed:
+    form = '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}'
+    if not isinstance(plan, dict):
         raise UserError(f"table() must return {form}")
-    if not isinstance(plan.get("columns", {}), dict):
-        raise UserError(
-            f"the columns {plan['columns']} of table() must be as in {form}"
-        )
+    _check_keys(
+        plan, "table()", TABLE_NEEDED, TABLE_NEEDED | {"columns", "mean"} | ABOUT
+    )
+    seeds, columns = plan["seeds"], plan.get("columns", {})
+    if not isinstance(seeds, list | tuple) or not (seeds and plan["rows"]):
+        raise UserError(f"table() must have a seed and a row, as in {form}")
+    if wrong := [seed for seed in seeds if type(seed) is not int]:
+        raise UserError(f"the seed {wrong[0]!r} of table() must be a whole number")
+    if not isinstance(columns, dict):
+        raise UserError(f"the columns {columns} of table() must be {{TITLE: RESULT}}")
     names: set[str] = set()
     for row in plan["rows"]:
-        keys = set(row) if isinstance(row, dict) else set()
-        if not {"name", "overrides"} <= keys <= ROW_KEYS:
+        if not isinstance(row, dict) or not isinstance(row.get("overrides", {}), dict):
             raise UserError(f"the row {row} of table() must be as in {form}")
+        _check_keys(row, f"the row {row.get('name')} of table()", ROW_NEEDED, ROW_KEYS)
         if row["name"] in names:
             raise UserError(
                 f"two rows of table() are called {row['name']!r}: give each a name of "
@@ -239,6 +240,19 @@ def check_plan(plan: Any) -> dict[str, Any]:
         "seeds": tuple(plan["seeds"]),
         "rows": rows,
     }
+
+
+def _check_keys(
+    entry: dict[str, Any], what: str, needed: set[str], allowed: set[str]
+) -> None:
+    """Refuses an entry that lacks a key, or has one that nothing reads."""
+    if missing := needed - set(entry):
+        raise UserError(f"{what} has no {min(missing)!r}")
+    if unknown := set(entry) - allowed:
+        raise UserError(
+            f"{what} has {min(unknown)!r}, which nothing reads: choose from "
+            f"{', '.join(sorted(allowed))}"
+        )
 
 
 def _check_columns(plan: dict[str, Any], names: set[str]) -> None:
@@ -257,6 +271,10 @@ def _check_columns(plan: dict[str, Any], names: set[str]) -> None:
                 f"table() has a {key!r} of {min(missing)!r}, which is none of its "
                 f"columns: {', '.join(sorted(titles))}"
             )
+        if isinstance(columns, dict) and (
+            wrong := [v for v in columns.values() if not isinstance(v, int | float)]
+        ):
+            raise UserError(f"table() has a {key!r} of {wrong[0]!r}: give a number")
     for claim in plan.get("claims", ()):
         if not {"says", "column", "order"} <= set(claim) <= CLAIM_KEYS:
             raise UserError(

@@ -178,8 +178,11 @@ def _after(table: Table) -> Iterator[str]:
 def draw(table: Table, path: Path) -> None:
     """Draws ours, with standard errors, and what is published: of each column that has
     published values, or else of the first; or a plane, if the table names one."""
-    rows = [row for row in table["rows"] if "values" in row]
-    if plane := table.get("plane"):
+    rows = [row for row in table["rows"] if row.get("values")]
+    if not rows:
+        figure = Figure(figsize=(6, 1))
+        figure.text(0.5, 0.5, "no row is done", ha="center", va="center")
+    elif plane := table.get("plane"):
         figure = _plane(rows, *plane)
     else:
         compared = [
@@ -207,9 +210,9 @@ def _dots(rows: Sequence[Row], titles: Sequence[str]) -> Figure:
         for axes, title in zip(in_row, titles, strict=True):
             _draw_group(axes, of_group, title)
         in_row[0].set_yticks(range(len(of_group)), [row["name"] for row in of_group])
-        in_row[0].invert_yaxis()
+        in_row[0].set_ylim(len(of_group) - 0.4, -0.6)  # downwards, marks whole
     if any(title in _published(row) for row in rows for title in titles):
-        _add_legend(panels[0, 0])
+        _add_legend(figure, panels)
     return figure
 
 
@@ -248,8 +251,13 @@ def _plane(rows: Sequence[Row], x: str, y: str) -> Figure:
     return figure
 
 
-def _add_legend(axes: Any) -> None:
-    """Names each kind of mark once."""
-    handles, labels = axes.get_legend_handles_labels()
-    marks = dict(zip(labels, handles, strict=True))
-    axes.legend(marks.values(), marks.keys(), frameon=False, fontsize=8)
+def _add_legend(figure: Figure, panels: np.ndarray) -> None:
+    """Names each kind of mark once, above the panels."""
+    marks = {}
+    for axes in panels.flat:
+        handles, labels = axes.get_legend_handles_labels()
+        marks |= dict(zip(labels, handles, strict=True))
+    place = "outside upper right"
+    figure.legend(
+        marks.values(), marks.keys(), loc=place, ncols=2, frameon=False, fontsize=8
+    )

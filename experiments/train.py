@@ -14,15 +14,15 @@ from experiments import interrupt, workdir
 from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
 from experiments.program import Program, answer, ask_call, chunks, make_program
 from experiments.terminal import ProgressReport, print_results, say
+from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build
-from vae.evaluation.collapse import COLLAPSED_RATE, REMEDIES
+from vae.evaluation.collapse import COLLAPSED_RATE, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
 from vae.training.metrics import MetricWriter, NullWriter
 from vae.training.state import TrainState
 from vae.types import Request
 
-SETTLED = 1_000  # steps before which codes that say nothing are no news
 Run = Generator[Request, Any, Any]
 
 
@@ -126,9 +126,10 @@ def _make_on_log(
         is_late = step > max(SETTLED, experiment.plan.steps / 10)
         if is_late and rate < COLLAPSED_RATE and not is_warned:
             is_warned = True
+            advice = ", ".join(remedies("collapsed", **causes(experiment)))
             say(
                 f"warning: the latent space is collapsed at step {step} (rate "
-                f"{rate:.3f} nats); may help: {', '.join(REMEDIES['collapsed'])}"
+                f"{rate:.3f} nats); may help: {advice}"
             )
 
     return on_log

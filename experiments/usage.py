@@ -14,6 +14,14 @@ from vae.training.state import TrainState
 
 # Test images by which information is estimated, and pixels of all of them, at most.
 MOST, MOST_PIXELS = 2_000, 2_000_000
+SETTLED = 1_000  # steps before which codes that say nothing are no news
+
+
+def causes(experiment: Experiment) -> dict[str, Any]:
+    """Returns what of an experiment decides on `vae.evaluation.collapse.remedies`."""
+    likelihood = experiment.config["model"]["likelihood"]["name"]
+    beta = float(experiment.hparams["beta"])
+    return {"beta": beta, "has_fixed_variance": likelihood == "gaussian"}
 
 
 def report_usage(
@@ -40,7 +48,10 @@ def report_usage(
         results["test/rate_nats"],
         np.array(results["latent/mean_variance"]),
         np.asarray(usage.code_variance)[:size],
+        **causes(experiment),
     )
+    steps = experiment.plan.steps
+    early = f"after {steps} steps only, " if steps < SETTLED else ""
     sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
     told = {"latent/decoder_sensitivity": sensitivity.tolist()}
     if usage.mutual_information is not None:
@@ -48,4 +59,4 @@ def report_usage(
         told["latent/information_limit_nats"] = float(np.log(len(places)))
     if usage.marginal_kl is not None:
         told["latent/marginal_kl_nats"] = float(usage.marginal_kl)
-    return told | {"collapse": str(verdict)}
+    return told | {"collapse": f"{early}{verdict}"}

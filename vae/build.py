@@ -103,7 +103,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     if batch_size > visited:
         raise UserError(
             f"dataset.batch_size={batch_size} is larger than the training data "
-            f"({visited} images)"
+            f"({visited} images): set it to that at most"
         )
     one_of("parallel", config.parallel, MODES)
     if placement is None:

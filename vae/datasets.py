@@ -52,10 +52,12 @@ def other_images(
             f"{where}: its images are {' x '.join(map(str, shape))}, the model's "
             f"{' x '.join(map(str, own_shape))} (height, width, channels)"
         )
-    if images.images.dtype != everything.train.images.dtype:
+    dtype, own_dtype = images.images.dtype, everything.train.images.dtype
+    if dtype != own_dtype:
+        form = "0 to 255" if own_dtype == np.uint8 else "0 to 1"
         raise UserError(
-            f"{where}: its images are {images.images.dtype}, the model's "
-            f"{everything.train.images.dtype}"
+            f"{where}: its images are {dtype}, the model's {own_dtype}: save them as "
+            f"{own_dtype}, {form}"
         )
     none = Split(images.images[:0], None)
     return _for_model(Dataset(none, none, images._replace(labels=None)), config).test
@@ -79,8 +81,13 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
     if not name:
         return None
     if name != "other_labels":
-        _, test = sources.load(name, config.dataset.data_dir)
-        return other_images(config, everything, test, f"evaluate.anomalies={name}")
+        where = f"evaluate.anomalies={name}"
+        try:
+            _, test = sources.load(name, config.dataset.data_dir)
+        except UserError as error:
+            said = str(error).replace(f"dataset.name={name}", where)
+            raise UserError(f"{said}; or other_labels") from error
+        return other_images(config, everything, test, where)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()

@@ -159,11 +159,13 @@ def show_traversals(
 
     shown = test.pixels[places], test.codes[places]
     figures.draw_traversals(decode, *shown, kl, folder)
+    dimensions = figures.traversed_dimensions(kl)
     files = {
         "traversals_prior.png": "From the prior's mean: a row is a dimension, the "
-        "largest KL first; columns are the prior's quantiles, .05 to .95.",
-        "traversals_posterior.png": "The same, from the posterior mean of a test image "
-        "(left).",
+        f"largest KL first ({', '.join(map(str, dimensions))} of {len(kl)}, counted "
+        "from 0); columns are the prior's quantiles, .05 to .95.",
+        "traversals_posterior.png": "The same, from the posterior mean of one test "
+        "image, which is on the left in each row.",
         "traversals.gif": "Four test images (rows); a column is a dimension, time its "
         "quantile.",
     }

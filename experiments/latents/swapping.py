@@ -59,9 +59,8 @@ def by_discriminants(codes: np.ndarray, values: np.ndarray) -> Groups:
 
 
 def _active(codes: np.ndarray) -> np.ndarray:
-    """Says which dimensions, bool [D], are used; all if none is."""
-    active = codes.var(axis=0) > ACTIVE_VARIANCE
-    return active | ~active.any()
+    """Says which dimensions, bool [D], are used."""
+    return codes.var(axis=0) > ACTIVE_VARIANCE
 
 
 CUTS = {"dimensions": by_dimensions, "discriminants": by_discriminants}
@@ -73,6 +72,8 @@ def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         return left_out(
             TITLE, "the decoder is given the label; see style transfer, above."
         )
+    if not _active(subject.train.codes).any():
+        return left_out(TITLE, "no dimension is active.")
     content = _choose_content(attributes)
     if content is None:
         return left_out(
@@ -139,9 +140,9 @@ def _draw(scorer: style.Scorer, name: str, groups: Groups, folder: Path) -> Pict
         folder,
         f"swap_{name}",
         np.concatenate([head[None], images]),
-        "Above the line and left of it reconstructions of the same test images: each "
-        "row has the content of the one on its left, each column the style of the one "
-        "above.",
+        f"Cut by {name}. Above the line and left of it reconstructions of the same "
+        "test images: each row has the content of the one on its left, each column the "
+        "style of the one above.",
         columns=["content"],
         rows=["style"],
         title=f"swapped {name}",

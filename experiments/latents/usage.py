@@ -51,8 +51,13 @@ def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
         axes.set_title(label, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(-0.6, len(values) - 0.4)
-    axes.set_xlabel(f"dimensions, by {next(iter(panels.values()))}")
-    caption_of_line = "The line is the variance above which a unit counts as active."
+        axes.set_xticks(np.arange(len(values)), order, fontsize=7)
+    axes.set_xlabel(f"dimension, by {next(iter(panels.values()))}")
+    caption = (
+        "A bar is a dimension. The line is the variance above which one counts as "
+        "active. Sensitivity is how far mean images move as the code does: the norm of "
+        "their derivative, as root mean square over codes."
+    )
     numbers = {
         label: evaluated[key] for key, label in NUMBERS.items() if key in evaluated
     }
@@ -61,11 +66,11 @@ def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
     ]
     told = {label: evaluated[key] for key, label in TRUTH.items() if key in evaluated}
     if told:
-        caption = f"In nats, of {evaluated['truth/images']} test images."
-        tables.append(Table(tuple(told), [tuple(told.values())], caption))
+        caption_of_truth = f"In nats, of {evaluated['truth/images']} test images."
+        tables.append(Table(tuple(told), [tuple(told.values())], caption_of_truth))
     return Section(
         title,
         f"Verdict: {evaluated.get('collapse', 'none')}.",
-        [plot(folder, "usage", figure, caption_of_line)],
+        [plot(folder, "usage", figure, caption)],
         tables,
     )

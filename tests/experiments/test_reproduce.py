@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import reproduce, train
+from tests.conftest import ROOT
 from vae.types import UserError
 
 
@@ -68,7 +69,22 @@ def test_rows_stand_whatever_befalls_the_others(
     ("plan", "message"),
     [
         ([{"name": "a", "overrides": {}}], "must return"),
-        ({"seeds": (0,), "rows": [{"name": "a", "overides": {}}]}, "must be as in"),
+        ({"seeds": (0,), "rows": [{"name": "a", "overides": {}}]}, "no 'overrides'"),
+        ({"seeds": (0,), "rows": [{"name": "a", "overrides": ["b"]}]}, "must be as in"),
+        ({"seeds": (0,), "rows": []}, "a seed and a row"),
+        ({"seeds": 3, "rows": [{"name": "a", "overrides": {}}]}, "a seed and a row"),
+        ({"seeds": ("a",), "rows": [{"name": "a", "overrides": {}}]}, "a whole number"),
+        (
+            {"seeds": (0,), "rows": [{"name": "a", "overrides": {}}], "tolerences": {}},
+            "has 'tolerences', which nothing reads: choose from claims",
+        ),
+        (
+            {
+                "seeds": (0,),
+                "rows": [{"name": "a", "overrides": {}, "published": {"NLL": "85"}}],
+            },
+            "a 'published' of '85': give a number",
+        ),
         (
             {
                 "seeds": (0,),
@@ -107,3 +123,21 @@ def test_a_malformed_table_is_refused_before_any_training(
     with pytest.raises(UserError, match=message):
         reproduce.run(small_config, lambda: plan, tmp_path / "table")
     assert not (tmp_path / "table").exists()
+
+
+def test_a_table_without_a_row_that_can_be_done_says_so(
+    small_config, tmp_path: Path
+) -> None:
+    rows = [{"name": "a", "overrides": {"objective.betta": 1.0}}]
+    reproduce.run(small_config, lambda: {"seeds": (0,), "rows": rows}, tmp_path)
+    assert "failed: the config has no field" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "table.png").exists()
+
+
+def test_a_table_that_fails_is_the_users_to_mend(launch, tmp_path: Path) -> None:
+    text = (ROOT / "configs/quickstart.py").read_text()
+    (tmp_path / "broken.py").write_text(f"{text}\n\ndef table():\n    return 1 / 0\n")
+    done = launch("--experiment=reproduce", "--config=broken.py:smoke")
+    assert done.returncode == 2
+    assert "table() of broken.py failed (ZeroDivisionError" in done.stderr
+    assert done.stderr.count("\n") == 1

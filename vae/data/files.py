@@ -23,7 +23,7 @@ def from_npz(path: Path) -> tuple[Split, Split]:
     Images are uint8 in 0..255, bool, or finite floating point.
     """
     where = f"dataset.name=npz:{path}"
-    arrays = _read_npz(path, where)
+    arrays = _read_npz(path, where, "x_train=..., x_test=...")
     for key in ("x_train", "x_test"):
         if key not in arrays:
             raise UserError(
@@ -47,7 +47,7 @@ def from_npz(path: Path) -> tuple[Split, Split]:
 
 def all_of_npz(path: Path, where: str) -> np.ndarray:
     """Returns the images [N, H, W, C] of a file's array `x`, or else `x_test`."""
-    arrays = _read_npz(path, where)
+    arrays = _read_npz(path, where, "x=...")
     key = "x" if "x" in arrays else "x_test"
     if key not in arrays:
         raise UserError(
@@ -57,7 +57,7 @@ def all_of_npz(path: Path, where: str) -> np.ndarray:
     return _npz_images(arrays[key], key, where)
 
 
-def _read_npz(path: Path, where: str) -> dict[str, np.ndarray]:
+def _read_npz(path: Path, where: str, arrays: str) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{where}: there is no such file")
     try:
@@ -66,8 +66,8 @@ def _read_npz(path: Path, where: str) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{where}: not a whole .npz of plain arrays; write it with "
-            "numpy.savez_compressed(PATH, x_train=..., x_test=...), from arrays of "
-            "numbers (arrays of objects are never read)"
+            f"numpy.savez_compressed(PATH, {arrays}), from arrays of numbers (arrays "
+            "of objects are never read)"
         ) from error
 
 

@@ -22,9 +22,7 @@ ROWS = 8  # codes whose density under all posteriors is computed at once
 WARM_UP = "warm-up (objective.growth=linear)"
 CYCLICAL = "cyclical warm-up (objective.growth=cyclical)"
 FREE_BITS = "free bits (objective.name=free_bits)"
-LEARNED_VARIANCE = (
-    "for Gaussian pixels a learned variance (model.likelihood.name=gaussian_optimal)"
-)
+LEARNED_VARIANCE = "a learned variance (model.likelihood.name=gaussian_optimal)"
 LOWER_BETA = "a lower objective.beta"
 REMEDIES = {
     "healthy": (),
@@ -46,7 +44,14 @@ class Verdict(NamedTuple):
         return f"{self.name}: {self.reason}{advice}"
 
 
-def judge(rate: float, mean_variance: np.ndarray, code_variance: np.ndarray) -> Verdict:
+def judge(
+    rate: float,
+    mean_variance: np.ndarray,
+    code_variance: np.ndarray,
+    *,
+    beta: float = 1.0,
+    has_fixed_variance: bool = True,
+) -> Verdict:
     """Returns the verdict on a latent space.
 
     It is collapsed if its rate is below 0.1 nats or no dimension is active;
@@ -58,6 +63,7 @@ def judge(rate: float, mean_variance: np.ndarray, code_variance: np.ndarray) -> 
       rate: the mean KL(q(z | x) || p(z)), in nats.
       mean_variance: of the posterior means over images [D].
       code_variance: of codes drawn from the posteriors, over images [D].
+      beta, has_fixed_variance: see `remedies`.
     """
     active = mean_variance > ACTIVE_VARIANCE
     count, dimensions = int(active.sum()), len(active)
@@ -73,7 +79,19 @@ def judge(rate: float, mean_variance: np.ndarray, code_variance: np.ndarray) -> 
     else:
         name = "healthy" if count == dimensions else "partly collapsed"
         reason = of_all
-    return Verdict(name, f"{reason} are active", REMEDIES[name])
+    advice = remedies(name, beta=beta, has_fixed_variance=has_fixed_variance)
+    return Verdict(name, f"{reason} are active", advice)
+
+
+def remedies(
+    name: str, *, beta: float = 1.0, has_fixed_variance: bool = True
+) -> tuple[str, ...]:
+    """Returns what may help against a verdict of this name: first a lower beta if it is
+    above 1, and a learned variance only where that of pixels is fixed."""
+    fitting = [r for r in REMEDIES[name] if has_fixed_variance or r != LEARNED_VARIANCE]
+    if beta > 1:
+        fitting.sort(key=lambda remedy: remedy != LOWER_BETA)
+    return tuple(fitting)
 
 
 def aggregate_log_prob(posterior: Distribution, z: jax.Array) -> jax.Array:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from numpyro.distributions import Independent, Normal
 
-from vae.evaluation.collapse import decoder_sensitivity, information, judge
+from vae.evaluation.collapse import (
+    LEARNED_VARIANCE,
+    LOWER_BETA,
+    decoder_sensitivity,
+    information,
+    judge,
+)
 
 
 def gaussians(means: np.ndarray, scale: float) -> Independent:
@@ -61,6 +67,15 @@ def test_verdicts_on_constructed_latent_spaces(name: str) -> None:
     assert verdict.name == name
     assert reason in verdict.reason
     assert bool(verdict.remedies) == (name != "healthy")
+
+
+def test_advice_begins_with_the_likely_cause() -> None:
+    nothing = 0.01, np.array([0.001]), np.ones(1)
+    assert judge(*nothing).remedies[-1] == LOWER_BETA
+    of_bytes = judge(*nothing, beta=50.0, has_fixed_variance=False).remedies
+    assert of_bytes[0] == LOWER_BETA
+    assert LEARNED_VARIANCE not in of_bytes
+    assert LEARNED_VARIANCE in judge(*nothing, beta=50.0).remedies
 
 
 def test_no_active_unit_is_collapse_at_any_rate() -> None:
