@@ -49,7 +49,7 @@ def test_bad_command_lines(launch, tmp_path: Path, case: str) -> None:
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # no download is tried again for minutes
     assert not list(tmp_path.iterdir())
 
 

@@ -168,7 +168,7 @@ def test_a_collapse_is_told_of_once_while_training(
     train.run(small_config, tmp_path)
     assert capsys.readouterr().out.count("warning: the latent space") == warnings
     verdict = read(tmp_path / "results.json")["collapse"]
-    assert verdict.startswith("collapsed: the rate is 0.0") == bool(warnings)
+    assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 
 
 def test_a_run_compiles_its_program_once(
