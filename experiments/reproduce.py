@@ -80,6 +80,9 @@ def run(
         write()
         tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
     say(f"written to {folder}/table.md")
+    done = workdir.read_json(folder / "table.json") or {"rows": ()}
+    if failed := sum("failed" in row for row in done["rows"]):
+        say(f"failed: {failed} of {len(done['rows'])} rows; the table says why")
 
 
 def _plan_row(

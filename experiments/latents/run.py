@@ -1,7 +1,8 @@
 """Writes what a run's latent space is good for: pictures, numbers and one page."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments import interrupt, page, workdir
 from experiments.evaluate import restore_run
@@ -66,6 +67,22 @@ def _write(subject: Subject, folder: Path) -> None:
         say(f"{sections[-1].title}: done")
     results = {name: value for part in sections for name, value in part.results.items()}
     workdir.write_json(place / "results.json", results)
-    text = page.render("latents.html.jinja", name=folder.name, sections=sections)
+    text = page.render(
+        "latents.html.jinja",
+        name=folder.name,
+        about=_describe(subject.experiment.config, evaluated),
+        sections=sections,
+    )
     (folder / "latents.html").write_text(text)
     say(f"written to {folder}/latents.html")
+
+
+def _describe(config: dict[str, Any], evaluated: Mapping[str, Any]) -> str:
+    """Says which run it is."""
+    text = (
+        f"{config['dataset']['name']}; {config['model']['latent_dim']} latent "
+        f"dimensions; objective {config['objective']['name']}, beta = "
+        f"{config['objective']['beta']:g}; {config['train']['steps']:,} steps"
+    )
+    elbo = evaluated.get("test/elbo_nats")
+    return text if elbo is None else f"{text}; ELBO of test images {elbo:.2f} nats"

@@ -60,6 +60,7 @@ def test_the_page_is_one_file_and_shows_every_part(trained) -> None:
     assert page.count("data:image/") == page.count("<img") >= len(pictures) - 1 > 8
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))
     assert "Left out: only a conditional model" in page
+    assert "mnist_5k; 4 latent dimensions; objective beta_vae, beta = 1; 200" in page
     results = read(folder / "latents" / "results.json")
     for features in ("pca-32", "lenet"):
         of_data = results[f"coverage/{features}/training_images/coverage"]

@@ -60,7 +60,11 @@ def to_score(name: str, data_dir: str = "") -> tuple[Split, list[str]]:
         images, paths = read_pictures(place, where)
         split, names = Split(images, None), [str(p.relative_to(place)) for p in paths]
     else:
-        split, names = load(name, data_dir)[1], None
+        try:
+            split, names = load(name, data_dir)[1], None
+        except UserError as error:
+            said = str(error).replace(f"dataset.name={name}", where)
+            raise UserError(said) from error
     if split.size == 0:
         raise UserError(f"{where}: there are no images")
     return split, names or [str(i) for i in range(split.size)]
@@ -80,7 +84,7 @@ def factor_source(name: str, data_dir: str = "") -> FactorSource | None:
 
 def _side_of(name: str, text: str) -> int:
     """Reads the side of drawn images from the name of their data set."""
-    if not text:
+    if ":" not in name:
         return SIDE
     if not text.isdecimal() or not SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
         raise UserError(

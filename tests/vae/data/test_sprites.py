@@ -185,7 +185,7 @@ def test_variants_differ_at_each_look(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sprites:x", "sprites:7", "sprites:-64", "sprites:1e3"]
+    "name", ["sprites:", "sprites:x", "sprites:7", "sprites:-64", "sprites:1e3"]
 )
 def test_a_side_that_cannot_be_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="whole number"):
