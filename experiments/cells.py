@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import functools
 import hashlib
 import itertools
 import json
@@ -181,7 +182,7 @@ def identify(config: dict[str, Any]) -> str:
     Fields at their defaults are left out: one that is new, and by its default changes
     nothing, must not give members that are done another name.
     """
-    defaults = flatten(operative(default.get_config()))
+    defaults = _flat_defaults(default.get_config)
     deciding = {
         field: value
         for field, value in flatten(config).items()
@@ -189,6 +190,11 @@ def identify(config: dict[str, Any]) -> str:
     }
     text = json.dumps(deciding, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.cache
+def _flat_defaults(get_config: Callable[[], Config]) -> dict[str, Any]:
+    return flatten(operative(get_config()))
 
 
 def _changes_nothing(field: str) -> bool:

@@ -82,11 +82,7 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
         return None
     if name != "other_labels":
         where = f"evaluate.anomalies={name}"
-        try:
-            _, test = sources.load(name, config.dataset.data_dir)
-        except UserError as error:
-            said = str(error).replace(f"dataset.name={name}", where)
-            raise UserError(f"{said}; or other_labels") from error
+        test = sources.load_test(name, config.dataset.data_dir, where)
         return other_images(config, everything, test, where)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test

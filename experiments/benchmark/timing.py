@@ -7,8 +7,6 @@ from typing import NamedTuple
 ROUNDS = 7
 SECONDS = 3.0  # of one timing
 LEAST = 0.3  # seconds that tell how many units a timing should have
-
-
 AT_ONCE = 1_000  # samples of a bound that PyTorch and Pythae decode at once
 
 

@@ -43,6 +43,20 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
     return train, test
 
 
+def load_test(name: str, data_dir: str, where: str) -> Split:
+    """Returns the test split of a data set that another field or flag names, which is
+    `where` errors are told of.
+
+    Raises:
+      UserError: see `load`.
+    """
+    try:
+        return load(name, data_dir)[1]
+    except UserError as error:
+        said = str(error).replace(f"dataset.name={name}", where)
+        raise UserError(said) from error
+
+
 def to_score(name: str, data_dir: str = "") -> tuple[Split, list[str]]:
     """Returns what `--score=NAME` means, and what each image is called.
 
@@ -60,11 +74,7 @@ def to_score(name: str, data_dir: str = "") -> tuple[Split, list[str]]:
         images, paths = read_pictures(place, where)
         split, names = Split(images, None), [str(p.relative_to(place)) for p in paths]
     else:
-        try:
-            split, names = load(name, data_dir)[1], None
-        except UserError as error:
-            said = str(error).replace(f"dataset.name={name}", where)
-            raise UserError(said) from error
+        split, names = load_test(name, data_dir, where), None
     if split.size == 0:
         raise UserError(f"{where}: there are no images")
     return split, names or [str(i) for i in range(split.size)]
