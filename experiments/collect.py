@@ -1,7 +1,7 @@
 """Collects tables that are worth keeping, and writes all of them into one file."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from experiments.terminal import say
 from vae.types import UserError
 
 HERE = Path(__file__).parent
-FILES = ("table.json", "table.md", "table.png")
+FILES = ("table.json", "table.png")
 PREFACE = """# Results
 
 Written by `python launch.py --experiment=collect`, and never by hand, from
@@ -41,19 +41,26 @@ def run(folder: Path | None) -> None:
         kept.mkdir(exist_ok=True)
         for name in FILES if kept != folder.resolve() else ():
             shutil.copyfile(folder / name, kept / name)
-    (HERE / "RESULTS.md").write_text("\n".join(pages()))
+    written = kept_tables()
+    for place, table in written.items():
+        (place / "table.md").write_text(tables.as_markdown(table))
+    (HERE / "RESULTS.md").write_text("\n".join(pages(written)))
     say(f"written to {HERE.name}/RESULTS.md")
 
 
-def pages() -> Iterator[str]:
-    yield PREFACE
-    found: dict[Path, Any] = {
+def kept_tables() -> dict[Path, Any]:
+    """Returns the tables under `experiments/results/`, by folder."""
+    found = {
         path.parent: workdir.read_json(path)
         for path in sorted(HERE.glob("results/*/table.json"))
     }
-    # That of the benchmark has no rows; the first tables were written without a title.
-    written = {place: table for place, table in found.items() if "rows" in table}
-    titles = {place: table.get("title", place.name) for place, table in written.items()}
+    # That of the benchmark has no rows.
+    return {place: table for place, table in found.items() if "rows" in table}
+
+
+def pages(written: Mapping[Path, Any]) -> Iterator[str]:
+    yield PREFACE
+    titles = {place: table["title"] for place, table in written.items()}
     for place, title in titles.items():
         yield f"- [{title}](#{place.name})"
     for place, title in titles.items():

@@ -144,6 +144,7 @@ def _gather(
         "hours": sum(result["train/seconds"] for result in done) / 3600,
         "commits": sorted({c for row in shown for c in row.get("commits", ())}),
         "columns": [*columns],
+        "units": {t: "nats" for t, name in names.items() if name.endswith("_nats")},
         **{key: plan[key] for key in ABOUT & plan.keys()},
         "rows": shown,
     }

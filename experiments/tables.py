@@ -52,7 +52,9 @@ def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     said = "held" if (steps > 0).all() and (steps >= by).all() else "not held"
     if said == "held" and (steps - by < unsure).any():
         said = "held within two standard errors only"
-    return f"{said}: {', '.join(_with_error(of_row, 2) for of_row in found)}"
+    shown = [_with_error(of_row, 2) for of_row in found]
+    pairs = zip(claim["order"], shown, strict=True)
+    return f"{said}: {', '.join(f'{name} {value}' for name, value in pairs)}"
 
 
 def as_markdown(table: Table) -> str:
@@ -65,9 +67,12 @@ def _about(table: Table) -> Iterator[str]:
     yield ""
     seeds = ", ".join(map(str, table["seeds"]))
     yield (
-        f"Mean and standard error over the seeds {seeds}; likelihoods and divergences "
-        f"in nats. NLL is the importance-weighted bound with {table['samples']} "
-        "samples. A dash stands for what a row does not have."
+        f"Mean and standard error over the seeds {seeds}"
+        if len(table["seeds"]) > 1
+        else f"The seed {seeds} alone, without a standard error over seeds"
+    ) + (
+        "; likelihoods and divergences in nats. NLL is the importance-weighted bound "
+        f"with {table['samples']} samples. A dash stands for what a row does not have."
     )
     for title, key in (("Source", "source"), ("What differs", "differs")):
         if text := table.get(key):
@@ -170,31 +175,38 @@ def _after(table: Table) -> Iterator[str]:
         yield notes
     yield ""
     yield (
-        f"{table['machine']}; training took {table['hours']:.1f} hours in all; "
+        f"{table['machine']}; training took {_duration(table['hours'])} in all; "
         f"commits {', '.join(table['commits']) or 'none yet'}."
     )
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
 
 
 def draw(table: Table, path: Path) -> None:
     """Draws ours, with standard errors, and what is published: of each column that has
     published values, or else of the first; or a plane, if the table names one."""
     rows = [row for row in table["rows"] if row.get("values")]
+    units = table.get("units", {})
     if not rows:
         figure = Figure(figsize=(6, 1))
         figure.text(0.5, 0.5, "no row is done", ha="center", va="center")
     elif plane := table.get("plane"):
-        figure = _plane(rows, *plane)
+        figure = _plane(rows, plane, units)
     else:
         compared = [
             title
             for title in table["columns"]
             if any(title in _published(row) for row in rows)
         ] or list(table["columns"])[:1]
-        figure = _dots(rows, compared)
+        figure = _dots(rows, compared, units)
     figure.savefig(path, dpi=160)
 
 
-def _dots(rows: Sequence[Row], titles: Sequence[str]) -> Figure:
+def _dots(
+    rows: Sequence[Row], titles: Sequence[str], units: Mapping[str, str]
+) -> Figure:
     """Draws a panel for each group, downwards, and column."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -209,6 +221,7 @@ def _dots(rows: Sequence[Row], titles: Sequence[str]) -> Figure:
     for of_group, in_row in zip(groups.values(), panels, strict=True):
         for axes, title in zip(in_row, titles, strict=True):
             _draw_group(axes, of_group, title)
+            axes.set_xlabel(_with_unit(title, units))
         in_row[0].set_yticks(range(len(of_group)), [row["name"] for row in of_group])
         in_row[0].set_ylim(len(of_group) - 0.4, -0.6)  # downwards, marks whole
     if any(title in _published(row) for row in rows for title in titles):
@@ -230,12 +243,14 @@ def _draw_group(axes: Any, rows: Sequence[Row], title: str) -> None:
         if title in _published(row):
             at = _published(row)[title], place
             axes.plot(*at, "D", mfc="none", color=THEIRS, label="published")
-    axes.set_xlabel(title)
     axes.grid(axis="x", color="#e7e9ed")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _plane(rows: Sequence[Row], x: str, y: str) -> Figure:
+def _plane(
+    rows: Sequence[Row], plane: Sequence[str], units: Mapping[str, str]
+) -> Figure:
+    x, y = plane
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
@@ -245,10 +260,14 @@ def _plane(rows: Sequence[Row], x: str, y: str) -> Figure:
             axes.annotate(
                 row["name"], at, (6, 4), textcoords="offset points", fontsize=8
             )
-    axes.set(xlabel=x, ylabel=y)
+    axes.set(xlabel=_with_unit(x, units), ylabel=_with_unit(y, units))
     axes.grid(color="#e7e9ed")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _with_unit(title: str, units: Mapping[str, str]) -> str:
+    return f"{title} ({units[title]})" if title in units else title
 
 
 def _add_legend(figure: Figure, panels: np.ndarray) -> None:

@@ -21,7 +21,6 @@ def test_a_table_joins_the_others_or_replaces_its_own(
         folder.mkdir(parents=True)
         table = table_of(row("ours", nll), title=f"The table of {name}")
         workdir.write_json(folder / "table.json", table)
-        (folder / "table.md").write_text(tables.as_markdown(table))
         tables.draw(table, folder / "table.png")
         collect.run(folder)
     text = (tmp_path / "experiments" / "RESULTS.md").read_text()
@@ -54,5 +53,7 @@ def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
 
 def test_the_results_are_those_of_the_tables() -> None:
     """What is committed was written by the command."""
-    kept = collect.HERE / "RESULTS.md"
-    assert kept.read_text() == "\n".join(collect.pages())
+    kept, written = collect.HERE / "RESULTS.md", collect.kept_tables()
+    assert kept.read_text() == "\n".join(collect.pages(written))
+    for place, table in written.items():
+        assert (place / "table.md").read_text() == tables.as_markdown(table)

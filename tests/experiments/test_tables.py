@@ -55,14 +55,15 @@ def test_ours_beside_the_papers() -> None:
 @pytest.mark.parametrize(
     ("nll", "by", "verdict"),
     [
-        (86.5, 0.0, "held: 85.00 +- 0.25, 86.50 +- 0.25"),
+        (86.5, 0.0, "held: IWAE 85.00 +- 0.25, VAE 86.50 +- 0.25"),
         (
             86.5,
             1.5,
-            "held within two standard errors only: 85.00 +- 0.25, 86.50 +- 0.25",
+            "held within two standard errors only: IWAE 85.00 +- 0.25, "
+            "VAE 86.50 +- 0.25",
         ),
-        (86.5, 2.0, "not held: 85.00 +- 0.25, 86.50 +- 0.25"),
-        (84.0, 0.0, "not held: 85.00 +- 0.25, 84.00 +- 0.25"),
+        (86.5, 2.0, "not held: IWAE 85.00 +- 0.25, VAE 86.50 +- 0.25"),
+        (84.0, 0.0, "not held: IWAE 85.00 +- 0.25, VAE 84.00 +- 0.25"),
         (None, 0.0, "open, without VAE"),
     ],
 )
@@ -71,6 +72,19 @@ def test_claims(nll: float | None, by: float, verdict: str) -> None:
     table = table_of(row("VAE", nll), row("IWAE", 85.0), claims=[claim])
     assert tables.check_claim(table, claim) == verdict
     assert f"- lower: {verdict}." in tables.as_markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Mean and standard error over the seeds 0, 1; likelihoods"),
+        ({"seeds": [3]}, "The seed 3 alone, without a standard error over seeds; lik"),
+        ({"hours": 1.25}, "training took 1.2 hours in all"),
+        ({"hours": 0.75}, "training took 45 minutes in all"),
+    ],
+)
+def test_what_a_table_says_of_itself(changes: dict[str, Any], said: str) -> None:
+    assert said in tables.as_markdown(table_of(row("VAE", 87.0), **changes))
 
 
 @pytest.mark.parametrize("plane", [None, ["NLL", "rate"]])
