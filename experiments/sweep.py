@@ -20,7 +20,7 @@ from experiments.cells import Cell
 from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
-from experiments.terminal import say
+from experiments.terminal import duration, say
 from vae.build import operative
 from vae.types import UserError
 
@@ -93,17 +93,15 @@ def do_members(
     left = [cell for cell in cells if state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
-    times: list[float] = []
-    done = len(cells) - len(left)
+    before = done = len(cells) - len(left)
+    start = time.perf_counter()
 
     def tell(cell: Cell) -> None:
         nonlocal done
         done += 1
         _, outcome = state_of(cell, folder)
-        times.append(time.perf_counter())
-        # Compilation is over when the first is done.
-        rate = (times[-1] - times[0]) / max(1, len(times) - 1)
-        time_left = f"; {rate * (len(cells) - done):.0f} s left" if rate else ""
+        seconds = (time.perf_counter() - start) / (done - before) * (len(cells) - done)
+        time_left = f"; {duration(seconds)} left" if seconds else ""
         say(
             f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
             f"{time_left}"

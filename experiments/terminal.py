@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
@@ -38,8 +39,8 @@ class ProgressReport:
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total, completed=start, note="")
-        self._start, self._done = start, start
-        self._started = time.perf_counter()
+        self._done = start
+        self._first: tuple[float, int] | None = None  # when, and what was done then
         self._last_line = -float("inf")
 
     def __enter__(self) -> "ProgressReport":
@@ -59,23 +60,35 @@ class ProgressReport:
         self.advance_to(self._done + count, {})
 
     def advance_to(self, done: int, values: Mapping[str, float]) -> None:
-        """Reports that `done` of the total are done, and the metrics there."""
+        """Reports that `done` of the total are done, and the metrics there.
+
+        Pace and time left count from the first report on: before it, programs compile.
+        """
         self._done = done
         now = time.perf_counter()
-        rate = (done - self._start) / max(now - self._started, 1e-9)
-        left = (self._total - done) / max(rate, 1e-9)
         shown = [
             f"{name.split('/')[-1]} {value:.2f}"
             for name, value in values.items()
             if name in SHOWN
         ]
-        pace = f"{rate:.{2 if rate < 1 else 0}f} {self._unit}/s"
-        note = ", ".join([*shown, pace, f"{left:.0f} s left"])
+        if self._first is None:
+            self._first = now, done
+        elif done > self._first[1]:
+            pace = (done - self._first[1]) / max(now - self._first[0], 1e-9)
+            shown.append(f"{pace:.{2 if pace < 1 else 0}f} {self._unit}/s")
+            shown.append(f"{duration((self._total - done) / pace)} left")
+        note = ", ".join(shown)
         self._bar.update(self._task, completed=done, note=note)
         is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total
         if not self._quiet and not self._console.is_terminal and is_due:
             self._last_line = now
-            self._console.print(f"{self._what} {done}/{self._total}: {note}")
+            line = f"{self._what} {done}/{self._total}"
+            self._console.print(f"{line}: {note}" if note else line)
+
+
+def duration(seconds: float) -> str:
+    """Returns hours, minutes and seconds, as in 1:02:03."""
+    return str(timedelta(seconds=round(seconds)))
 
 
 def fail(status: int, message: object) -> int:
