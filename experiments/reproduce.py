@@ -58,8 +58,9 @@ def run(
     """Trains and evaluates what is not there yet, then writes `table.md`, `table.json`
     and `table.png`.
 
-    The members are those of a sweep. The table is written after each of them, with what
-    there is. A row that fails is marked with the reason and does not stop the others.
+    The members are those of a sweep. The table is written before the first, after each
+    and when it is interrupted, with what there is. A row that fails, or is not done, is
+    marked with the reason; it does not stop the others.
 
     Raises:
       UserError: the table is malformed, or the folder cannot be used.
@@ -76,37 +77,40 @@ def run(
 
     with workdir.locked(folder):
         cells = {cell.id: cell for row in rows for cell in row["cells"]}
-        sweep.do_members([*cells.values()], folder, executor, address, on_member=write)
         write()
+        try:
+            sweep.do_members([*cells.values()], folder, executor, address, write)
+        finally:
+            write()
         tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
     say(f"written to {folder}/table.md")
     done = workdir.read_json(folder / "table.json") or {"rows": ()}
-    if failed := sum("failed" in row for row in done["rows"]):
-        say(f"failed: {failed} of {len(done['rows'])} rows; the table says why")
+    if missing := sum("missing" in row for row in done["rows"]):
+        say(f"missing: {missing} of {len(done['rows'])} rows; the table says why")
 
 
 def _plan_row(
     config: Config, row: dict[str, Any], seeds: Sequence[int], executor: str
 ) -> dict[str, Any]:
-    """Adds to a row its cells, or none and why it `failed`."""
+    """Adds to a row its cells, or none and why it is `missing`."""
     try:
         cells = [make_cell(config, (row["overrides"], {"seed": s})) for s in seeds]
         members.check(cells, alone=executor == "serial")
     except UserError as error:
         say(f"row {row['name']}: {error}")
-        return {**row, "cells": [], "failed": str(error)}
+        return {**row, "cells": [], "missing": str(error)}
     return {**row, "cells": cells}
 
 
 def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Returns {"results": a list of each seed's, "commits": ...} or {"failed": the
+    """Returns {"results": a list of each seed's, "commits": ...} or {"missing": the
     reason}."""
-    if "failed" in row:
+    if "missing" in row:
         return {}
     for cell in row["cells"]:
         status, told = sweep.state_of(cell, folder)
         if status != "done":
-            return {"failed": f"seed {cell.config.seed}: {told}"}
+            return {"missing": f"seed {cell.config.seed}: {told}"}
     folders = [members.folder_of(cell, folder) for cell in row["cells"]]
     results = [workdir.read_json(place / "results.json") for place in folders]
     agreement = score_agreement(folders)
@@ -190,8 +194,8 @@ def _mean_row(
             for title in names
             if all(title in values for values in published)
         }
-    if failed := [row["name"] for row in rows if "failed" in row]:
-        return mean | {"failed": f"without {', '.join(failed)}"}
+    if missing := [row["name"] for row in rows if "missing" in row]:
+        return mean | {"missing": f"without {', '.join(missing)}"}
     by_seed = zip(*(row["results"] for row in rows), strict=True)
     averaged = [
         {

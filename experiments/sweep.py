@@ -22,6 +22,7 @@ from experiments.evaluate import is_done
 from experiments.members import folder_of
 from experiments.terminal import duration, say
 from vae.build import operative
+from vae.training.checkpoint import saved_steps
 from vae.types import UserError
 
 MEMBERS_SIDE_BY_SIDE = 4  # at most, on a CPU
@@ -137,7 +138,9 @@ def state_of(cell: Cell, folder: Path) -> tuple[str, str]:
         return "done", f"ELBO {results['test/elbo_nats']:.2f} nats"
     if diverged := workdir.read_json(place / "diverged.json"):
         return "diverged", f"diverged at step {diverged['step']}"
-    return "to do", "to do"
+    if steps := saved_steps(place):
+        return "to do", f"stopped at step {steps[-1]:,} of {cell.config.train.steps:,}"
+    return "to do", "not begun"
 
 
 def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:

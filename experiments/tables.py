@@ -123,12 +123,12 @@ def _look_at(title: str, rows: Sequence[Row]) -> _Column:
 
 def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:
     yield row["name"]
-    failed = row.get("failed")
+    missing = row.get("missing")
     for column in columns:
         value = row.get("values", {}).get(column.title)
         published = _published(row).get(column.title)
-        if failed:
-            yield f"failed: {failed}" if column is columns[0] else ""
+        if missing:
+            yield f"missing: {missing}" if column is columns[0] else ""
         else:
             yield "-" if value is None else _with_error(value, column.digits)
         if column.is_compared:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_train import without_measurements
-from vae.training.checkpoint import Checkpointer
+from vae.training.checkpoint import Checkpointer, saved_steps
 
 FLAGS = [
     f"--config={ROOT}/configs/quickstart.py",
@@ -55,11 +55,6 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> No
         time.sleep(0.005)
 
 
-def checkpointed(workdir: Path) -> list[int]:
-    names = [path.name for path in (workdir / "checkpoints").glob("*")]
-    return sorted(int(name) for name in names if name.isdigit())
-
-
 def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]:
     """Final checkpoint, results without times, and metrics."""
     checkpointer = Checkpointer(workdir)
@@ -95,8 +90,8 @@ def test_killed_at_five_moments_and_continued(tmp_path: Path) -> None:
         "compiling": (workdir / "config.json").exists,
         "stepping": lambda: logged(moments.randrange(1, 5)),
         "saving": saving,
-        "anywhere": lambda: len(checkpointed(workdir)) >= 2,
-        "evaluating": lambda: 2400 in checkpointed(workdir),
+        "anywhere": lambda: len(saved_steps(workdir)) >= 2,
+        "evaluating": lambda: 2400 in saved_steps(workdir),
     }
     for moment, condition in conditions.items():
         compiled_before = {"JAX_ENABLE_COMPILATION_CACHE": str(moment != "compiling")}
@@ -121,13 +116,13 @@ def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, number: int) -> None
     assert process.returncode == 130
     assert "launch the same command again to continue" in errors
     assert "Traceback" not in errors
-    (step,) = [n for n in checkpointed(tmp_path) if f"step {n} of" in errors]
+    (step,) = [n for n in saved_steps(tmp_path) if f"step {n} of" in errors]
     assert 0 < step <= 2400
 
 
 def test_a_full_disk_is_told_of_and_earlier_checkpoints_stay(tmp_path: Path) -> None:
     process = start(tmp_path)
-    wait_for(lambda: checkpointed(tmp_path), process)
+    wait_for(lambda: saved_steps(tmp_path), process)
     # No file may grow beyond 50 kB from now on: checkpoints do not fit, metrics do.
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (50_000, 50_000))
     _, errors = process.communicate(timeout=60)
@@ -135,6 +130,6 @@ def test_a_full_disk_is_told_of_and_earlier_checkpoints_stay(tmp_path: Path) -> 
     assert "was not written" in errors
     assert "File too large" in errors
     assert "Traceback" not in errors
-    kept = checkpointed(tmp_path)
+    kept = saved_steps(tmp_path)
     assert kept
     finish(tmp_path)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from experiments import reproduce, train
 from tests.conftest import ROOT
+from vae.training.loop import Interrupted
 from vae.types import UserError
 
 
@@ -48,13 +49,13 @@ def test_rows_stand_whatever_befalls_the_others(
     assert [r["train/steps"] for r in results] == [20, 20]
     nll = [r["test/nll_is3_nats"] for r in results]
     assert nll[0] != nll[1]  # the seeds differ
-    assert "choose uniform_on_sphere" in rows[1]["failed"]
-    assert "posteriors" in rows[2]["failed"]
+    assert "choose uniform_on_sphere" in rows[1]["missing"]
+    assert "posteriors" in rows[2]["missing"]
     text = (tmp_path / "table.md").read_text()
     off = f"{np.mean(nll) - 1:+.2f}, not within 0.5"
     shown = f"{np.mean(nll):.2f} +- {abs(nll[0] - nll[1]) / 2:.2f}"
     assert f"| VAE | {shown} | 1 | {off} |" in text
-    assert "| on the sphere | failed: the cell model.posterior.name" in text
+    assert "| on the sphere | missing: the cell model.posterior.name" in text
     assert "| active units | images | KL per dimension" in text
     assert re.search(r"\| VAE \|.* \| 500.00 \+- 0.00 \|.*\d\.\d\d \|\n", text)
     with Image.open(tmp_path / "table.png") as picture:
@@ -63,6 +64,20 @@ def test_rows_stand_whatever_befalls_the_others(
     monkeypatch.setattr(train, "train_in", lambda *_: pytest.fail("trained again"))
     reproduce.run(small_config, table, tmp_path)
     assert (tmp_path / "table.md").read_text() == text
+
+
+def test_a_table_says_how_far_its_rows_are(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.train.steps_per_call = 5
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_make_should_stop", lambda: lambda step: step >= 10)
+        with pytest.raises(Interrupted):
+            reproduce.run(small_config, table, tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "| VAE | missing: seed 0: stopped at step 10 of 20 |" in text
+    reproduce.run(small_config, table, tmp_path)
+    assert "stopped" not in (tmp_path / "table.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,7 @@ def test_a_table_without_a_row_that_can_be_done_says_so(
 ) -> None:
     rows = [{"name": "a", "overrides": {"objective.betta": 1.0}}]
     reproduce.run(small_config, lambda: {"seeds": (0,), "rows": rows}, tmp_path)
-    assert "failed: the config has no field" in (tmp_path / "table.md").read_text()
+    assert "missing: the config has no field" in (tmp_path / "table.md").read_text()
     assert (tmp_path / "table.png").exists()
 
 

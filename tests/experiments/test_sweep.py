@@ -20,7 +20,8 @@ from experiments.cells import Cell
 from experiments.program import make_program
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
-from tests.experiments.test_faults import checkpointed, outcome, wait_for
+from tests.experiments.test_faults import outcome, wait_for
+from vae.training.checkpoint import saved_steps
 from vae.training.loop import Interrupted
 
 PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
@@ -220,7 +221,7 @@ def test_killed_at_three_moments_it_gives_the_same_table(tmp_path: Path) -> None
 
     def saved(count: int) -> bool:
         places = (folder / "members").glob("*")
-        return sum(len(checkpointed(place)) for place in places) >= count
+        return sum(len(saved_steps(place)) for place in places) >= count
 
     for count in itertools.accumulate(moments.choices((2, 3, 4), k=3)):
         process = start_sweep(folder)

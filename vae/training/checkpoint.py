@@ -33,6 +33,12 @@ class DamagedError(Exception):
     """The bytes read are not the bytes that were written."""
 
 
+def saved_steps(workdir: Path) -> list[int]:
+    """Returns the steps whose checkpoints are complete on disk, oldest first."""
+    names = [path.name for path in (workdir / "checkpoints").glob("*")]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 class Checkpointer:
     """Saves and restores one pytree of arrays and a small dictionary per step."""
 
@@ -81,9 +87,8 @@ class Checkpointer:
             ) from error
 
     def steps(self) -> list[int]:
-        """Returns the steps whose checkpoints are complete on disk, oldest first."""
-        names = [p.name for p in (self._workdir / "checkpoints").glob("*")]
-        return sorted(int(name) for name in names if name.isdigit())
+        """Returns `saved_steps` of this workdir."""
+        return saved_steps(self._workdir)
 
     def restore(self, target: Any) -> Restored | None:
         """Reads the newest whole checkpoint, or returns None if there is none at all.
