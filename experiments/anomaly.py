@@ -25,6 +25,7 @@ TYPICAL = 1_000  # training images by which typical scores are known
 PPCA_PIXELS = 50_000_000  # of all training images that the baseline is fitted to
 REGRETS = 20  # images whose encoders are trained at once
 SHOWN = 2 * COLUMNS  # images of each kind that are judged worst
+WORST = "false_alarms", "missed"
 
 Scores = dict[str, np.ndarray]  # [N] each; nan where a score was not asked for
 Scoring = Generator[Request, Any, list[Scores]]
@@ -136,12 +137,10 @@ def _draw_worst(
     scores: Sequence[np.ndarray],
     folder: Path,
 ) -> None:
-    """Writes `anomaly_worst.png`: the test images that look most like anomalies, and
-    below them the anomalies that look most normal."""
-    rows = []
-    for split, order in zip(splits, (-scores[0], scores[1]), strict=True):
+    """Writes `anomaly_false_alarms.png`, the test images that look most like anomalies,
+    and `anomaly_missed.png`, the anomalies that look most normal."""
+    orders = -scores[0], scores[1]
+    for name, split, order in zip(WORST, splits, orders, strict=True):
         worst = np.argsort(order)[:SHOWN].astype(np.int32)
         x, _ = program.views.look(state.seed, split[worst], worst)
-        rest = [(0, SHOWN - len(worst)), (0, 0), (0, 0), (0, 0)]
-        rows.append(np.pad(np.asarray(x, np.float32), rest, constant_values=0.5))
-    save_grid(folder / "anomaly_worst.png", np.concatenate(rows))
+        save_grid(folder / f"anomaly_{name}.png", np.asarray(x, np.float32))

@@ -9,7 +9,7 @@ from experiments.program import Program
 from vae.build import Experiment
 from vae.compatibility import POSTERIORS_ON
 from vae.data.splits import evenly_spaced
-from vae.evaluation.collapse import judge
+from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP, judge
 from vae.training.state import TrainState
 
 # Test images by which information is estimated, and pixels of all of them, at most.
@@ -19,9 +19,18 @@ SETTLED = 1_000  # steps before which codes that say nothing are no news
 
 def causes(experiment: Experiment) -> dict[str, Any]:
     """Returns what of an experiment decides on `vae.evaluation.collapse.remedies`."""
+    objective = experiment.config["objective"]
+    is_in_use = {
+        WARM_UP: objective["growth"] in ("linear", "sigmoid"),
+        CYCLICAL: objective["growth"] == "cyclical",
+        FREE_BITS: objective["name"].startswith("free_bits"),
+    }
     likelihood = experiment.config["model"]["likelihood"]["name"]
-    beta = float(experiment.hparams["beta"])
-    return {"beta": beta, "has_fixed_variance": likelihood == "gaussian"}
+    return {
+        "beta": float(experiment.hparams["beta"]),
+        "has_fixed_variance": likelihood == "gaussian",
+        "in_use": [remedy for remedy, is_used in is_in_use.items() if is_used],
+    }
 
 
 def report_usage(

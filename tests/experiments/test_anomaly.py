@@ -39,8 +39,8 @@ def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
     # The mean of 50 images, each with noise and draws of pixels of its own.
     error = results["test/elbo_stderr"]
     assert abs(normal.mean() + results["test/elbo_nats"]) < 4 * error
-    for name in ("anomaly_scores.png", "anomaly_worst.png"):
-        with Image.open(tmp_path / "images" / name) as picture:
+    for name in ("scores", "false_alarms", "missed"):
+        with Image.open(tmp_path / "images" / f"anomaly_{name}.png") as picture:
             assert picture.width > 700
 
 

@@ -164,9 +164,14 @@ def test_a_collapse_is_told_of_once_while_training(
 ) -> None:
     monkeypatch.setattr(train, "SETTLED", 200)
     small_config.objective.beta = beta
+    small_config.objective.growth = "linear"
+    small_config.objective.growth_steps = 10.0
     small_config.train.steps = 300
     train.run(small_config, tmp_path)
-    assert capsys.readouterr().out.count("warning: the latent space") == warnings
+    out = capsys.readouterr().out
+    assert out.count("warning: the latent space") == warnings
+    assert out.count("growth=cyclical") >= warnings
+    assert "growth=linear" not in out  # it is in use
     verdict = read(tmp_path / "results.json")["collapse"]
     assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 

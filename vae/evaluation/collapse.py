@@ -6,7 +6,7 @@ References:
   5.1, for active units. Lucas et al. 2019, arXiv 1911.02469, for collapse.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -51,6 +51,7 @@ def judge(
     *,
     beta: float = 1.0,
     has_fixed_variance: bool = True,
+    in_use: Sequence[str] = (),
 ) -> Verdict:
     """Returns the verdict on a latent space.
 
@@ -63,7 +64,7 @@ def judge(
       rate: the mean KL(q(z | x) || p(z)), in nats.
       mean_variance: of the posterior means over images [D].
       code_variance: of codes drawn from the posteriors, over images [D].
-      beta, has_fixed_variance: see `remedies`.
+      beta, has_fixed_variance, in_use: see `remedies`.
     """
     active = mean_variance > ACTIVE_VARIANCE
     count, dimensions = int(active.sum()), len(active)
@@ -79,16 +80,24 @@ def judge(
     else:
         name = "healthy" if count == dimensions else "partly collapsed"
         reason = of_all
-    advice = remedies(name, beta=beta, has_fixed_variance=has_fixed_variance)
+    advice = remedies(
+        name, beta=beta, has_fixed_variance=has_fixed_variance, in_use=in_use
+    )
     return Verdict(name, f"{reason} are active", advice)
 
 
 def remedies(
-    name: str, *, beta: float = 1.0, has_fixed_variance: bool = True
+    name: str,
+    *,
+    beta: float = 1.0,
+    has_fixed_variance: bool = True,
+    in_use: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Returns what may help against a verdict of this name: first a lower beta if it is
-    above 1, and a learned variance only where that of pixels is fixed."""
-    fitting = [r for r in REMEDIES[name] if has_fixed_variance or r != LEARNED_VARIANCE]
+    above 1, a learned variance only where that of pixels is fixed, and nothing that is
+    in use."""
+    unfit = {*in_use, *(() if has_fixed_variance else (LEARNED_VARIANCE,))}
+    fitting = [remedy for remedy in REMEDIES[name] if remedy not in unfit]
     if beta > 1:
         fitting.sort(key=lambda remedy: remedy != LOWER_BETA)
     return tuple(fitting)

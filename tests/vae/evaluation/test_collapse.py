@@ -7,6 +7,7 @@ from numpyro.distributions import Independent, Normal
 from vae.evaluation.collapse import (
     LEARNED_VARIANCE,
     LOWER_BETA,
+    WARM_UP,
     decoder_sensitivity,
     information,
     judge,
@@ -76,6 +77,8 @@ def test_advice_begins_with_the_likely_cause() -> None:
     assert of_bytes[0] == LOWER_BETA
     assert LEARNED_VARIANCE not in of_bytes
     assert LEARNED_VARIANCE in judge(*nothing, beta=50.0).remedies
+    assert WARM_UP in judge(*nothing).remedies
+    assert WARM_UP not in judge(*nothing, in_use=[WARM_UP]).remedies
 
 
 def test_no_active_unit_is_collapse_at_any_rate() -> None:
