@@ -82,7 +82,7 @@ def run(
             sweep.do_members([*cells.values()], folder, executor, address, write)
         finally:
             write()
-        tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
+            tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
     say(f"written to {folder}/table.md")
     done = workdir.read_json(folder / "table.json") or {"rows": ()}
     if missing := sum("missing" in row for row in done["rows"]):

@@ -24,6 +24,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.validation_size = 10_000
     config.dataset.batch_size = 128
     config.model.latent_dim = 128
+    config.model.decoder.output_bias = "zeros"  # from the data's mean it collapses
     for part in (config.model.encoder, config.model.decoder):
         part.widths, part.activation = (256, 256), "relu"
     if mode != "smoke":
