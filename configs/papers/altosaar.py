@@ -27,6 +27,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.decoder.output_bias = "zeros"  # from the data's mean it collapses
     for part in (config.model.encoder, config.model.decoder):
         part.widths, part.activation = (256, 256), "relu"
+    config.optimizer.name, config.optimizer.b2 = "rmsprop", 0.99
     if mode != "smoke":
         config.evaluate.importance_samples = 128
     return config
