@@ -11,20 +11,26 @@ from configs.papers import linear_vae
 
 EXACT = {2: 14.3601, 5: 93.9204, 10: 186.0241, 50: 517.6033}  # log p(x) of test images
 
+STEPS = {50: 64_000}  # the more dimensions, the more; else as `linear_vae`
+
 
 def get_config(mode: str = "") -> default.Config:
     return linear_vae.get_config(mode)
 
 
-def table() -> dict[str, Any]:
-    rows = [
-        {
-            "name": f"q = {latent_dim}",
-            "overrides": {"model.latent_dim": latent_dim},
-            "published": {"ELBO": optimum},
-        }
-        for latent_dim, optimum in EXACT.items()
-    ]
+def table(mode: str) -> dict[str, Any]:
+    rows = []
+    for latent_dim, optimum in EXACT.items():
+        changes = {"model.latent_dim": latent_dim}
+        if latent_dim in STEPS and mode != "smoke":
+            changes["train.steps"] = STEPS[latent_dim]
+        rows.append(
+            {
+                "name": f"q = {latent_dim}",
+                "overrides": changes,
+                "published": {"ELBO": optimum},
+            }
+        )
     return {
         "seeds": (0, 1),
         "columns": {"ELBO": "test/elbo_nats"},
