@@ -37,6 +37,10 @@ def get_config(mode: str = "") -> Config:
     model.name = "vae"
     model.latent_dim = 20  # dimensions; positions of discrete codes
     model.condition = "none"  # label: encoder and decoder are given it; some priors too
+    # Of the kernels of encoder, decoder and posterior, but not of flows:
+    # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
+    # | normal (with a standard deviation of .01)
+    model.initializer = "glorot_uniform"
     model.encoder = ConfigDict()
     model.encoder.name = "mlp"  # mlp | gated_mlp | conv | conv_locatello | resnet
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
@@ -52,6 +56,9 @@ def get_config(mode: str = "") -> Config:
     # diagonal_gaussian | full_gaussian | planar_flow | iaf | coupling_flow
     # | von_mises_fisher | relaxed_categorical | vector_quantized
     posterior.name = "diagonal_gaussian"
+    # diagonal_gaussian, flows: its standard deviation is exp (of half a log-variance)
+    # | softplus
+    posterior.scale = "exp"
     posterior.num_layers = 2  # of flows
     posterior.widths = (200,)  # iaf, coupling_flow: of each layer's network
     posterior.num_classes = 10  # of discrete codes, at each position

@@ -56,6 +56,7 @@ def model_maker(c: Group, dataset: Dataset, dtype: Any) -> Callable[[int], Model
         ),
         "likelihood": likelihood,
         "num_labels": _num_labels(c.condition, dataset),
+        "kernel_init": pick("model.initializer", c.initializer, menus.INITIALIZERS),
     }
     return lambda latent_dim: model(**make_inference(latent_dim), **fields)
 

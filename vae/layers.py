@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from vae.types import Params
+
 Activation = Callable[[jax.Array], jax.Array]
 Initializer = nn.initializers.Initializer
 KERNEL_INIT = nn.initializers.glorot_uniform()
@@ -49,6 +51,20 @@ def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Arra
     if condition is None:
         return features
     return jnp.concatenate((condition.astype(features.dtype), features), axis=-1)
+
+
+def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
+    """Returns a model's parameters with the kernels of its encoder, decoder and
+    posterior drawn anew by `init`, but for those of flows, which begin near the
+    identity."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = []
+    for own_key, (path, leaf) in zip(keys, leaves, strict=True):
+        part, *within, name = (entry.key for entry in path)
+        is_kernel = name == "kernel" and part != "prior" and "flow" not in within
+        drawn.append(init(own_key, leaf.shape, leaf.dtype) if is_kernel else leaf)
+    return jax.tree.unflatten(tree, drawn)
 
 
 class MLP(nn.Module):

@@ -13,6 +13,8 @@ import optax
 from flax import linen as nn
 
 from vae import decoders, encoders, flows, likelihoods, posteriors, priors
+from vae.checks import one_of
+from vae.layers import Initializer
 from vae.models.base import Model
 from vae.models.vae import VAE
 from vae.objectives import (
@@ -95,6 +97,11 @@ LIKELIHOODS: dict[str, Callable[[Group], Any]] = {
     "categorical": lambda c: likelihoods.Categorical256(),
 }
 MODELS = {"vae": VAE}
+INITIALIZERS: dict[str, Initializer | None] = {
+    "glorot_uniform": None,  # what all layers have by themselves
+    "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "normal": nn.initializers.normal(0.01),
+}
 
 
 def _flow(flow: type[nn.Module], c: Group, p: Parts) -> flows.Composed:
@@ -107,14 +114,17 @@ def _flow(flow: type[nn.Module], c: Group, p: Parts) -> flows.Composed:
 
 def _flow_posterior(flow: type[nn.Module]) -> Callable[[Group, Parts], nn.Module]:
     return lambda c, p: posteriors.FlowPosterior(
-        posteriors.DiagonalGaussian(p.latent_dim, p.dtype), _flow(flow, c, p)
+        _diagonal_gaussian(c, p), _flow(flow, c, p)
     )
 
 
+def _diagonal_gaussian(c: Group, p: Parts) -> posteriors.DiagonalGaussian:
+    scale = one_of("model.posterior.scale", c.scale, posteriors.SCALES)
+    return posteriors.DiagonalGaussian(p.latent_dim, p.dtype, scale)
+
+
 POSTERIORS: dict[str, Callable[[Group, Parts], Any]] = {
-    "diagonal_gaussian": lambda c, p: posteriors.DiagonalGaussian(
-        p.latent_dim, p.dtype
-    ),
+    "diagonal_gaussian": _diagonal_gaussian,
     "full_gaussian": lambda c, p: posteriors.FullGaussian(p.latent_dim, p.dtype),
     "planar_flow": _flow_posterior(flows.Planar),
     "iaf": _flow_posterior(flows.InverseAutoregressive),

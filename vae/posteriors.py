@@ -16,6 +16,8 @@ from vae.distributions.hyperspherical import VonMisesFisher as SphericalDistribu
 from vae.layers import at_least_float32, dense
 from vae.types import Distribution
 
+SCALES = "exp", "softplus"  # what makes a standard deviation of a layer's output
+
 
 class _Continuous(nn.Module):
     """Codes of `latent_dim` numbers."""
@@ -29,19 +31,24 @@ class _Continuous(nn.Module):
 
 
 class DiagonalGaussian(_Continuous):
-    """q(z | x) = N(mean(h), diag(exp(log_variance(h)))).
+    """q(z | x) = N(mean(h), diag(exp(log_variance(h)))), or with the standard deviation
+    softplus(raw_scale(h)).
 
     The log-variance is not bounded, as in Kingma & Welling 2013 (arXiv 1312.6114,
     appendix C).
     """
 
+    scale: str = "exp"  # of SCALES
+
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
         """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
         mean = dense(self.latent_dim, "mean", self.dtype)(features)
-        log_variance = dense(self.latent_dim, "log_variance", self.dtype)(features)
-        mean, log_variance = at_least_float32(mean, log_variance)
-        return Independent(Normal(mean, jnp.exp(log_variance / 2)), 1)
+        name = {"exp": "log_variance", "softplus": "raw_scale"}[self.scale]
+        raw = dense(self.latent_dim, name, self.dtype)(features)
+        mean, raw = at_least_float32(mean, raw)
+        scale = jnp.exp(raw / 2) if self.scale == "exp" else nn.softplus(raw)
+        return Independent(Normal(mean, scale), 1)
 
 
 class FullGaussian(_Continuous):

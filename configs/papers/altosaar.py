@@ -25,6 +25,8 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.batch_size = 128
     config.model.latent_dim = 128
     config.model.decoder.output_bias = "zeros"  # from the data's mean it collapses
+    config.model.initializer = "fan_in_uniform"
+    config.model.posterior.scale = "softplus"
     for part in (config.model.encoder, config.model.decoder):
         part.widths, part.activation = (256, 256), "relu"
     config.optimizer.name, config.optimizer.b2 = "rmsprop", 0.99

@@ -11,7 +11,7 @@ from configs.papers import linear_vae
 
 EXACT = {2: 14.3601, 5: 93.9204, 10: 186.0241, 50: 517.6033}  # log p(x) of test images
 
-STEPS = {50: 64_000}  # the more dimensions, the more; else as `linear_vae`
+STEPS = {50: 128_000}  # the more dimensions, the more; else as `linear_vae`
 
 
 def get_config(mode: str = "") -> default.Config:

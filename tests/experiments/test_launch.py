@@ -80,6 +80,8 @@ VALUES = {
     "seed": ("seed", 2**32, "below"),
     "warm-up": ("optimizer.schedule.warmup_steps", 21, "longer than the run"),
     "share": ("objective.elbo_share", 1.5, r"in \[0, 1\]"),
+    "scale": ("model.posterior.scale", "exq", "did you mean exp"),
+    "initializer": ("model.initializer", "orthogonal", "choose from glorot_uniform"),
     "growth": ("objective.growth", "cubic", "choose from constant"),
     "bounds": ("objective.num_bounds", 2, "use one of miwae, piwae"),
     "condition": ("model.condition", "text", "choose from none, label"),

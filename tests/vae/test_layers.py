@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from experiments.program import make_program
+from vae.build import build
 from vae.layers import GatedMLP, with_condition
 
 
@@ -41,3 +43,38 @@ def test_a_condition_stands_before_in_the_features_dtype() -> None:
     assert joined.dtype == jnp.bfloat16
     np.testing.assert_array_equal(joined, [[1, 0, 1, 1, 1], [0, 1, 1, 1, 1]])
     assert with_condition(features, None) is features
+
+
+def initial_params(config: Any) -> Any:
+    experiment = build(config)
+    state, _ = make_program(experiment).initialize(experiment)
+    return state.params["model"]
+
+
+def test_an_initializer_draws_the_kernels_of_the_model_anew(small_config) -> None:
+    small_config.model.encoder.widths = small_config.model.decoder.widths = (50,)
+    small_config.model.posterior.name = "iaf"
+    small_config.model.prior.name = "realnvp"
+    before = initial_params(small_config)
+    small_config.model.initializer = "fan_in_uniform"
+    after = initial_params(small_config)
+    kernel = after["encoder"]["mlp"]["dense_0"]["kernel"]  # 784 x 50, uniform
+    limit = 1 / np.sqrt(784)
+    assert abs(kernel).max() <= limit
+    # The mean of |u| is half the limit, with this standard error.
+    error = limit / np.sqrt(12 * kernel.size)
+    assert abs(abs(kernel).mean() - limit / 2) < 4 * error
+    changed = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, is_equal in jax.tree_util.tree_leaves_with_path(
+            jax.tree.map(lambda a, b: bool((a == b).all()), before, after)
+        )
+        if not is_equal
+    }
+    assert changed == {
+        "encoder/mlp/dense_0/kernel",
+        "posterior/base/mean/kernel",
+        "posterior/base/log_variance/kernel",
+        "decoder/mlp/dense_0/kernel",
+        "decoder/output/kernel",
+    }

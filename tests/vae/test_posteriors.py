@@ -118,3 +118,12 @@ def test_full_gaussian_has_the_covariance_of_its_triangle() -> None:
     for draws, expected in ((centred, 0), (products, tril @ tril.swapaxes(1, 2))):
         error = draws.std(0) / np.sqrt(count)
         assert (np.abs(draws.mean(0) - expected) < 5 * error).all()
+
+
+def test_a_standard_deviation_may_be_a_softplus() -> None:
+    posterior: Any = posteriors.DiagonalGaussian(DIM, scale="softplus")
+    variables = posterior.init(jax.random.key(0), FEATURES)
+    layer = variables["params"]["raw_scale"]
+    raw = FEATURES @ layer["kernel"] + layer["bias"]
+    scale = posterior.apply(variables, FEATURES).base_dist.scale
+    np.testing.assert_allclose(scale, np.log1p(np.exp(raw)), rtol=1e-5)

@@ -1,7 +1,7 @@
 """A variational autoencoder with one group of latent variables."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,8 @@ from flax import linen as nn
 
 from vae import reparameterization, rng
 from vae.distributions.padded import restrict
-from vae.types import Distribution, Inference, LatentGroup
+from vae.layers import Initializer, redraw_kernels
+from vae.types import Distribution, Inference, LatentGroup, Params
 
 
 class Encoded(NamedTuple):
@@ -37,7 +38,18 @@ class VAE(nn.Module):
     decoder: nn.Module  # [N, D], condition -> [N, H, W, C * features per channel]
     likelihood: nn.Module  # [..., H, W, C * features per channel] -> p(x | z)
     num_labels: int | None = None
+    kernel_init: Initializer | None = None  # see `redraw_kernels`; None: Glorot's
     inference_parts = ("encoder", "posterior")
+
+    @nn.nowrap
+    def init(self, rngs: jax.Array, *args: Any, **kwargs: Any) -> Params:
+        """Returns the first variables; arguments are those of a call."""
+        variables = super().init(rngs, *args, **kwargs)
+        if self.kernel_init is None:
+            return variables
+        key = jax.random.fold_in(rngs, 1)
+        drawn = redraw_kernels(variables["params"], self.kernel_init, key)
+        return {**variables, "params": drawn}
 
     def __call__(
         self,
