@@ -57,7 +57,7 @@ def get_config(mode: str = "") -> Config:
     # | von_mises_fisher | relaxed_categorical | vector_quantized
     posterior.name = "diagonal_gaussian"
     # diagonal_gaussian, flows: its standard deviation is exp (of half a log-variance)
-    # | softplus
+    # | bounded_exp (the log-variance within [-6, 2]) | softplus
     posterior.scale = "exp"
     posterior.num_layers = 2  # of flows
     posterior.widths = (200,)  # iaf, coupling_flow: of each layer's network

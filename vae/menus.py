@@ -119,7 +119,7 @@ def _flow_posterior(flow: type[nn.Module]) -> Callable[[Group, Parts], nn.Module
 
 
 def _diagonal_gaussian(c: Group, p: Parts) -> posteriors.DiagonalGaussian:
-    scale = one_of("model.posterior.scale", c.scale, posteriors.SCALES)
+    scale = one_of("model.posterior.scale", c.scale, tuple(posteriors.SCALES))
     return posteriors.DiagonalGaussian(p.latent_dim, p.dtype, scale)
 
 

@@ -3,6 +3,7 @@
 Each says in `code_dim` how many numbers a code has.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,14 @@ from vae.distributions.hyperspherical import VonMisesFisher as SphericalDistribu
 from vae.layers import at_least_float32, dense
 from vae.types import Distribution
 
-SCALES = "exp", "softplus"  # what makes a standard deviation of a layer's output
+# Standard deviations of what a layer puts out, which but for `softplus` is a
+# log-variance: without bounds, as in Kingma & Welling 2013 (arXiv 1312.6114, appendix
+# C), or with those of the VampPrior's code (Tomczak & Welling 2018, arXiv 1705.07120).
+SCALES: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "exp": lambda log_variance: jnp.exp(log_variance / 2),
+    "bounded_exp": lambda log_variance: jnp.exp(jnp.clip(log_variance, -6, 2) / 2),
+    "softplus": nn.softplus,
+}
 
 
 class _Continuous(nn.Module):
@@ -31,24 +39,18 @@ class _Continuous(nn.Module):
 
 
 class DiagonalGaussian(_Continuous):
-    """q(z | x) = N(mean(h), diag(exp(log_variance(h)))), or with the standard deviation
-    softplus(raw_scale(h)).
+    """q(z | x) = N(mean(h), diag(scale(h))^2)."""
 
-    The log-variance is not bounded, as in Kingma & Welling 2013 (arXiv 1312.6114,
-    appendix C).
-    """
-
-    scale: str = "exp"  # of SCALES
+    scale: str = "exp"  # a key of `SCALES`
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
         """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
         mean = dense(self.latent_dim, "mean", self.dtype)(features)
-        name = {"exp": "log_variance", "softplus": "raw_scale"}[self.scale]
-        raw = dense(self.latent_dim, name, self.dtype)(features)
-        mean, raw = at_least_float32(mean, raw)
-        scale = jnp.exp(raw / 2) if self.scale == "exp" else nn.softplus(raw)
-        return Independent(Normal(mean, scale), 1)
+        name = "raw_scale" if self.scale == "softplus" else "log_variance"
+        raw_scale = dense(self.latent_dim, name, self.dtype)(features)
+        mean, raw_scale = at_least_float32(mean, raw_scale)
+        return Independent(Normal(mean, SCALES[self.scale](raw_scale)), 1)
 
 
 class FullGaussian(_Continuous):

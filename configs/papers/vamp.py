@@ -2,7 +2,7 @@
 
 Command:  python launch.py --config=configs/papers/vamp.py
 The paper's architecture, batch and rate; 13 epochs of up to its 2,000, 5 of warm-up in
-place of 100; the posterior's log-variance is not bounded.
+place of 100.
 """
 
 from configs import default
@@ -15,6 +15,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.validation_size = 10_000
     config.model.latent_dim = 40
     config.model.prior.name, config.model.prior.num_components = "vamp", 500
+    config.model.posterior.scale = "bounded_exp"
     for part in (config.model.encoder, config.model.decoder):
         part.name, part.widths = "gated_mlp", (300, 300)
     config.optimizer.learning_rate = 5e-4

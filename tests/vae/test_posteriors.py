@@ -120,10 +120,18 @@ def test_full_gaussian_has_the_covariance_of_its_triangle() -> None:
         assert (np.abs(draws.mean(0) - expected) < 5 * error).all()
 
 
-def test_a_standard_deviation_may_be_a_softplus() -> None:
-    posterior: Any = posteriors.DiagonalGaussian(DIM, scale="softplus")
-    variables = posterior.init(jax.random.key(0), FEATURES)
-    layer = variables["params"]["raw_scale"]
-    raw = FEATURES @ layer["kernel"] + layer["bias"]
-    scale = posterior.apply(variables, FEATURES).base_dist.scale
-    np.testing.assert_allclose(scale, np.log1p(np.exp(raw)), rtol=1e-5)
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [
+        ("exp", "log_variance", [np.exp(-5), np.exp(0.25), np.exp(5)]),
+        ("bounded_exp", "log_variance", [np.exp(-3), np.exp(0.25), np.exp(1)]),
+        ("softplus", "raw_scale", np.log1p(np.exp([-10, 0.5, 10]))),
+    ],
+)
+def test_standard_deviations(name: str, layer: str, expected: Any) -> None:
+    posterior: Any = posteriors.DiagonalGaussian(DIM, scale=name)
+    params = posterior.init(jax.random.key(0), FEATURES)["params"]
+    bias = jnp.array([-10.0, 0.5, 10.0])
+    params[layer] = {"kernel": jnp.zeros_like(params[layer]["kernel"]), "bias": bias}
+    scale = posterior.apply({"params": params}, FEATURES).base_dist.scale
+    np.testing.assert_allclose(scale[0], expected, rtol=1e-5)
