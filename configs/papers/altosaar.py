@@ -54,8 +54,8 @@ def table(mode: str) -> dict[str, Any]:
         "columns": {"validation ELBO": "validation/elbo_nats"},
         "rows": rows,
         "source": "the README of github.com/altosaar/variational-autoencoder",
-        "differs": "the draw of the static pixels; biases begin at zero; RMSprop is not "
-        "centred; the flow begins at the identity. NLL is of the test images",
+        "differs": "the draw of the static pixels; biases begin at zero, the flow at "
+        "the identity; RMSprop is not centred. NLL is of the test images",
         "claims": [
             {
                 "says": "IAF is better by 20,000 steps",
