@@ -1,7 +1,7 @@
 """The VampPrior beside the standard normal prior, on static MNIST.
 
 Command:  python launch.py --experiment=reproduce --config=configs/papers/vamp_static.py
-150 epochs of up to the paper's 2,000, 100 of them with a growing beta.
+150 epochs of up to the paper's 2,000, 10 of them with a growing beta.
 """
 
 from typing import Any
@@ -18,23 +18,30 @@ def get_config(mode: str = "") -> default.Config:
         config.train.steps = 150 * EPOCH
         config.train.log_every = 5 * EPOCH
         config.train.checkpoint_every = 25 * EPOCH
-        config.objective.growth_steps = 100.0 * EPOCH
+        config.objective.growth_steps = 10.0 * EPOCH
     return config
 
 
-def table() -> dict[str, Any]:
+def table(mode: str) -> dict[str, Any]:
     standard = {"model.prior.name": "standard_normal"}
+    # The paper's warm-up, which leaves 50 epochs of the bound itself, and no bounds.
+    long: dict[str, Any] = {"model.posterior.scale": "exp"}
+    if mode != "smoke":
+        long["objective.growth_steps"] = 100.0 * EPOCH
     rows = [
         {"name": "standard normal", "overrides": standard},
         {"name": "VampPrior", "overrides": {}, "published": {"NLL": 85.57}},
+        {"name": "standard normal, long warm-up", "overrides": standard | long},
+        {"name": "VampPrior, long warm-up", "overrides": long},
     ]
     order = ("VampPrior", "standard normal")
     return {
         "seeds": (0,),
         "rows": rows,
         "source": "Tomczak & Welling 2018, arXiv 1705.07120, one layer, K = 500",
-        "differs": "150 epochs, without early stopping; NLL by 1,000 samples in place "
-        "of 5,000; another draw of the static pixels",
+        "differs": "150 epochs, 10 of them warm-up in place of 100 (long: 100, and the "
+        "log-variance without bounds), without early stopping; NLL by 1,000 samples "
+        "in place of 5,000; another draw of the static pixels",
         "claims": [
             {
                 "says": "the VampPrior is at least 1 nat better",
