@@ -17,12 +17,12 @@ FLOW = {
     "model.posterior.widths": (256, 256),
 }
 
-NOTES = """The first thousands of steps hang on the first parameters. After 5,000 steps the mean
-field has a validation ELBO of -108.0 with kernels as Glorot's and exp for the scale,
--111.1 with kernels as PyTorch's, and softplus takes it to what stands above; begun at
-the data's mean, the decoder makes the codes collapse (-205.8). What remains at 20,000
-steps, better for the mean field and worse for the flow, is not explained; suspected are
-the centred RMSprop and the noise of one seed."""
+NOTES = """The first thousands of steps hang on the first parameters. After 5,000 steps
+the mean field has a validation ELBO of -108.0 with kernels as Glorot's and exp for the
+scale, -111.1 with kernels as PyTorch's, and softplus takes it to what stands above;
+begun at the data's mean, the decoder makes the codes collapse (-205.8). What remains at
+20,000 steps, better for the mean field and worse for the flow, is not explained;
+suspected are the centred RMSprop and the noise of one seed."""
 
 
 def get_config(mode: str = "") -> default.Config:
