@@ -66,7 +66,11 @@ def run(
       UserError: the table is malformed, or the folder cannot be used.
     """
     plan, executor = check_plan(table()), sweep.choose_executor(executor)
-    rows = [_plan_row(config, row, plan["seeds"], executor) for row in plan["rows"]]
+    alone = executor == "serial"
+    rows = [
+        _plan_row(config, row, plan["seeds"], folder, alone=alone)
+        for row in plan["rows"]
+    ]
 
     def write() -> None:
         written = {"title": title} | _gather(
@@ -90,12 +94,19 @@ def run(
 
 
 def _plan_row(
-    config: Config, row: dict[str, Any], seeds: Sequence[int], executor: str
+    config: Config,
+    row: dict[str, Any],
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    alone: bool,
 ) -> dict[str, Any]:
-    """Adds to a row its cells, or none and why it is `missing`."""
+    """Adds to a row its cells, or none and why it is `missing`; what is done already
+    stands, even if its data are no longer there."""
     try:
         cells = [make_cell(config, (row["overrides"], {"seed": s})) for s in seeds]
-        members.check(cells, alone=executor == "serial")
+        left = [cell for cell in cells if sweep.state_of(cell, folder)[0] != "done"]
+        members.check(left, alone=alone)
     except UserError as error:
         say(f"row {row['name']}: {error}")
         return {**row, "cells": [], "missing": str(error)}

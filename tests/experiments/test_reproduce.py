@@ -80,6 +80,23 @@ def test_a_table_says_how_far_its_rows_are(
     assert "stopped" not in (tmp_path / "table.md").read_text()
 
 
+def test_a_row_that_is_done_stands_without_its_data(
+    small_config, tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
+    np.savez(tmp_path / "images.npz", x_train=images, x_test=images)
+    small_config.dataset.name = f"npz:{tmp_path}/images.npz"
+    rows = [{"name": "done", "overrides": {}}]
+    plan = {"seeds": (0,), "rows": rows}
+    reproduce.run(small_config, lambda: plan, tmp_path / "table")
+    (tmp_path / "images.npz").unlink()
+    rows.append({"name": "late", "overrides": {"objective.beta": 2.0}})
+    reproduce.run(small_config, lambda: plan, tmp_path / "table")
+    done, late = json.loads((tmp_path / "table/table.json").read_text())["rows"]
+    assert "values" in done
+    assert "images.npz" in late["missing"]
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
