@@ -39,7 +39,7 @@ def get_config(mode: str = "") -> Config:
     model.condition = "none"  # label: encoder and decoder are given it; some priors too
     # Of the kernels of encoder, decoder and posterior, but not of flows:
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
-    # | normal (with a standard deviation of .01)
+    # | normal (with a standard deviation of .1)
     model.initializer = "glorot_uniform"
     model.encoder = ConfigDict()
     model.encoder.name = "mlp"  # mlp | gated_mlp | conv | conv_locatello | resnet

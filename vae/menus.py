@@ -100,7 +100,7 @@ MODELS = {"vae": VAE}
 INITIALIZERS: dict[str, Initializer | None] = {
     "glorot_uniform": None,  # what all layers have by themselves
     "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-    "normal": nn.initializers.normal(0.01),
+    "normal": nn.initializers.normal(0.1),
 }
 
 
