@@ -41,7 +41,7 @@ def table() -> dict[str, Any]:
         "columns": {"ELBO": "test/elbo_nats"},
         "rows": rows,
         "source": "Kingma & Welling 2013, arXiv 1312.6114, figure 2, read by eye",
-        "differs": "the rate of Adagrad, of three in the paper; biases begin at zero; no "
-        "weight decay",
+        "differs": "the rate of Adagrad, of three in the paper; biases begin at zero; "
+        "no weight decay",
         "tolerance": {"ELBO": 3.0},
     }
