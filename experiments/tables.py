@@ -52,7 +52,8 @@ def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     said = "held" if (steps > 0).all() and (steps >= by).all() else "not held"
     if said == "held" and (steps - by < unsure).any():
         said = "held within two standard errors only"
-    shown = [_with_error(of_row, 2) for of_row in found]
+    digits = _look_at(column, table["rows"]).digits
+    shown = [_with_error(of_row, digits) for of_row in found]
     pairs = zip(claim["order"], shown, strict=True)
     return f"{said}: {', '.join(f'{name} {value}' for name, value in pairs)}"
 
@@ -109,16 +110,19 @@ class _Column(NamedTuple):
 
     title: str
     is_compared: bool  # with published values
-    digits: int  # after the point: of shares more than of nats
+    digits: int  # after the point: of shares more than of nats, of counts none
 
 
 def _look_at(title: str, rows: Sequence[Row]) -> _Column:
-    means = [
-        row["values"][title]["mean"] for row in rows if title in row.get("values", {})
-    ]
-    is_share = bool(means) and max(map(abs, means)) <= 1
-    is_compared = any(title in _published(row) for row in rows)
-    return _Column(title, is_compared, 3 if is_share else 2)
+    found = [row["values"][title] for row in rows if title in row.get("values", {})]
+    means = [value["mean"] for value in found]
+    errors = [value.get("error", 0.0) for value in found]
+    published = [_published(row)[title] for row in rows if title in _published(row)]
+    if all(float(number).is_integer() for number in (*means, *errors, *published)):
+        digits = 0
+    else:
+        digits = 3 if means and max(map(abs, means)) <= 1 else 2
+    return _Column(title, bool(published), digits)
 
 
 def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:

@@ -57,7 +57,7 @@ def test_rows_stand_whatever_befalls_the_others(
     assert f"| VAE | {shown} | 1 | {off} |" in text
     assert "| on the sphere | missing: the cell model.posterior.name" in text
     assert "| active units | images | KL per dimension" in text
-    assert re.search(r"\| VAE \|.* \| 500.00 \+- 0.00 \|.*\d\.\d\d \|\n", text)
+    assert re.search(r"\| VAE \|.* \| 500 \+- 0 \|.*\d\.\d\d \|\n", text)
     with Image.open(tmp_path / "table.png") as picture:
         assert picture.width > 600
     # Launched again, it shows what is there and trains nothing.

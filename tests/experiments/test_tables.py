@@ -53,6 +53,25 @@ def test_ours_beside_the_papers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mean", "error", "published", "shown"),
+    [
+        (22.0, 0.0, 19, "22 +- 0 | 19 | +3 |"),
+        (22.0, 0.5, 19, "22.00 +- 0.50 | 19 | +3.00 |"),
+        (22.0, 0.0, 19.5, "22.00 +- 0.00 | 19.5 | +2.50 |"),
+        (0.75, 0.25, 1, "0.750 +- 0.250 | 1 | -0.250 |"),
+    ],
+)
+def test_counts_are_whole_and_shares_have_three_digits(
+    mean: float, error: float, published: float, shown: str
+) -> None:
+    values = {"rate": {"mean": mean, "error": error}}
+    table = table_of(
+        {**row("VAE", None, published={"rate": published}), "values": values}
+    )
+    assert shown in tables.as_markdown(table)
+
+
+@pytest.mark.parametrize(
     ("nll", "by", "verdict"),
     [
         (86.5, 0.0, "held: IWAE 85.00 +- 0.25, VAE 86.50 +- 0.25"),
