@@ -110,11 +110,11 @@ def get_config(mode: str = "") -> Config:
     objective.commitment = 0.25  # vq_vae: weight of the distance to the codebook
 
     optimizer = config.optimizer = ConfigDict()
-    optimizer.name = "adam"  # adam | adagrad | rmsprop | sgd
+    optimizer.name = "adam"  # adam | adagrad | rmsprop | centered_rmsprop | sgd
     optimizer.learning_rate = 1e-3  # at its peak
     optimizer.b1 = 0.9  # adam: decay of the first moment; sgd: momentum
-    optimizer.b2 = 0.999  # adam, rmsprop: decay of the second moment
-    optimizer.eps = 1e-8  # adam, adagrad, rmsprop
+    optimizer.b2 = 0.999  # adam, (centered_)rmsprop: decay of the second moment
+    optimizer.eps = 1e-8  # adam, adagrad, (centered_)rmsprop
     optimizer.clip_norm = 0.0  # global gradient norm is clipped to this; 0: it is not
     optimizer.schedule = ConfigDict()
     optimizer.schedule.name = "constant"  # constant | cosine | iwae

@@ -96,8 +96,8 @@ READ_BY_SOME = {
     "objective.kernel": ("imq", ("info_vae", "wae_mmd")),
     "objective.commitment": (0.25, ("vq_vae",)),
     "optimizer.b1": (0.9, ("adam", "sgd")),
-    "optimizer.b2": (0.999, ("adam", "rmsprop")),
-    "optimizer.eps": (1e-8, ("adam", "adagrad", "rmsprop")),
+    "optimizer.b2": (0.999, ("adam", "rmsprop", "centered_rmsprop")),
+    "optimizer.eps": (1e-8, ("adam", "adagrad", "rmsprop", "centered_rmsprop")),
 }
 # Fields that are read if another is set: their default, and the other.
 READ_WITH = {"evaluate.annealed_steps": (1_000, "evaluate.annealed_images")}

@@ -36,7 +36,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.posterior.scale = "softplus"
     for part in (config.model.encoder, config.model.decoder):
         part.widths, part.activation = (256, 256), "relu"
-    config.optimizer.name, config.optimizer.b2 = "rmsprop", 0.99
+    config.optimizer.name, config.optimizer.b2 = "centered_rmsprop", 0.99
     if mode != "smoke":
         config.evaluate.importance_samples = 128
     return config

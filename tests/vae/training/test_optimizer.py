@@ -81,17 +81,21 @@ def test_adagrad_is_that_of_its_paper() -> None:
         np.testing.assert_allclose(update, gradients[step] / jnp.sqrt(squares), 1e-5)
 
 
-def test_rmsprop_is_that_of_its_lecture() -> None:
-    """Tieleman & Hinton 2012, lecture 6.5: over the root of a mean of squares."""
+@pytest.mark.parametrize("name", ["rmsprop", "centered_rmsprop"])
+def test_rmsprop_is_that_of_its_lecture(name: str) -> None:
+    """Tieleman & Hinton 2012, lecture 6.5: over the root of a mean of squares; centred
+    (Graves 2013, arXiv 1308.0850, eq. 38 to 40): over a standard deviation."""
     c = default.get_config().optimizer
     c.b2 = 0.75
-    scaling = menus.OPTIMIZERS["rmsprop"](c)
+    scaling = menus.OPTIMIZERS[name](c)
     gradients = jnp.array([[3.0, -0.5], [4.0, 2.0]])
-    state, mean = scaling.init(gradients[0]), jnp.zeros(2)
+    state, mean, square = scaling.init(gradients[0]), jnp.zeros(2), jnp.zeros(2)
     for gradient in gradients:
         update, state = scaling.update(gradient, state)
-        mean = 0.75 * mean + 0.25 * gradient**2
-        np.testing.assert_allclose(update, gradient / jnp.sqrt(mean), 1e-5)
+        mean = 0.75 * mean + 0.25 * gradient
+        square = 0.75 * square + 0.25 * gradient**2
+        spread = square - mean**2 if name == "centered_rmsprop" else square
+        np.testing.assert_allclose(update, gradient / jnp.sqrt(spread), 1e-5)
 
 
 def test_no_clipping_by_default() -> None:
