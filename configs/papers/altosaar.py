@@ -23,8 +23,8 @@ validation ELBO of -108.0 with kernels as Glorot's and exp for the scale, -111.1
 kernels as PyTorch's, and -113.3 with softplus too; after 20,000 it has -103.8, and the
 flow -108.3. Begun at the data's mean, the decoder makes the codes collapse (-205.8).
 The published values are of one run, and seeds differ by a nat. A flow whose kernels
-begin as PyTorch's, with ReLU, had -106.0 after 20,000 steps (seed 0): not enough to pass
-the mean field, which is ahead of the published one."""
+begin as PyTorch's, with ReLU, had -106.0 after 20,000 steps (seed 0): not enough to
+pass the mean field, which is ahead of the published one."""
 
 
 def get_config(mode: str = "") -> default.Config:

@@ -10,9 +10,9 @@ from configs import default
 from configs.papers import vamp
 
 EPOCH = 500
-NOTES = """In the rows with the long warm-up the KL weighs less than 1 for 100 of the 150
-epochs, the codes keep more nats than pay, and the VampPrior is no better: suspected is
-that the 50 epochs that are left are too few; the paper has up to 1,900."""
+NOTES = """In the rows with the long warm-up the KL weighs less than 1 for 100 of the
+150 epochs, the codes keep more nats than pay, and the VampPrior is no better: suspected
+is that the 50 epochs that are left are too few; the paper has up to 1,900."""
 
 
 def get_config(mode: str = "") -> default.Config:
