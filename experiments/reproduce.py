@@ -18,7 +18,6 @@ of the table: "columns" (results to show beside the usual ones, as {"MIG":
   is}); "plane" (two columns, against each other in the plot); "notes" (a text below).
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -153,7 +152,7 @@ def _gather(
     return {
         "command": f"python {' '.join(sys.argv)}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores of {workdir.processor()}",
+        "machine": f"{workdir.cores()} cores of {workdir.processor()}",
         "seeds": plan["seeds"],
         "samples": config.evaluate.importance_samples,
         "hours": sum(result["train/seconds"] for result in done) / 3600,

@@ -7,7 +7,6 @@ A config file may describe sweeps beside its `get_config` by generators of overr
             yield {"objective.beta": beta}
 """
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,10 +29,11 @@ MEMBERS_SIDE_BY_SIDE = 4  # at most, on a CPU
 
 def use_cores() -> None:
     """Makes JAX see a CPU as several devices, so that members work side by side: one
-    by itself keeps few cores busy. `JAX_NUM_CPU_DEVICES` may say otherwise."""
+    by itself keeps few cores busy. `JAX_NUM_CPU_DEVICES` may say otherwise, but more
+    devices than cores change how XLA splits its sums, and so the last bits."""
     settings: Any = jax.config  # its fields are not known to type checkers
     if settings.jax_num_cpu_devices < 1:
-        cores = min(os.cpu_count() or 1, MEMBERS_SIDE_BY_SIDE)
+        cores = min(workdir.cores(), MEMBERS_SIDE_BY_SIDE)
         jax.config.update("jax_num_cpu_devices", cores)
 
 

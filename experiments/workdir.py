@@ -161,6 +161,13 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def cores() -> int:
+    """Returns how many cores of the processor this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def processor() -> str:
     """Returns the name that the processor gives itself."""
     try:

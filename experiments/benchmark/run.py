@@ -11,7 +11,6 @@ importance-weighted bound is computed).
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -38,7 +37,7 @@ class Maker(NamedTuple):
 
 
 MEASURES = {"train": "steps/s", "sweep": "member-steps/s", "nll": "images/s"}
-CORES = os.cpu_count() or 1
+CORES = workdir.cores()
 # What the other libraries' models are written for.
 COMPARABLE: dict[str, tuple[Any, ...]] = {
     "precision": ("float32",),
@@ -241,4 +240,4 @@ def _about(config: Config) -> dict[str, Any]:
     about = workdir.describe_launch(config)
     others = {name: metadata.version(name) for name in ("torch", "pythae")}
     about["packages"] |= others
-    return about | {"processor": workdir.processor(), "cores": os.cpu_count()}
+    return about | {"processor": workdir.processor(), "cores": CORES}

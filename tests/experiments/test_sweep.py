@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import itertools
+import os
 import random
 import re
 import subprocess
@@ -15,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from experiments import executors, members, plots, sweep, train
+from experiments import executors, members, plots, sweep, train, workdir
 from experiments.cells import Cell
 from experiments.program import make_program
 from tests.conftest import ROOT, launch_command, launch_environment
@@ -160,6 +161,20 @@ def test_a_larger_sweep_computes_the_new_cells_only(
     sweep.run(cells_of(small_config, "objective.beta=1,2,4"), tmp_path, executor="map")
     assert [cell.overrides for cell in asked] == [{"objective.beta": 2.0}]
     assert [row["objective.beta"] for row in rows_of(tmp_path)] == ["1.0", "2.0", "4.0"]
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity"), reason="no core can be withheld here"
+)
+def test_cores_count_if_they_may_be_used() -> None:
+    """With more devices than cores a member would differ from its launch in bits."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert workdir.cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert workdir.cores() == len(allowed)
 
 
 def test_the_command_line(launch, tmp_path: Path) -> None:
