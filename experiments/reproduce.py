@@ -33,6 +33,8 @@ from experiments.terminal import say
 from vae.build import Config
 from vae.types import UserError
 
+Row = dict[str, Any]
+
 COLUMNS = {
     "NLL": "nll",
     "rate": "test/rate_nats",
@@ -65,11 +67,7 @@ def run(
       UserError: the table is malformed, or the folder cannot be used.
     """
     plan, executor = check_plan(table()), sweep.choose_executor(executor)
-    alone = executor == "serial"
-    rows = [
-        _plan_row(config, row, plan["seeds"], folder, alone=alone)
-        for row in plan["rows"]
-    ]
+    rows = [_plan_row(row, config, plan, executor, folder) for row in plan["rows"]]
 
     def write() -> None:
         written = {"title": title} | _gather(
@@ -93,26 +91,22 @@ def run(
 
 
 def _plan_row(
-    config: Config,
-    row: dict[str, Any],
-    seeds: Sequence[int],
-    folder: Path,
-    *,
-    alone: bool,
-) -> dict[str, Any]:
-    """Adds to a row its cells, or none and why it is `missing`; what is done already
-    stands, even if its data are no longer there."""
+    row: Row, config: Config, plan: dict[str, Any], executor: str, folder: Path
+) -> Row:
+    """Adds to a row its cells, or none and why it is `missing`; what is done stands,
+    even if its data are no longer there."""
+    overrides = row["overrides"]
     try:
-        cells = [make_cell(config, (row["overrides"], {"seed": s})) for s in seeds]
+        cells = [make_cell(config, (overrides, {"seed": s})) for s in plan["seeds"]]
         left = [cell for cell in cells if sweep.state_of(cell, folder)[0] != "done"]
-        members.check(left, alone=alone)
+        members.check(left, alone=executor == "serial")
     except UserError as error:
         say(f"row {row['name']}: {error}")
         return {**row, "cells": [], "missing": str(error)}
     return {**row, "cells": cells}
 
 
-def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _outcome(row: Row, folder: Path) -> dict[str, Any]:
     """Returns {"results": a list of each seed's, "commits": ...} or {"missing": the
     reason}."""
     if "missing" in row:
@@ -136,7 +130,7 @@ def _outcome(row: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _gather(
-    plan: dict[str, Any], rows: Sequence[dict[str, Any]], config: Config
+    plan: dict[str, Any], rows: Sequence[Row], config: Config
 ) -> dict[str, Any]:
     """Returns what `table.json` holds: see `tables`."""
     columns = COLUMNS | plan["columns"]
@@ -169,7 +163,7 @@ def _result_name(key: str, config: Config) -> str:
     return f"test/nll_is{samples}_nats" if key == "nll" else key
 
 
-def _with_values(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+def _with_values(row: Row, names: dict[str, str]) -> dict[str, Any]:
     """Returns a row without its cells, with the `values` of the columns that it has."""
     row = {key: value for key, value in row.items() if key != "cells"}
     if "results" not in row:
@@ -192,9 +186,7 @@ def _kl_of_dimensions(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"kl_per_dim": kls.mean(axis=0).tolist()}
 
 
-def _mean_row(
-    group: str, rows: Sequence[dict[str, Any]], names: dict[str, str]
-) -> dict[str, Any]:
+def _mean_row(group: str, rows: Sequence[Row], names: dict[str, str]) -> dict[str, Any]:
     """Returns a row whose results are, seed by seed, the means of these rows'."""
     mean: dict[str, Any] = {"name": f"mean of {group}s", "group": group}
     published: list[Any] = [row.get("published") for row in rows]
