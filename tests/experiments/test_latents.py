@@ -47,11 +47,13 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Subject:
 
 
 @pytest.fixture(autouse=True)
-def _train_probes_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_long_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UMAP compiles for 10 s in each process, and has a test of its own."""
     monkeypatch.setattr(probe, "STEPS", 100)
+    monkeypatch.setattr(plane, "umap", lambda codes, seed: codes[:, :2])
 
 
-@pytest.mark.slow  # UMAP compiles for 10 s
+@pytest.mark.slow
 def test_the_page_is_one_file_and_shows_every_part(trained) -> None:
     _, folder = trained
     run.run(folder)
