@@ -31,10 +31,11 @@ def execute(
     name: str, cells: Sequence[Cell], folder: Path, report: Report, *, address: str
 ) -> None:
     """Trains and evaluates all cells; `report` is told of each that is done or has
-    diverged.
+    diverged, or that it could not be done, which stops no other.
 
     Raises:
-      UserError, SaveError, Interrupted: as for a run alone.
+      SaveError, Interrupted: as for a run alone.
+      UserError: the executor itself cannot be used.
     """
     if name == "map":
         members.run_in_turn(cells, folder, report)
@@ -56,10 +57,10 @@ def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         status, errors = _run_process(command)
         if interrupt.requested() or status == 130:
             raise Interrupted(f"stopped in the member {cell.id}")
-        if status not in (0, 3):
-            kind = UserError if status == 2 else SaveError
-            raise kind(f"the member {cell.id}: {errors.removeprefix('error: ')}")
-        report(cell)
+        said = errors.removeprefix("error: ")
+        if status not in (0, 2, 3):
+            raise SaveError(f"the member {cell.id}: {said}")
+        report(cell, UserError(said) if status == 2 else None)
 
 
 def _run_process(command: Sequence[str]) -> tuple[int, str]:
@@ -125,17 +126,24 @@ def _wait_for_ray(ray: Any, shares: dict[Any, Any], report: Report) -> None:
     while waiting:
         ready, waiting = ray.wait(waiting, timeout=1.0)
         for task in ready:
-            ray.get(task)
+            errors = ray.get(task)
             for cell in shares[task]:
-                report(cell)
+                report(cell, errors[cell.id])
         if interrupt.requested():
             raise Interrupted("stopped; members are at their last checkpoints")
 
 
-def _work_for_ray(configs: Sequence[dict[str, Any]], folder: str) -> None:
-    """What a task does, in a process of its own."""
+def _work_for_ray(
+    configs: Sequence[dict[str, Any]], folder: str
+) -> dict[str, UserError | None]:
+    """What a task does, in a process of its own; returns what `Report` is told of each
+    member, by its id."""
     cells = [Cell(identify(c), {}, from_operative(c)) for c in configs]
-    members.run_in_turn(cells, Path(folder), lambda cell: None)
+    told: dict[str, UserError | None] = {}
+    members.run_in_turn(
+        cells, Path(folder), lambda cell, error: told.update({cell.id: error})
+    )
+    return told
 
 
 def _deal(cells: Sequence[Cell], hands: int) -> list[Sequence[Cell]]:

@@ -22,7 +22,8 @@ from vae.training.loop import Diverged, Interrupted
 from vae.training.parallel import Placement, one_per_device, runs_over_devices
 from vae.types import Request, UserError
 
-Report = Callable[[Cell], None]
+# Told of each member that is done or has diverged, or why it could not be done.
+Report = Callable[[Cell, UserError | None], None]
 
 MEMORY_SHARE = 0.5  # of what is free, for members that are trained together
 # Members trained together on one device, at most: on a CPU more of them leave the
@@ -97,11 +98,13 @@ def _run_side_by_side(
         devices.put(placement)
     failed = threading.Event()
 
-    def do(cell: Cell, shared: "_OneProgram") -> bool:
+    def do(cell: Cell, shared: "_OneProgram") -> tuple[bool, UserError | None]:
         placement = devices.get()
         try:
             run = _do_member(cell, *shared.on(placement), folder)
-            return _answer_unless(failed, run)
+            return _answer_unless(failed, run), None
+        except UserError as error:  # of this member: the others go on
+            return True, error
         except BaseException:
             failed.set()
             raise
@@ -117,8 +120,9 @@ def _run_side_by_side(
             for cell in group
         }
         for task in as_completed(tasks):
-            if task.result():
-                report(tasks[task])
+            is_over, error = task.result()
+            if is_over:
+                report(tasks[task], error)
 
 
 class _OneProgram:
@@ -194,7 +198,9 @@ def _drive(runs: Mapping[Run, Cell], width: int, report: Report) -> None:
         try:
             requests[run] = run.send(result)
         except StopIteration:
-            report(runs[run])
+            report(runs[run], None)
+        except UserError as error:  # of this member: the others go on
+            report(runs[run], error)
         except Interrupted as error:
             interrupted.append(error)
 

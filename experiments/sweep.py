@@ -8,7 +8,7 @@ A config file may describe sweeps beside its `get_config` by generators of overr
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +54,23 @@ def run(
       address: of a Ray cluster; empty for this machine.
 
     Raises:
-      UserError: a cell cannot be trained.
+      UserError: a cell cannot be trained; the others are, if that is found on the way.
     """
     executor = choose_executor(executor)
     members.check(cells, alone=executor == "serial")
     with workdir.locked(folder):
-        do_members(cells, folder, executor, address)
+        failures: list[UserError] = []
+
+        def note(cell: Cell, error: UserError | None) -> None:
+            if error is not None:
+                failures.append(error)
+
+        do_members(cells, folder, executor, address, note)
+        if failures:
+            raise UserError(
+                f"{len(failures)} of {len(cells)} members could not be done; mend this "
+                f"and launch the sweep again: {failures[0]}"
+            )
         swept = swept_fields(cells)
         rows = [gather(cell, swept, folder) for cell in cells]
         _add_agreement(rows, swept, folder)
@@ -86,28 +97,28 @@ def do_members(
     cells: Sequence[Cell],
     folder: Path,
     executor: str,
-    address: str = "",
-    on_member: Callable[[], None] = lambda: None,
+    address: str,
+    on_member: members.Report,
 ) -> None:
     """Trains and evaluates the cells that are not done, in a folder that is locked;
-    `on_member` is called after each."""
+    `on_member` is told of each."""
     left = [cell for cell in cells if state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
     before = done = len(cells) - len(left)
     start = time.perf_counter()
 
-    def tell(cell: Cell) -> None:
+    def tell(cell: Cell, error: UserError | None) -> None:
         nonlocal done
         done += 1
-        _, outcome = state_of(cell, folder)
+        outcome = error or state_of(cell, folder)[1]
         seconds = (time.perf_counter() - start) / (done - before) * (len(cells) - done)
         time_left = f"; {duration(seconds)} left" if seconds else ""
         say(
             f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
             f"{time_left}"
         )
-        on_member()
+        on_member(cell, error)
 
     if left:
         programs = len(members.group_by_program(left))

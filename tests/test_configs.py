@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from configs import default
-from experiments import reproduce, train, usage
+from experiments import table_plan, train, usage
 from experiments.cells import make_cell
 from experiments.program import answer, make_program
 from experiments.workdir import flatten, read_json
@@ -57,7 +57,7 @@ WITH_TABLE = [n for n in NAMES if hasattr(importlib.import_module(n), "table")]
 def test_tables_plan_cells_that_differ(name: str, mode: str) -> None:
     module = importlib.import_module(name)
     takes_mode = inspect.signature(module.table).parameters
-    plan = reproduce.check_plan(module.table(mode) if takes_mode else module.table())
+    plan = table_plan.check_plan(module.table(mode) if takes_mode else module.table())
     config = module.get_config(mode)
     ids = {make_cell(config, (row["overrides"],)).id for row in plan["rows"]}
     assert len(ids) == len(plan["rows"])

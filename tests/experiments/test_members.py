@@ -14,6 +14,7 @@ from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import outcome
 from tests.experiments.test_sweep import rows_of
 from tests.experiments.test_train import without_measurements
+from vae.training.checkpoint import SaveError
 from vae.types import UserError
 
 
@@ -56,7 +57,7 @@ def test_programs_work_side_by_side_where_they_are_alike_in_precision(
         assert alone == outcome(members.folder_of(cell, tmp_path / "sweep"))
 
 
-def test_a_member_that_fails_stops_the_others(
+def test_a_full_disk_stops_all_members(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_config.num_devices = 2
@@ -66,13 +67,30 @@ def test_a_member_that_fails_stops_the_others(
     def check(place: Path, *rest: Any) -> None:
         begun.append(place.name)
         if place.name == cells[0].id:
-            raise UserError("the folder holds something else")
+            raise SaveError("the disk is full")
 
     monkeypatch.setattr(workdir, "check", check)
-    with pytest.raises(UserError, match="something else"):
+    with pytest.raises(SaveError, match="full"):
         sweep.run(cells, tmp_path, executor="map")
     assert len(begun) <= 2  # none but those that had begun already
     assert not [*tmp_path.glob("members/*/results.json")]
+
+
+@pytest.mark.parametrize("executor", ["map", "vmap", "serial"])
+def test_a_member_whose_folder_is_in_use_stops_no_other(
+    small_config, tmp_path: Path, executor: str
+) -> None:
+    cells = cells_of(small_config, "seed=0,1,2")
+    in_use = members.folder_of(cells[0], tmp_path)
+    with (
+        workdir.locked(in_use),
+        pytest.raises(UserError, match="1 of 3 members could not be done.* in use by"),
+    ):
+        sweep.run(cells, tmp_path, executor=executor)
+    done = {path.parent.name for path in tmp_path.glob("members/*/results.json")}
+    assert done == {cell.id for cell in cells[1:]}
+    sweep.run(cells, tmp_path, executor="map")
+    assert [row["status"] for row in rows_of(tmp_path)] == ["done"] * 3
 
 
 def test_a_member_is_continued_by_its_folder(small_config, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import reproduce, train
+from experiments import members, reproduce, train, workdir
 from tests.conftest import ROOT
+from tests.experiments.test_cells import cells_of
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -78,6 +79,22 @@ def test_a_table_says_how_far_its_rows_are(
     assert "| VAE | missing: seed 0: stopped at step 10 of 20 |" in text
     reproduce.run(small_config, table, tmp_path)
     assert "stopped" not in (tmp_path / "table.md").read_text()
+
+
+def test_a_row_whose_folder_is_in_use_is_marked_with_the_reason(
+    small_config, tmp_path: Path
+) -> None:
+    names = (
+        {"name": str(beta), "overrides": {"objective.beta": beta}}
+        for beta in (1.0, 4.0)
+    )
+    plan = {"seeds": (0,), "rows": [*names]}
+    cell, _ = cells_of(small_config, "objective.beta=1,4")
+    with workdir.locked(members.folder_of(cell, tmp_path)):
+        reproduce.run(small_config, lambda: plan, tmp_path)
+    in_use, done = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert re.match("seed 0: .* is in use by another process", in_use["missing"])
+    assert "values" in done
 
 
 def test_a_row_that_is_done_stands_without_its_data(
