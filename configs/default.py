@@ -37,7 +37,8 @@ def get_config(mode: str = "") -> Config:
     model.name = "vae"
     model.latent_dim = 20  # dimensions; positions of discrete codes
     model.condition = "none"  # label: encoder and decoder are given it; some priors too
-    # Of the kernels of encoder, decoder and posterior, but not of flows:
+    # Of the kernels of encoder, decoder and posterior, but not of flows, nor those that
+    # begin at zero (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
     # | normal (with a standard deviation of .1)
     model.initializer = "glorot_uniform"

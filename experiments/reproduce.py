@@ -106,7 +106,7 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
     ]
     return {
         "results": [a | b for a, b in zip(results, agreement, strict=True)],
-        "commits": sorted({launch["git_commit"][:12] for launch in launches}),
+        "commits": sorted({workdir.short(each["git_commit"]) for each in launches}),
     }
 
 

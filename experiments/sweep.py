@@ -150,8 +150,11 @@ def state_of(cell: Cell, folder: Path) -> tuple[str, str]:
     if diverged := workdir.read_json(place / "diverged.json"):
         return "diverged", f"diverged at step {diverged['step']}"
     if steps := saved_steps(place):
-        return "to do", f"stopped at step {steps[-1]:,} of {cell.config.train.steps:,}"
-    return "to do", "not begun"
+        saved, last = steps[-1], cell.config.train.steps
+        if saved == last:
+            return "to do", "trained, not evaluated"
+        return "to do", f"saved at step {saved:,} of {last:,}"
+    return "to do", "no step saved"
 
 
 def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -177,7 +180,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "objective.name": config.objective.name,
         "evaluate.importance_samples": config.evaluate.importance_samples,
         "precision": config.precision,
-        "git_commit": _short(provenance["launches"][-1]["git_commit"]),
+        "git_commit": workdir.short(provenance["launches"][-1]["git_commit"]),
         "device": provenance["launches"][-1]["device"].partition(" x ")[2],
     }
 
@@ -195,9 +198,3 @@ def _add_agreement(
         scores = score_agreement([folder / "members" / row["id"] for row in alike])
         for row, of_row in zip(alike, scores, strict=True):
             row.update(of_row)
-
-
-def _short(commit: str) -> str:
-    """Twelve digits of a commit, and whether files differed from it."""
-    digits, plus, changes = commit.partition("+")
-    return digits[:12] + plus + changes

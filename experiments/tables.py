@@ -52,6 +52,8 @@ def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     said = "held" if (steps > 0).all() and (steps >= by).all() else "not held"
     if said == "held" and (steps - by < unsure).any():
         said = "held within two standard errors only"
+    if said == "held" and not all("error" in of_row for of_row in found):
+        said = "held in the one seed there is"
     digits = _look_at(column, table["rows"]).digits
     shown = [_with_error(of_row, digits) for of_row in found]
     pairs = zip(claim["order"], shown, strict=True)

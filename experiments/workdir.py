@@ -197,6 +197,12 @@ def git_commit() -> str:
         return "unknown"
 
 
+def short(commit: str) -> str:
+    """Returns twelve digits of a commit, and whether files differed from it."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:12] + plus + changes
+
+
 def read_json(path: Path) -> Any:
     """Returns the contents of a JSON file, or None if there is none."""
     if not path.exists():

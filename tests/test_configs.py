@@ -16,7 +16,7 @@ from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
 from vae.checks import READ_BY_SOME, READ_WITH
-from vae.menus import OBJECTIVES, OPTIMIZERS
+from vae.menus import OBJECTIVES, OPTIMIZERS, POSTERIORS
 
 NAMES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -95,12 +95,16 @@ def test_a_paper_is_a_short_file_that_names_it(name: str) -> None:
     assert "arXiv" in text.split('"""')[1] or "ICLR" in text.split('"""')[1]
 
 
-def test_fields_that_only_some_objectives_read_default_to_what_none_minds() -> None:
+def test_fields_that_only_some_choices_read_default_to_what_none_minds() -> None:
+    menus = {
+        "model.posterior": POSTERIORS,
+        "objective": OBJECTIVES,
+        "optimizer": OPTIMIZERS,
+    }
     fields = flatten(operative(default.get_config()))
     for field, (neutral, readers) in READ_BY_SOME.items():
         assert fields[field] == neutral, field
-        menu = OBJECTIVES if field.startswith("objective.") else OPTIMIZERS
-        assert set(readers) <= set(menu), field
+        assert set(readers) <= set(menus[field.rpartition(".")[0]]), field
     for field, (neutral, other) in READ_WITH.items():
         assert fields[field] == neutral, field
         assert not fields[other], other

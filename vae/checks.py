@@ -74,9 +74,13 @@ LAYER_SIZES = (
     "objective.discriminator_widths",
 )
 
-# Fields that only some objectives, or optimizers, read: their default, and which do.
+# Fields that only some of a group's choices read: their default, and which do.
 GROWN_BETA = ("beta_vae", "free_bits", "free_bits_per_group")
 READ_BY_SOME = {
+    "model.posterior.scale": (
+        "exp",
+        ("diagonal_gaussian", "planar_flow", "iaf", "coupling_flow"),
+    ),
     "objective.beta": (1.0, (*GROWN_BETA, "beta_tcvae")),
     "objective.growth": ("constant", (*GROWN_BETA, "capacity")),
     "objective.gamma": (1_000.0, ("capacity",)),
@@ -107,10 +111,11 @@ def check_fields_are_read(config: Mapping[str, Any]) -> None:
     """Refuses a value that would silently be ignored.
 
     Raises:
-      UserError: the objective does not read the field, or nothing does without another.
+      UserError: what is chosen does not read the field, or nothing does without
+        another.
     """
     for field, (neutral, readers) in READ_BY_SOME.items():
-        reader = f"{field.partition('.')[0]}.name"
+        reader = f"{field.rpartition('.')[0]}.name"
         name, value = _get(config, reader), _get(config, field)
         if value != neutral and name not in readers:
             raise UserError(

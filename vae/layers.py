@@ -55,15 +55,18 @@ def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Arra
 
 def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
     """Returns a model's parameters with the kernels of its encoder, decoder and
-    posterior drawn anew by `init`, but for those of flows, which begin near the
-    identity."""
+    posterior drawn anew by `init`, but for those of flows, and those at zero, by which
+    a residual block begins as the identity."""
     leaves, tree = jax.tree_util.tree_flatten_with_path(params)
     keys = jax.random.split(key, len(leaves))
     drawn = []
     for own_key, (path, leaf) in zip(keys, leaves, strict=True):
         part, *within, name = (entry.key for entry in path)
-        is_kernel = name == "kernel" and part != "prior" and "flow" not in within
-        drawn.append(init(own_key, leaf.shape, leaf.dtype) if is_kernel else leaf)
+        if name == "kernel" and part != "prior" and "flow" not in within:
+            anew = init(own_key, leaf.shape, leaf.dtype)
+            drawn.append(jnp.where((leaf == 0).all(), leaf, anew))
+        else:
+            drawn.append(leaf)
     return jax.tree.unflatten(tree, drawn)
 
 

@@ -259,7 +259,7 @@ OPTIMIZERS: dict[str, Callable[[Group], optax.GradientTransformation]] = {
     "adam": lambda c: optimizer.scale_by_adam(c.b1, c.b2, c.eps),
     "adagrad": lambda c: optax.scale_by_rss(0.0, c.eps),
     "rmsprop": lambda c: optax.scale_by_rms(c.b2, c.eps, eps_in_sqrt=False),
-    "centered_rmsprop": lambda c: optax.scale_by_stddev(c.b2, c.eps, eps_in_sqrt=False),
+    "centered_rmsprop": lambda c: optimizer.scale_by_centered_rms(c.b2, c.eps),
     "sgd": lambda c: optax.trace(c.b1),
 }
 # How objectives with parameters of their own train them.

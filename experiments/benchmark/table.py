@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments import workdir
+
 NOTES = """Every number is the median over the rounds of one run, with the least and the
 most in brackets. In a round all rows of a table are timed, one right after the other;
 "ours / this" is the median of the rounds' ratios. GFLOP/s count the model's matrix
@@ -29,7 +31,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     peaks = ", ".join(f"{value:.0f} GFLOP/s by {by}" for by, value in gflops.items())
     lines = [
         f"Written by `python {' '.join(about['command'])}`, commit "
-        f"{about['git_commit'][:12]}, {about['time'][:10]}.",
+        f"{workdir.short(about['git_commit'])}, {about['time'][:10]}.",
         "",
         f"{about['processor']}, {about['cores']} cores; Python {about['python']}, "
         f"{versions}. Peak of float32 matrix products: {peaks}.",

@@ -94,6 +94,13 @@ VALUES = {
 }
 
 
+def test_a_scale_that_the_posterior_does_not_read_is_refused(small_config) -> None:
+    small_config.model.posterior.name = "full_gaussian"
+    small_config.model.posterior.scale = "softplus"
+    with pytest.raises(UserError, match="full_gaussian does not read model.posterior"):
+        build(small_config)
+
+
 @pytest.mark.parametrize("case", VALUES)
 def test_bad_values(small_config, case: str) -> None:
     field, value, message = VALUES[case]

@@ -76,9 +76,9 @@ def test_a_table_says_how_far_its_rows_are(
         with pytest.raises(Interrupted):
             reproduce.run(small_config, table, tmp_path)
     text = (tmp_path / "table.md").read_text()
-    assert "| VAE | missing: seed 0: stopped at step 10 of 20 |" in text
+    assert "| VAE | missing: seed 0: saved at step 10 of 20 |" in text
     reproduce.run(small_config, table, tmp_path)
-    assert "stopped" not in (tmp_path / "table.md").read_text()
+    assert "saved at" not in (tmp_path / "table.md").read_text()
 
 
 def test_a_row_whose_folder_is_in_use_is_marked_with_the_reason(

@@ -71,6 +71,15 @@ def test_counts_are_whole_and_shares_have_three_digits(
     assert shown in tables.as_markdown(table)
 
 
+def test_a_claim_from_one_seed_says_so() -> None:
+    claim = {"says": "lower", "column": "NLL", "order": ["IWAE", "VAE"]}
+    rows = [row("VAE", 86.5), row("IWAE", 85.0)]
+    for of_row in rows:
+        del of_row["values"]["NLL"]["error"]
+    said = tables.check_claim(table_of(*rows), claim)
+    assert said == "held in the one seed there is: IWAE 85.00, VAE 86.50"
+
+
 @pytest.mark.parametrize(
     ("nll", "by", "verdict"),
     [

@@ -51,6 +51,9 @@ def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
     provenance = read(tmp_path / "provenance.json")
     assert len(provenance["data_sha256"]) == 64
     assert provenance["launches"][0]["packages"].keys() >= {"jax", "flax", "optax"}
+    commit = provenance["launches"][0]["git_commit"]
+    assert workdir.short(commit) in (commit[:12], f"{commit[:12]}+changes")
+    assert ("+" in workdir.short(commit)) == ("+" in commit)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     metrics = {line["step"]: line for line in map(json.loads, lines)}
     assert list(metrics) == [10, 15, 20]

@@ -51,27 +51,42 @@ def initial_params(config: Any) -> Any:
     return state.params["model"]
 
 
+def before_and_after(config: Any) -> tuple[Any, Any]:
+    """Returns the first parameters by the default initializer and by PyTorch's."""
+    before = initial_params(config)
+    config.model.initializer = "fan_in_uniform"
+    return before, initial_params(config)
+
+
+def changed_leaves(before: Any, after: Any) -> set[str]:
+    is_equal = jax.tree.map(lambda a, b: bool((a == b).all()), before, after)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, same in jax.tree_util.tree_leaves_with_path(is_equal)
+        if not same
+    }
+
+
+def test_an_initializer_leaves_residual_blocks_the_identity(small_config) -> None:
+    small_config.model.encoder.name = "resnet"
+    small_config.model.encoder.channels = (4,)
+    changed = changed_leaves(*before_and_after(small_config))
+    assert "encoder/blocks_0/block_0/conv_0/kernel" in changed
+    assert "encoder/blocks_0/block_0/conv_1/kernel" not in changed
+
+
 def test_an_initializer_draws_the_kernels_of_the_model_anew(small_config) -> None:
     small_config.model.encoder.widths = small_config.model.decoder.widths = (50,)
     small_config.model.posterior.name = "iaf"
     small_config.model.prior.name = "realnvp"
-    before = initial_params(small_config)
-    small_config.model.initializer = "fan_in_uniform"
-    after = initial_params(small_config)
+    before, after = before_and_after(small_config)
     kernel = after["encoder"]["mlp"]["dense_0"]["kernel"]  # 784 x 50, uniform
     limit = 1 / np.sqrt(784)
     assert abs(kernel).max() <= limit
     # The mean of |u| is half the limit, with this standard error.
     error = limit / np.sqrt(12 * kernel.size)
     assert abs(abs(kernel).mean() - limit / 2) < 4 * error
-    changed = {
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, is_equal in jax.tree_util.tree_leaves_with_path(
-            jax.tree.map(lambda a, b: bool((a == b).all()), before, after)
-        )
-        if not is_equal
-    }
-    assert changed == {
+    assert changed_leaves(before, after) == {
         "encoder/mlp/dense_0/kernel",
         "posterior/base/mean/kernel",
         "posterior/base/log_variance/kernel",

@@ -73,6 +73,29 @@ def scale_by_adam(
     return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
 
 
+def scale_by_centered_rms(decay: float, eps: float) -> optax.GradientTransformation:
+    """`optax.scale_by_stddev`, whose variance may be negative by rounding, and its root
+    nan, where a gradient hardly changes.
+
+    References:
+      Graves 2013, arXiv 1308.0850, eq. 38 to 40, but for eps, which is added to the
+      root, as in PyTorch.
+    """
+
+    def update(updates, state, params=None):
+        del params
+        mu = optax.tree.update_moment(updates, state.mu, decay, 1)
+        nu = optax.tree.update_moment(updates, state.nu, decay, 2)
+
+        def scale(gradient: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
+            return 1 / (jnp.sqrt(jnp.maximum(v - m**2, 0)) + eps) * gradient
+
+        scaled = jax.tree.map(scale, updates, mu, nu)
+        return scaled, optax.ScaleByRStdDevState(mu, nu)
+
+    return optax.GradientTransformation(optax.scale_by_stddev().init, update)
+
+
 def make_optimizer(
     scaling: optax.GradientTransformation,
     schedule: Schedule,

@@ -98,6 +98,18 @@ def test_rmsprop_is_that_of_its_lecture(name: str) -> None:
         np.testing.assert_allclose(update, gradient / jnp.sqrt(spread), 1e-5)
 
 
+def test_a_gradient_that_stays_has_a_spread_of_zero() -> None:
+    """By rounding the mean of squares is at times below the square of the mean."""
+    gradient, eps = jnp.linspace(0.1, 1.0, 100), 1e-3
+    scaling = optimizer.scale_by_centered_rms(0.9, eps)
+    state, is_below = scaling.init(gradient), False
+    for _ in range(300):
+        update, state = scaling.update(gradient, state)
+        is_below |= bool((state.nu < state.mu**2).any())
+    assert is_below
+    assert (update <= gradient / eps * (1 + 1e-6)).all()
+
+
 def test_no_clipping_by_default() -> None:
     tx = optimizer.make_optimizer(optax.identity(), optimizer.constant())
     grads = {"a": jnp.full(3, 1e6)}
