@@ -1,6 +1,5 @@
 """Collects tables that are worth keeping, and writes all of them into one file."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from experiments.terminal import say
 from vae.types import UserError
 
 HERE = Path(__file__).parent
-FILES = ("table.json", "table.png")
 PREFACE = """# Results
 
 Written by `python launch.py --experiment=collect`, and never by hand, from
@@ -27,25 +25,33 @@ def run(folder: Path | None) -> None:
       UserError: there is no table in the folder, or it has the name of other results.
     """
     if folder is not None:
-        if not (folder / "table.png").exists():
-            raise UserError(
-                f"--workdir={folder} holds no table: give the workdir of "
-                "--experiment=reproduce"
-            )
+        table = _read(folder)
         kept = HERE.resolve() / "results" / folder.resolve().name
         if kept.exists() and not (kept / "table.png").exists():
             raise UserError(
                 f"{HERE.name}/results/{kept.name} holds results of another kind: give "
                 f"--workdir={folder} another name"
             )
+        if missing := [row["name"] for row in table["rows"] if "missing" in row]:
+            say(f"kept without the rows that are missing: {', '.join(missing)}")
         kept.mkdir(exist_ok=True)
-        for name in FILES if kept != folder.resolve() else ():
-            shutil.copyfile(folder / name, kept / name)
+        workdir.write_json(kept / "table.json", table)
+        tables.draw(table, kept / "table.png")
     written = kept_tables()
     for place, table in written.items():
         (place / "table.md").write_text(tables.as_markdown(table))
     (HERE / "RESULTS.md").write_text("\n".join(pages(written)))
     say(f"written to {HERE.name}/RESULTS.md")
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    table = workdir.read_json(folder / "table.json")
+    if not isinstance(table, dict) or "rows" not in table:
+        raise UserError(
+            f"--workdir={folder} holds no table: give the workdir of "
+            "--experiment=reproduce"
+        )
+    return table
 
 
 def kept_tables() -> dict[Path, Any]:

@@ -66,6 +66,10 @@ def run(
             tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
     say(f"written to {folder}/table.md")
     done = workdir.read_json(folder / "table.json") or {"rows": ()}
+    shown = {title for row in done["rows"] for title in row.get("values", ())}
+    for title in plan["columns"]:
+        if shown and title not in shown:
+            say(f"no row has a number for the column {title}")
     if missing := sum("missing" in row for row in done["rows"]):
         say(f"missing: {missing} of {len(done['rows'])} rows; the table says why")
 
@@ -152,7 +156,7 @@ def _with_values(row: Row, names: dict[str, str]) -> dict[str, Any]:
     values = {
         title: tables.summarize([result[name] for result in row["results"]])
         for title, name in names.items()
-        if all(name in result for result in row["results"])
+        if all(isinstance(result.get(name), int | float) for result in row["results"])
     }
     return row | {"values": values} | _kl_of_dimensions(row["results"])
 

@@ -6,7 +6,7 @@ A config file that has a table beside its `get_config` describes it by
         return {"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}
 
 (or `table(mode)`, if rows depend on the mode), where a row's overrides,
-{"objective.name": "iwae"}, change the file's config. Optional are
+{"objective.name": "iwae"}, change the file's config, each with every seed. Optional are
 
 of a row: "group" (rows of one group share a table); "published" (the paper's values,
   {"NLL": 86.76}, or a text); "differs" (what of its settings does); "tolerance"
@@ -18,6 +18,7 @@ of the table: "columns" (results to show beside the usual ones, as {"MIG":
   is}); "plane" (two columns, against each other in the plot); "notes" (a text below).
 """
 
+import math
 from typing import Any
 
 from vae.types import UserError
@@ -28,94 +29,144 @@ COLUMNS = {
     "distortion": "test/distortion_nats",
     "active units": "latent/active_units",
 }
-TABLE_NEEDED, ROW_NEEDED = {"seeds", "rows"}, {"name", "overrides"}
-ROW_KEYS = ROW_NEEDED | {"group", "published", "differs", "tolerance"}
-CLAIM_KEYS = {"says", "column", "order", "by"}
-ABOUT = {"source", "differs", "tolerance", "claims", "plane", "notes"}
+ABOUT = ("source", "differs", "tolerance", "claims", "plane", "notes")
+LIST, NUMBER = (list, tuple), (int, float)
+TABLE = {
+    "seeds": LIST,
+    "rows": LIST,
+    "columns": dict,
+    "mean": bool,
+    "source": str,
+    "differs": str,
+    "tolerance": dict,
+    "claims": LIST,
+    "plane": LIST,
+    "notes": str,
+}
+ROW = {
+    "name": str,
+    "overrides": dict,
+    "group": str,
+    "published": (dict, str),
+    "differs": str,
+    "tolerance": dict,
+}
+CLAIM = {"says": str, "column": str, "order": LIST, "by": NUMBER}
+WORDS = {
+    str: "a text",
+    dict: "a dict",
+    bool: "True or False",
+    LIST: "a list",
+    NUMBER: "a number",
+    (dict, str): "a dict, as in {'NLL': 86.76}, or a text",
+}
+FORM = '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}'
 
 
 def check_plan(plan: Any) -> dict[str, Any]:
-    """Refuses a plan that does not say what to run.
+    """Returns a plan with defaults for what it does not say.
 
     Raises:
-      UserError: something is missing, misspelt or there twice.
+      UserError: something is missing, misspelt, of another type, there twice, or about
+        a row or a column that the table does not have.
     """
-    form = '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}'
     if not isinstance(plan, dict):
-        raise UserError(f"table() must return {form}")
-    _check_keys(
-        plan, "table()", TABLE_NEEDED, TABLE_NEEDED | {"columns", "mean"} | ABOUT
-    )
-    seeds, columns = plan["seeds"], plan.get("columns", {})
-    if not isinstance(seeds, list | tuple) or not (seeds and plan["rows"]):
-        raise UserError(f"table() must have a seed and a row, as in {form}")
-    if wrong := [seed for seed in seeds if type(seed) is not int]:
+        raise UserError(f"table() must return {FORM}")
+    _check_entry(plan, "table()", TABLE, needed=("seeds", "rows"))
+    if not plan["seeds"] or not plan["rows"]:
+        raise UserError(f"table() must have a seed and a row, as in {FORM}")
+    if wrong := [seed for seed in plan["seeds"] if type(seed) is not int]:
         raise UserError(f"the seed {wrong[0]!r} of table() must be a whole number")
-    if not isinstance(columns, dict):
-        raise UserError(f"the columns {columns} of table() must be {{TITLE: RESULT}}")
-    names: set[str] = set()
+    _refuse_repeated("two seeds of table() are", plan["seeds"])
     for row in plan["rows"]:
-        if not isinstance(row, dict) or not isinstance(row.get("overrides", {}), dict):
-            raise UserError(f"the row {row} of table() must be as in {form}")
-        _check_keys(row, f"the row {row.get('name')} of table()", ROW_NEEDED, ROW_KEYS)
-        if row["name"] in names:
-            raise UserError(
-                f"two rows of table() are called {row['name']!r}: give each a name of "
-                "its own"
-            )
-        names.add(row["name"])
-    _check_columns(plan, names)
-    rows = [{"group": "row", **row} for row in plan["rows"]]
-    return {
-        "columns": {},
-        "mean": False,
-        **plan,
-        "seeds": tuple(plan["seeds"]),
-        "rows": rows,
-    }
-
-
-def _check_keys(
-    entry: dict[str, Any], what: str, needed: set[str], allowed: set[str]
-) -> None:
-    """Refuses an entry that lacks a key, or has one that nothing reads."""
-    if missing := needed - set(entry):
-        raise UserError(f"{what} has no {min(missing)!r}")
-    if unknown := set(entry) - allowed:
-        raise UserError(
-            f"{what} has {min(unknown)!r}, which nothing reads: choose from "
-            f"{', '.join(sorted(allowed))}"
-        )
-
-
-def _check_columns(plan: dict[str, Any], names: set[str]) -> None:
-    """Refuses values of columns, and claims about columns or rows, that nothing
-    shows."""
-    titles = {*COLUMNS, *plan.get("columns", {})}
-    of_columns = [
-        ("plane", plan.get("plane", ())),
-        ("tolerance", plan.get("tolerance")),
-    ]
-    for row in plan["rows"]:
-        of_columns += [(key, row.get(key)) for key in ("published", "tolerance")]
-    for key, columns in of_columns:
-        if not isinstance(columns, str) and (missing := {*(columns or ())} - titles):
-            raise UserError(
-                f"table() has a {key!r} of {min(missing)!r}, which is none of its "
-                f"columns: {', '.join(sorted(titles))}"
-            )
-        if isinstance(columns, dict) and (
-            wrong := [v for v in columns.values() if not isinstance(v, int | float)]
-        ):
-            raise UserError(f"table() has a {key!r} of {wrong[0]!r}: give a number")
+        _check_row(row)
+    names = [row["name"] for row in plan["rows"]]
+    _refuse_repeated("two rows of table() are called", names)
+    titles = {**COLUMNS, **plan.get("columns", {})}
+    _check_texts("columns", titles)
+    for entry in (plan, *plan["rows"]):
+        _check_numbers(entry, titles)
+    plane = plan.get("plane", ("NLL", "rate"))
+    if len(plane) != 2 or not all(title in [*titles] for title in plane):
+        raise UserError(f"the 'plane' of table() must be two of {', '.join(titles)}")
     for claim in plan.get("claims", ()):
-        if not {"says", "column", "order"} <= set(claim) <= CLAIM_KEYS:
+        _check_claim(claim, titles, names)
+    rows = [{"group": "row", **row} for row in plan["rows"]]
+    defaults = {"columns": {}, "mean": False}
+    return {**defaults, **plan, "seeds": tuple(plan["seeds"]), "rows": rows}
+
+
+def _check_row(row: Any) -> None:
+    if not isinstance(row, dict):
+        raise UserError(f"the row {row!r} of table() must be a dict, as in {FORM}")
+    what = f"the row {row.get('name')!r} of table()"
+    _check_entry(row, what, ROW, needed=("name", "overrides"))
+    for field in row["overrides"]:
+        if not isinstance(field, str):
+            raise UserError(f"{what} overrides {field!r}, which is no field's name")
+        if field in ("seed", "evaluate.importance_samples"):
             raise UserError(
-                f"the claim {claim} of table() must have says, column and order, and "
-                "may have by"
+                f"{what} overrides {field}, which is one for all rows: see 'seeds' of "
+                "table(), and the config"
             )
-        if claim["column"] not in titles or not set(claim["order"]) <= names:
+
+
+def _check_claim(claim: Any, titles: dict[str, str], names: list[str]) -> None:
+    if not isinstance(claim, dict):
+        raise UserError(f"the claim {claim!r} of table() must be a dict")
+    what = f"the claim {claim.get('says')!r} of table()"
+    _check_entry(claim, what, CLAIM, needed=("says", "column", "order"))
+    order = claim["order"]
+    if claim["column"] not in titles or not all(name in names for name in order):
+        raise UserError(
+            f"{what} is about a column or a row that the table does not have"
+        )
+    if len(order) < 2:
+        raise UserError(f"{what} must have two rows or more in its order")
+
+
+def _check_entry(
+    entry: dict[str, Any], what: str, types: dict[str, Any], needed: tuple[str, ...]
+) -> None:
+    """Refuses an entry that lacks a key, or has one that nothing reads, or a value of
+    another type."""
+    if missing := [key for key in needed if key not in entry]:
+        raise UserError(f"{what} has no {missing[0]!r}")
+    for key, value in entry.items():
+        if key not in types:
             raise UserError(
-                f"the claim {claim['says']!r} of table() is about a column or a row "
-                "that the table does not have"
+                f"{what} has {key!r}, which nothing reads: choose from "
+                f"{', '.join(sorted(types))}"
             )
+        if not isinstance(value, types[key]):
+            raise UserError(
+                f"{what} has a {key!r} of {value!r}: give {WORDS[types[key]]}"
+            )
+
+
+def _check_texts(what: str, texts: dict[Any, Any]) -> None:
+    for pair in texts.items():
+        if wrong := [text for text in pair if not isinstance(text, str)]:
+            raise UserError(f"the {what} of table() have {wrong[0]!r}: give a text")
+
+
+def _check_numbers(entry: dict[str, Any], titles: dict[str, str]) -> None:
+    """Refuses published values and tolerances that are no numbers, or of columns that
+    nothing shows."""
+    for key in ("published", "tolerance"):
+        numbers = entry.get(key, {})
+        for title, value in numbers.items() if isinstance(numbers, dict) else ():
+            if title not in titles:
+                raise UserError(
+                    f"table() has a {key!r} of {title!r}, which is none of its "
+                    f"columns: {', '.join(titles)}"
+                )
+            if not isinstance(value, NUMBER) or not math.isfinite(value):
+                raise UserError(f"table() has a {key!r} of {value!r}: give a number")
+            if key == "tolerance" and value < 0:
+                raise UserError(f"table() has a tolerance of {value!r}, below zero")
+
+
+def _refuse_repeated(what: str, values: Any) -> None:
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise UserError(f"{what} {twice[0]!r}: give each its own")

@@ -14,6 +14,7 @@ from vae.evaluation.evaluate import standard_error
 
 OURS, THEIRS = "#31688e", "#d9822b"
 ROW_INCHES = 0.26
+BAR = "\\|"  # within a cell
 KL = "KL per dimension: largest, median, smallest"
 
 Row = Mapping[str, Any]
@@ -104,7 +105,7 @@ def _tables(table: Table) -> Iterator[str]:
         for row in rows:
             cells = [*_cells(row, titles, table)]
             cells += [_text(row, key) for key in texts]
-            yield f"| {' | '.join(cells)} |"
+            yield f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
 
 
 class _Column(NamedTuple):
@@ -228,7 +229,8 @@ def _dots(
         for axes, title in zip(in_row, titles, strict=True):
             _draw_group(axes, of_group, title)
             axes.set_xlabel(_with_unit(title, units))
-        in_row[0].set_yticks(range(len(of_group)), [row["name"] for row in of_group])
+        names = [row["name"] for row in of_group]
+        in_row[0].set_yticks(range(len(of_group)), names, parse_math=False)
         in_row[0].set_ylim(len(of_group) - 0.4, -0.6)  # downwards, marks whole
     if any(title in _published(row) for row in rows for title in titles):
         _add_legend(figure, panels)
@@ -264,7 +266,12 @@ def _plane(
             at = row["values"][x]["mean"], row["values"][y]["mean"]
             axes.plot(*at, "o", color=OURS)
             axes.annotate(
-                row["name"], at, (6, 4), textcoords="offset points", fontsize=8
+                row["name"],
+                at,
+                (6, 4),
+                textcoords="offset points",
+                fontsize=8,
+                parse_math=False,
             )
     axes.set(xlabel=_with_unit(x, units), ylabel=_with_unit(y, units))
     axes.grid(color="#e7e9ed")

@@ -10,6 +10,7 @@ from configs import default
 from configs.papers import vamp
 
 EPOCH = 500
+VAMP = 85.57
 LONG = "long warm-up, no bounds"
 NOTES = """In the rows with the long warm-up the KL weighs less than 1 for 100 of the
 150 epochs, the codes keep more nats than pay, and the VampPrior is .97 nats worse:
@@ -35,9 +36,9 @@ def table(mode: str) -> dict[str, Any]:
         long["objective.growth_steps"] = 100.0 * EPOCH
     rows = [
         {"name": "standard normal", "overrides": standard},
-        {"name": "VampPrior", "overrides": {}, "published": {"NLL": 85.57}},
+        {"name": "VampPrior", "overrides": {}, "published": {"NLL": VAMP}},
         {"name": f"standard normal, {LONG}", "overrides": standard | long},
-        {"name": f"VampPrior, {LONG}", "overrides": long},
+        {"name": f"VampPrior, {LONG}", "overrides": long, "published": {"NLL": VAMP}},
     ]
     order = ("VampPrior", "standard normal")
     return {
@@ -54,6 +55,12 @@ def table(mode: str) -> dict[str, Any]:
                 "column": "NLL",
                 "order": order,
                 "by": 1.0,
-            }
+            },
+            {
+                "says": "with the paper's warm-up, too",
+                "column": "NLL",
+                "order": [f"{name}, {LONG}" for name in order],
+                "by": 1.0,
+            },
         ],
     }

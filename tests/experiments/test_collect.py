@@ -11,7 +11,7 @@ from vae.types import UserError
 
 
 def test_a_table_joins_the_others_or_replaces_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(collect, "HERE", tmp_path / "experiments")
     (tmp_path / "experiments" / "results").mkdir(parents=True)
@@ -19,10 +19,11 @@ def test_a_table_joins_the_others_or_replaces_its_own(
         folder = tmp_path / "runs" / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        table = table_of(row("ours", nll), title=f"The table of {name}")
+        table = table_of(row("ours", nll), row("late", None, missing="killed"))
+        table["title"] = f"The table of {name}"
         workdir.write_json(folder / "table.json", table)
-        tables.draw(table, folder / "table.png")
         collect.run(folder)
+        assert "the rows that are missing: late" in capsys.readouterr().out
     text = (tmp_path / "experiments" / "RESULTS.md").read_text()
     assert text.count("## The table of iwae\n") == 1
     assert text.index("The table of iwae") < text.index("The table of vamp")
@@ -41,14 +42,23 @@ def test_results_of_another_kind_are_not_written_over(
     (tmp_path / "experiments" / "results" / "latents").mkdir(parents=True)
     folder = tmp_path / "runs" / "latents"
     folder.mkdir(parents=True)
-    tables.draw(table_of(row("ours", 1.0)), folder / "table.png")
+    workdir.write_json(folder / "table.json", table_of(row("ours", 1.0)))
     with pytest.raises(UserError, match="results of another kind"):
         collect.run(folder)
 
 
-def test_a_folder_without_a_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no table"):
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "holds no table"), ("[]", "holds no"), ("{", "JSON")]
+)
+def test_a_folder_without_a_table_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
+) -> None:
+    monkeypatch.setattr(collect, "HERE", tmp_path / "experiments")
+    if text is not None:
+        (tmp_path / "table.json").write_text(text)
+    with pytest.raises(UserError, match=message):
         collect.run(tmp_path)
+    assert not (tmp_path / "experiments").exists()
 
 
 def test_the_results_are_those_of_the_tables() -> None:

@@ -114,56 +114,50 @@ def test_a_row_that_is_done_stands_without_its_data(
     assert "images.npz" in late["missing"]
 
 
+def plan_of(row: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """A plan of one row, with changes of the row and of the table."""
+    rows = [{"name": "a", "overrides": {}, **(row or {})}]
+    return {"seeds": (0,), "rows": rows, **changes}
+
+
+CLAIM = {"says": "a < b", "column": "NLL", "order": ("a", "a")}
+
+
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
         ([{"name": "a", "overrides": {}}], "must return"),
-        ({"seeds": (0,), "rows": [{"name": "a", "overides": {}}]}, "no 'overrides'"),
-        ({"seeds": (0,), "rows": [{"name": "a", "overrides": ["b"]}]}, "must be as in"),
-        ({"seeds": (0,), "rows": []}, "a seed and a row"),
-        ({"seeds": 3, "rows": [{"name": "a", "overrides": {}}]}, "a seed and a row"),
-        ({"seeds": ("a",), "rows": [{"name": "a", "overrides": {}}]}, "a whole number"),
+        ({"seeds": (0,), "rows": [{"name": "a"}]}, "'a' of table.* no 'overrides'"),
+        (plan_of(rows=["a"]), "'a' of table.* must be a dict"),
+        (plan_of(rows=[]), "a seed and a row"),
+        (plan_of(rows=3), "a 'rows' of 3: give a list"),
+        (plan_of(rows=[*plan_of()["rows"]] * 2), "two rows of table.* are called 'a'"),
+        (plan_of(seeds=3), "a 'seeds' of 3: give a list"),
+        (plan_of(seeds=("a",)), "a whole number"),
+        (plan_of(seeds=(0, 1, 0)), "two seeds of table.* are 0"),
         (
-            {"seeds": (0,), "rows": [{"name": "a", "overrides": {}}], "tolerences": {}},
-            "has 'tolerences', which nothing reads: choose from claims",
+            plan_of(tolerences={}),
+            "'tolerences', which nothing reads: choose from claims",
         ),
-        (
-            {
-                "seeds": (0,),
-                "rows": [{"name": "a", "overrides": {}, "published": {"NLL": "85"}}],
-            },
-            "a 'published' of '85': give a number",
-        ),
-        (
-            {
-                "seeds": (0,),
-                "rows": [{"name": "a", "overrides": {}}] * 2,
-            },
-            "two rows of table",
-        ),
-        (
-            {
-                "seeds": (0,),
-                "rows": [{"name": "a", "overrides": {}}],
-                "claims": [{"says": "a < b", "column": "NLL", "order": ("a", "b")}],
-            },
-            "a row that the table does not have",
-        ),
-        (
-            {
-                "seeds": (0,),
-                "rows": [{"name": "a", "overrides": {}}],
-                "claims": [{"column": "NLL", "order": ("a",)}],
-            },
-            "must have says, column and order",
-        ),
-        (
-            {
-                "seeds": (0,),
-                "rows": [{"name": "a", "overrides": {}, "published": {"ELBO": -105.0}}],
-            },
-            "a 'published' of 'ELBO', which is none of its columns",
-        ),
+        (plan_of(tolerance=0.5), "a 'tolerance' of 0.5: give a dict"),
+        (plan_of(tolerance={"NLL": -1.0}), "a tolerance of -1.0, below zero"),
+        (plan_of(columns={"X": 5}), "columns of table.* have 5: give a text"),
+        (plan_of(plane=("rate",)), "'plane' of table.* must be two of NLL, rate"),
+        (plan_of(plane=("rate", "X")), "'plane' of table.* must be two of NLL, rate"),
+        (plan_of(notes=5), "a 'notes' of 5: give a text"),
+        (plan_of({"name": 5}), "a 'name' of 5: give a text"),
+        (plan_of({"overrides": ["b"]}), "a 'overrides' of .'b'.: give a dict"),
+        (plan_of({"overrides": {5: 1}}), "overrides 5, which is no field's name"),
+        (plan_of({"overrides": {"seed": 1}}), "overrides seed, which is one for all"),
+        (plan_of({"published": 86.0}), "a 'published' of 86.0: give a dict"),
+        (plan_of({"published": {"NLL": "85"}}), "a 'published' of '85': give a number"),
+        (plan_of({"published": {"NLL": np.nan}}), "a 'published' of nan"),
+        (plan_of({"published": {"X": 1.0}}), "of 'X', which is none of its columns"),
+        (plan_of(claims=["a"]), "claim 'a' of table.* must be a dict"),
+        (plan_of(claims=[CLAIM | {"order": 3}]), "'order' of 3: give a list"),
+        (plan_of(claims=[CLAIM | {"order": ("a",)}]), "two rows or more"),
+        (plan_of(claims=[CLAIM | {"order": ("a", "b")}]), "that the table does not"),
+        (plan_of(claims=[{"column": "NLL", "order": ("a",)}]), "has no 'says'"),
     ],
 )
 def test_a_malformed_table_is_refused_before_any_training(

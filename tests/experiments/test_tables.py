@@ -117,7 +117,9 @@ def test_what_a_table_says_of_itself(changes: dict[str, Any], said: str) -> None
 
 @pytest.mark.parametrize("plane", [None, ["NLL", "rate"]])
 def test_plots_have_every_row(tmp_path: Path, plane: list[str] | None) -> None:
-    table = table_of(row("VAE", 87.0, published={"NLL": 86.76}), row("late", None))
+    table = table_of(
+        row(r"$\foo$ VAE", 87.0, published={"NLL": 86.76}), row("late", None)
+    )
     table["rows"][0]["values"]["rate"] = {"mean": 20.0}
     tables.draw(table | ({"plane": plane} if plane else {}), tmp_path / "table.png")
     with Image.open(tmp_path / "table.png") as picture:
