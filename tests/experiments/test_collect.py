@@ -1,11 +1,15 @@
 """Tables that are kept, and the file that shows them."""
 
+import importlib
+import inspect
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from experiments import collect, tables, workdir
+from experiments.table_plan import ABOUT, check_plan
 from tests.experiments.test_tables import row, table_of
 from vae.types import UserError
 
@@ -67,3 +71,16 @@ def test_the_results_are_those_of_the_tables() -> None:
     assert kept.read_text() == "\n".join(collect.pages(written))
     for place, table in written.items():
         assert (place / "table.md").read_text() == tables.as_markdown(table)
+
+
+def test_kept_tables_are_those_of_their_configs() -> None:
+    """A config that was changed since is to be run and collected again."""
+    for place, table in collect.kept_tables().items():
+        describe = importlib.import_module(f"configs.papers.{place.name}").table
+        plan = describe("") if inspect.signature(describe).parameters else describe()
+        plan = json.loads(json.dumps(check_plan(plan)))
+        for key in ("seeds", *ABOUT):
+            assert table.get(key) == plan.get(key), (place.name, key)
+        kept = table["rows"][: len(plan["rows"])]  # maybe means are after them
+        for described, row_kept in zip(plan["rows"], kept, strict=True):
+            assert described.items() <= row_kept.items(), place.name
