@@ -180,7 +180,8 @@ def processor() -> str:
 
 @functools.cache  # what a process runs is what it started with
 def git_commit() -> str:
-    """Returns the commit of this code, with "+changes" if files differ from it."""
+    """Returns the commit of this code, with "+changes" if Python files differ from it,
+    new ones included."""
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -192,13 +193,14 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "-s") else "")
+        changes = git("-C", "..", "status", "--short", "--", "*.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
 def short(commit: str) -> str:
-    """Returns twelve digits of a commit, and whether files differed from it."""
+    """Returns twelve digits of a commit, and whether code differed from it."""
     digits, plus, changes = commit.partition("+")
     return digits[:12] + plus + changes
 
