@@ -13,7 +13,9 @@ from experiments.evaluate import restore_run
 from experiments.latents import curves, generation, plane, run, usage
 from experiments.latents.attributes import find_attributes
 from experiments.latents.subject import Subject, make_subject
+from experiments.program import make_program
 from tests.experiments.test_train import read
+from vae.build import build
 from vae.evaluation import probe
 from vae.types import UserError
 
@@ -23,7 +25,7 @@ def config_of(**changes: Any) -> Any:
     config.num_devices = 1
     config.model.latent_dim = 4
     config.model.encoder.widths = config.model.decoder.widths = (16,)
-    config.train.steps = 200
+    config.train.steps = config.train.checkpoint_every = 200
     config.update_from_flattened_dict(changes)
     return config
 
@@ -183,11 +185,13 @@ def test_other_parts_of_models(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert usage.show_usage(evaluated, tmp_path).title
 
 
-def test_codes_that_no_tool_moves_are_refused(tmp_path: Path) -> None:
+def test_codes_that_no_tool_moves_are_refused() -> None:
     changes = {"model.posterior.name": "von_mises_fisher"}
     changes["model.prior.name"] = "uniform_on_sphere"
+    experiment = build(config_of(**changes))
+    state, _ = make_program(experiment).initialize(experiment)
     with pytest.raises(UserError, match="on the sphere"):
-        subject_of(config_of(**changes), tmp_path)
+        make_subject(experiment, state)
 
 
 def test_wrong_uses(launch, trained, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vae.types import UserError
 
 def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     tables = []
-    for num_devices, executor in ((1, "map"), (4, "map"), (4, "vmap")):
+    for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
         small_config.num_devices = num_devices
         folder = tmp_path / f"{executor}{num_devices}"
         cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")
@@ -80,17 +80,17 @@ def test_a_full_disk_stops_all_members(
 def test_a_member_whose_folder_is_in_use_stops_no_other(
     small_config, tmp_path: Path, executor: str
 ) -> None:
-    cells = cells_of(small_config, "seed=0,1,2")
+    cells = cells_of(small_config, "seed=0,1")
     in_use = members.folder_of(cells[0], tmp_path)
     with (
         workdir.locked(in_use),
-        pytest.raises(UserError, match="1 of 3 members could not be done.* in use by"),
+        pytest.raises(UserError, match="1 of 2 members could not be done.* in use by"),
     ):
         sweep.run(cells, tmp_path, executor=executor)
-    done = {path.parent.name for path in tmp_path.glob("members/*/results.json")}
-    assert done == {cell.id for cell in cells[1:]}
+    (done,) = tmp_path.glob("members/*/results.json")
+    assert done.parent.name == cells[1].id
     sweep.run(cells, tmp_path, executor="map")
-    assert [row["status"] for row in rows_of(tmp_path)] == ["done"] * 3
+    assert [row["status"] for row in rows_of(tmp_path)] == ["done"] * 2
 
 
 def test_a_member_is_continued_by_its_folder(small_config, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.experiments.test_faults import outcome, wait_for
 from vae.training.checkpoint import saved_steps
 from vae.training.loop import Interrupted
 
-PRODUCT = ("objective.beta=1,2,4,8", "model.latent_dim=2,5,16", "seed=0,1")
+PRODUCT = ("objective.beta=1,4", "model.latent_dim=2,5,16", "seed=0,1")
 MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)")
 
 
@@ -48,8 +48,8 @@ def test_members_equal_their_solo_runs_and_share_one_program(
     cells = cells_of(small_config, *PRODUCT)
     sweep.run(cells, tmp_path / "sweep", executor="map")
     assert compilations("call") == compilations("evaluate_batch") == 1
-    assert len(rows_of(tmp_path / "sweep")) == len(cells) == 24
-    for cell in (cells[0], cells[9], cells[23]):
+    assert len(rows_of(tmp_path / "sweep")) == len(cells) == 12
+    for cell in (cells[3], cells[-1]):
         alone = tmp_path / cell.id
         train.run(cell.config, alone)
         assert outcome(alone) == outcome(members.folder_of(cell, tmp_path / "sweep"))
@@ -73,7 +73,7 @@ def test_together_they_agree_with_in_turn_in_float64(
     small_config, tmp_path: Path
 ) -> None:
     small_config.precision = "float64"
-    small_config.train.steps = 50
+    small_config.train.steps = small_config.train.checkpoint_every = 50
     cells = cells_of(small_config, "objective.beta=4", "model.latent_dim=2,5")
     for executor in ("map", "vmap"):
         sweep.run(cells, tmp_path / executor, executor=executor)
@@ -86,7 +86,7 @@ def test_together_they_differ_by_rounding_only_in_float32(
     small_config, tmp_path: Path
 ) -> None:
     """Rounding, amplified by Adam: without bias, and less than two seeds differ."""
-    small_config.train.steps = 100
+    small_config.train.steps = small_config.train.checkpoint_every = 100
     cells = cells_of(small_config, "seed=0,1,2,3")
     for executor in ("map", "vmap"):
         sweep.run(cells, tmp_path / executor, executor=executor)
@@ -187,9 +187,10 @@ def test_the_command_line(launch, tmp_path: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     assert "cells: 2; compiled programs: 1" in listed.stdout
     assert not (tmp_path / "runs").exists()
-    done = launch(*flags, "--executor=serial", "--workdir=serial")
+    unoptimised = {"XLA_FLAGS": os.environ["XLA_FLAGS"]}  # as these tests are
+    done = launch(*flags, "--executor=serial", "--workdir=serial", **unoptimised)
     assert done.returncode == 0, done.stderr
-    in_turn = launch(*flags, "--workdir=map")
+    in_turn = launch(*flags, "--workdir=map", **unoptimised)
     assert in_turn.returncode == 0, in_turn.stderr
     assert rows_of(tmp_path / "serial") == rows_of(tmp_path / "map")
 

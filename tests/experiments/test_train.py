@@ -169,7 +169,7 @@ def test_a_collapse_is_told_of_once_while_training(
     small_config.objective.beta = beta
     small_config.objective.growth = "linear"
     small_config.objective.growth_steps = 10.0
-    small_config.train.steps = 300
+    small_config.train.steps = small_config.train.checkpoint_every = 300
     train.run(small_config, tmp_path)
     out = capsys.readouterr().out
     assert out.count("warning: the latent space") == warnings

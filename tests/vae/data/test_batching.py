@@ -28,14 +28,14 @@ def test_kept_examples_come_first_each_once_in_a_new_order() -> None:
 @pytest.mark.parametrize("parallel", ["jit", "pmap"])
 @pytest.mark.parametrize(
     ("start", "name"),
-    [(0, "mnist_5k"), (3, "mnist_5k"), (3, "digits"), (3, "color_sprites:8")],
+    [(3, "mnist_5k"), (0, "digits"), (3, "color_sprites:8")],
 )
 def test_streaming_trains_as_resident_bit_for_bit(
     small_config, parallel: str, start: int, name: str
 ) -> None:
-    """Over two epochs of digits and a remainder, from the start and from within an
-    epoch; on digits of two labels; on sprites, which the compiled step draws from
-    the factors that are streamed."""
+    """Over two epochs of digits and a remainder, from within an epoch; on digits of
+    two labels, from the start; on sprites, which the compiled step draws from the
+    factors that are streamed."""
     small_config.dataset.batch_size = 1000  # four batches in an epoch of 4,500
     small_config.dataset.name = name
     if name == "digits":  # of some labels, nine batches in an epoch

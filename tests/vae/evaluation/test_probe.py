@@ -72,13 +72,6 @@ def test_a_probe_in_double_precision() -> None:
     np.testing.assert_array_equal(read["upright"], attributes["upright"])
 
 
-def test_digits_of_mnist_5k() -> None:
-    train, test = sources.load("mnist_5k")
-    digits = train_probe(train.images, {"digit": train.labels}, seed=0)
-    correct = digits.read(test.images)["digit"] == test.labels
-    assert correct.mean() > 0.9
-
-
 def test_digits_of_mnist(mnist_dir: str) -> None:
     train, test = sources.load("mnist", mnist_dir)
     digits = train_probe(train.images, {"digit": train.labels}, seed=0)
