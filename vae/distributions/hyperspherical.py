@@ -112,6 +112,7 @@ def log_area(dim: int) -> float:
     return math.log(2) + dim / 2 * math.log(math.pi) - math.lgamma(dim / 2)
 
 
+@partial(jax.jit, static_argnums=0)  # traced once, not at each use
 def cosine_statistics(dim: int, kappa: jax.Array) -> CosineStatistics:
     """Returns the statistics of w at kappa [...], to the digits of its type.
 

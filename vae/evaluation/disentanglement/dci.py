@@ -49,7 +49,10 @@ def dci(
     """
     check_sample(train)
     seeds = random.integers(2**32, size=train.factors.shape[1]).tolist()
-    fits = Parallel(n_jobs=-1, prefer="threads")(
+    # A forest changes the filters of warnings as it is fitted, which two threads must
+    # not do at a time.
+    num_threads = 1 if classifier == "random_forest" else -1
+    fits = Parallel(n_jobs=num_threads, prefer="threads")(
         delayed(_fit)(CLASSIFIERS[classifier](random_state=seed), train, test, k)
         for k, seed in enumerate(seeds)
     )
