@@ -6,12 +6,14 @@ References:
   arXiv 1811.12359.
 """
 
+import functools
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.utils.parallel import Parallel, delayed
 
 from vae.evaluation.disentanglement.codes import Sample, check_sample
 
@@ -49,14 +51,14 @@ def dci(
     """
     check_sample(train)
     seeds = random.integers(2**32, size=train.factors.shape[1]).tolist()
-    # A forest changes the filters of warnings as it is fitted, which two threads must
-    # not do at a time.
-    num_threads = 1 if classifier == "random_forest" else -1
-    fits = Parallel(n_jobs=num_threads, prefer="threads")(
-        delayed(_fit)(CLASSIFIERS[classifier](random_state=seed), train, test, k)
-        for k, seed in enumerate(seeds)
-    )
-    importances, accuracies = zip(*fits, strict=True)
+    models = [CLASSIFIERS[classifier](random_state=seed) for seed in seeds]
+    fit = functools.partial(_fit, train=train, test=test)
+    # As it fits, scikit-learn sets filters of warnings, which are the process's: they
+    # are put back after all threads. Forests reset them by the tree, so in one thread.
+    num_threads = 1 if classifier == "random_forest" else None
+    with warnings.catch_warnings(), ThreadPoolExecutor(num_threads) as threads:
+        fits = threads.map(fit, models, range(len(models)))
+        importances, accuracies = zip(*fits, strict=True)
     importance = np.stack(importances, axis=-1)  # [D, F]
     return DCI(
         disentanglement=disentanglement(importance),
@@ -66,7 +68,7 @@ def dci(
 
 
 def _fit(
-    model: Any, train: Sample, test: Sample, factor: int
+    model: Any, factor: int, train: Sample, test: Sample
 ) -> tuple[np.ndarray, float]:
     """Returns the importance [D] of each dimension for a factor, and the accuracy."""
     model.fit(train.codes, train.factors[:, factor])

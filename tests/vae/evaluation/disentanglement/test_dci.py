@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,14 @@ def test_aligned_duplicated_and_rotated_codes(classifier: str) -> None:
     rotated = scores(grids.rotated(SOURCE), classifier)
     assert rotated.disentanglement < 0.7
     assert rotated.completeness < 0.7
+
+
+@pytest.mark.parametrize("classifier", ["gradient_boosting", "random_forest"])
+def test_the_filters_of_warnings_stay(classifier: str) -> None:
+    before = list(warnings.filters)
+    for _ in range(5):
+        scores(grids.aligned(SOURCE), classifier)
+    assert list(warnings.filters) == before
 
 
 def test_a_constant_code_informs_by_chance() -> None:
