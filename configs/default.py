@@ -26,7 +26,9 @@ def get_config(mode: str = "") -> Config:
     # name of an image data set of TensorFlow Datasets
     dataset.name = "mnist_5k"
     dataset.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
-    dataset.binarize = "dynamic"  # dynamic (at each look) | static | threshold | none
+    # dynamic (at each look) | static | threshold | none | auto (dynamic for Bernoulli
+    # pixels, none for other likelihoods)
+    dataset.binarize = "auto"
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

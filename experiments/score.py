@@ -6,8 +6,8 @@ from pathlib import Path
 
 from experiments import workdir
 from experiments.anomaly import PRIMARY, score_splits
-from experiments.evaluate import restore_run
 from experiments.program import answer
+from experiments.runs import open_run
 from experiments.terminal import say
 from vae.build import from_operative
 from vae.data.sources import to_score
@@ -34,7 +34,7 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
         raise UserError(
             f"--false_alarm_rate={false_alarm_rate} must be at least 0 and below 1"
         )
-    experiment, program, state = restore_run(folder)
+    experiment, program, state, _ = open_run(folder)
     config, where = from_operative(experiment.config), f"--score={name}"
     split, names = to_score(name, config.dataset.data_dir)
     split = other_images(config, experiment.everything, split, where)

@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from experiments import interrupt, workdir
 from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
 from experiments.program import Program, answer, ask_call, chunks, make_program
+from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
 from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build
@@ -26,13 +27,17 @@ from vae.types import Request
 Run = Generator[Request, Any, Any]
 
 
-def run(config: Config | None, folder: Path) -> None:
+def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
     """Trains and evaluates; a run that is there already is continued, or shown.
 
-    Without a configuration, that of the run in `folder` is taken.
+    Args:
+      config: None for that of the run in `folder`.
+      folder: the workdir.
+      data: where the data are now, as for `dataset.name`; None for where they were.
     """
-    config = workdir.config_of(folder) if config is None else config
-    experiment = build(config)
+    experiment = build(workdir.choose_config(folder, config, data))
+    for note in experiment.notes:
+        say(note)
     program = make_program(experiment)
     workdir.check(folder, experiment.config, program.data_hash)
     if is_done(experiment.config, folder):
@@ -49,6 +54,8 @@ def train_and_evaluate(
     """Does in `folder` what is left to do; a generator of what is to be computed."""
     with workdir.locked(folder):
         workdir.describe(folder, experiment.config, program.data_hash)
+        if jax.process_index() == 0:
+            keep_examples(folder, experiment)
         try:
             state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
         except Diverged as error:
@@ -80,7 +87,7 @@ def _train_in(
     quiet: bool,
 ) -> Generator[Request, Any, tuple[TrainState, dict[str, float]]]:
     carry = program.initialize(experiment)
-    restored = checkpointer.restore(carry)
+    restored = restore_carry(checkpointer, carry)
     step, cost = 0, {}
     if restored is not None:
         step, cost, carry = restored.step, restored.info["cost"], restored.tree

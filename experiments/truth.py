@@ -43,20 +43,6 @@ def holds_truth(results: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
     )
 
 
-def with_truth(
-    results: Results,
-    experiment: Experiment,
-    program: Program,
-    state: TrainState,
-    *,
-    quiet: bool = False,
-) -> Results:
-    """Returns results with what `measure_truth` finds in place of any `truth/...`: its
-    numbers are all of the same images."""
-    others = {k: v for k, v in results.items() if not k.startswith("truth/")}
-    return others | measure_truth(experiment, program, state, quiet=quiet)
-
-
 def measure_truth(
     experiment: Experiment, program: Program, state: TrainState, *, quiet: bool = False
 ) -> Results:

@@ -17,7 +17,14 @@ from typing import Any
 import jax
 
 from configs import default
-from vae.build import HOW_NOT_WHAT, Config, from_operative, operative
+from vae.build import (
+    HOW_NOT_WHAT,
+    WHERE_DATA_ARE,
+    Config,
+    depends_on_length,
+    from_operative,
+    operative,
+)
 from vae.types import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
@@ -44,6 +51,20 @@ def config_of(workdir: Path) -> Config:
     return from_operative(held)
 
 
+def choose_config(workdir: Path, config: Config | None, data: str | None) -> Config:
+    """Returns the configuration, without one that of the run there; with `data`, as for
+    `dataset.name`, in place of its data set.
+
+    Raises:
+      UserError: there is neither a configuration nor a run.
+    """
+    chosen: Config = config_of(workdir) if config is None else config
+    if data is not None:
+        chosen = chosen.copy_and_resolve_references()
+        chosen.dataset.name = data
+    return chosen
+
+
 def _held(workdir: Path) -> dict[str, Any] | None:
     """Returns the configuration of the run there, if there is one. A field that is
     newer than the run has its default, by which all is as it was without the field."""
@@ -64,8 +85,16 @@ def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
+def check(workdir: Path, config: dict[str, Any], data_hash: str | None) -> None:
     """Refuses a workdir that cannot be written or holds another run; writes nothing.
+
+    A run may be trained for more steps than it was, unless its learning rate depends on
+    their number, and its data may have moved.
+
+    Args:
+      workdir: the folder.
+      config: of the launch.
+      data_hash: of the data; None if the run is to be used without them.
 
     Raises:
       UserError: says which fields differ, or what is in the way.
@@ -85,26 +114,44 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
         return
     if not any((workdir / "checkpoints").glob("[0-9]*")):
         return  # nothing there is worth keeping
-    before, now = flatten(held), flatten(config)
-    fields = [
-        f"{field}: {before.get(field, 'absent')} there, {now.get(field, 'absent')} now"
-        for field in sorted({*before, *now})
-        if before.get(field, "absent") != now.get(field, "absent")
-        and field not in HOW_NOT_WHAT
-        and not field.startswith("evaluate.")
-    ]
-    if fields:
+    provenance = read_json(workdir / "provenance.json")
+    held_hash = provenance["data_sha256"] if provenance else data_hash
+    is_same_data = data_hash in (None, held_hash)
+    if fields := _differing_fields(held, config, is_same_data=is_same_data):
+        hint = ""
+        if "train.steps" in fields:
+            hint = " (a run can be trained longer, but not if its schedule is cosine)"
+        said = "; ".join(
+            f"{f}: {old} there, {new} now" for f, (old, new) in fields.items()
+        )
         raise UserError(
-            f"--workdir={workdir} holds a run of another config ({'; '.join(fields)}); "
+            f"--workdir={workdir} holds a run of another config ({said}){hint}; "
             "choose another workdir"
         )
-    provenance = read_json(workdir / "provenance.json")
-    if provenance and provenance["data_sha256"] != data_hash:
+    if not is_same_data:
         raise UserError(
             f"--workdir={workdir} was trained on other data under the same name "
-            f"(SHA-256 {provenance['data_sha256'][:12]} there, {data_hash[:12]} now); "
+            f"(SHA-256 {str(held_hash)[:12]} there, {str(data_hash)[:12]} now); "
             "choose another workdir"
         )
+
+
+def _differing_fields(
+    held: dict[str, Any], config: dict[str, Any], *, is_same_data: bool
+) -> dict[str, tuple[Any, Any]]:
+    """Returns the fields that make two configurations those of different runs, each
+    with its value in both."""
+    before, now = flatten(held), flatten(config)
+    ignored = {*HOW_NOT_WHAT, *(WHERE_DATA_ARE if is_same_data else ())}
+    if now["train.steps"] > before["train.steps"] and not depends_on_length(config):
+        ignored.add("train.steps")
+    return {
+        field: (before.get(field, "absent"), now.get(field, "absent"))
+        for field in sorted({*before, *now})
+        if before.get(field, "absent") != now.get(field, "absent")
+        and field not in ignored
+        and not field.startswith("evaluate.")
+    }
 
 
 @contextmanager

@@ -8,18 +8,25 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from vae import menus
 from vae.checks import check_fields_are_read, check_numbers, one_of
 from vae.compatibility import (
     check_annealing,
     check_factors,
     check_fitted_density,
     check_minibatch,
+    describe_lopsided,
 )
 from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.factors import FactorSource
 from vae.data.splits import Dataset, Split, epoch_size, keep_labels
-from vae.datasets import build_dataset, load_anomalies
+from vae.datasets import (
+    for_model,
+    load_anomalies,
+    load_dataset,
+    settle_binarize,
+)
 from vae.latents.aggregate import FITTED_CODES
 from vae.models.base import Model
 from vae.sharing import PRECISIONS, latent_width, traced_hparams
@@ -41,6 +48,8 @@ HOW_NOT_WHAT = (
     "train.checkpoint_every",
     "evaluate.batch_size",
 )
+# Fields that say where the data are: their hash says which data they are.
+WHERE_DATA_ARE = ("dataset.name",)
 RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
 PIPELINES = ("auto", "resident", "stream")
 MATMUL_PRECISIONS = ("default", "high", "highest")
@@ -81,14 +90,24 @@ class Experiment(NamedTuple):
     anomalies: Split | None  # test images that the model should find unlikely
     annealed_images: int  # test images whose log p(x) is bounded by annealing; 0: none
     annealed_steps: int
+    notes: tuple[str, ...]  # what the user should know before training
 
 
-def build(config: Config, placement: Placement | None = None) -> Experiment:
+def build(
+    config: Config,
+    placement: Placement | None = None,
+    *,
+    stored: Dataset | None = None,
+) -> Experiment:
     """Checks the configuration and builds what it names.
 
-    Sets JAX's precision for the process, and loads the data (which TFDS data sets
-    leave decoded in the user's cache). Devices are chosen by the configuration, unless
-    a `placement` is given.
+    Sets JAX's precision for the process, and loads the data.
+
+    Args:
+      config: is left as it is; the experiment's own says what "auto" stands for.
+      placement: the devices; None chooses them by the configuration.
+      stored: examples that stand for the data set of a model that is used and not
+        trained. Anomalies and factors are then not loaded.
 
     Raises:
       UserError: a value is not acceptable, or the data do not fit it.
@@ -96,11 +115,14 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     _set_numerics(config)
-    everything = build_dataset(config)
+    data = load_dataset(config) if stored is None else stored
+    config = config.copy_and_resolve_references()
+    config.dataset.binarize, notes = settle_binarize(config, data)
+    everything = for_model(data, config)
     dataset = keep_labels(everything, config.dataset.keep_labels)
     batch_size = config.dataset.batch_size
     visited = epoch_size(everything.train, len(config.dataset.keep_labels))
-    if batch_size > visited:
+    if batch_size > visited and stored is None:
         raise UserError(
             f"dataset.batch_size={batch_size} is larger than the training data "
             f"({visited} images): set it to that at most"
@@ -119,9 +141,12 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         config.evaluate.fitted_components,
         min(dataset.train.size, FITTED_CODES),
     )
-    check_annealing(config, dataset.test.size)
-    factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
-    check_factors(config, factors)
+    factors = anomalies = None
+    if stored is None:
+        check_annealing(config, dataset.test.size)
+        factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
+        check_factors(config, factors)
+        anomalies = load_anomalies(config, everything)
     hparams = traced_hparams(operative(config), everything)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
     if pipeline == "auto":
@@ -137,7 +162,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         latent_dim=config.model.latent_dim,
         dataset=dataset,
         everything=everything,
-        steps_per_epoch=visited // batch_size,
+        steps_per_epoch=max(1, visited // batch_size),
         batch_size=batch_size,
         preprocess=to_model,
         resident=pipeline == "resident",
@@ -146,7 +171,7 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         objective=objective,
         make_own=make_own,
         metric_names=metric_names,
-        tx=build_optimizer(config, visited // batch_size),
+        tx=build_optimizer(config, max(1, visited // batch_size)),
         hparams=hparams,
         plan=TrainPlan(**config.train),
         placement=placement,
@@ -157,9 +182,10 @@ def build(config: Config, placement: Placement | None = None) -> Experiment:
         factor_points=config.evaluate.factor_points,
         regret_images=config.evaluate.regret_images,
         ppca_components=config.evaluate.ppca_components,
-        anomalies=load_anomalies(config, everything),
+        anomalies=anomalies,
         annealed_images=config.evaluate.annealed_images,
         annealed_steps=config.evaluate.annealed_steps,
+        notes=(*notes, *describe_lopsided(config.model)),
     )
 
 
@@ -174,6 +200,8 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     check_fields_are_read(operative(config))
     check_minibatch(config.objective, config.dataset.batch_size)
     check_factors(config, experiment.factors)
+    config = config.copy_and_resolve_references()
+    config.dataset.binarize = experiment.config["dataset"]["binarize"]
     varied = experiment._replace(
         config=operative(config),
         seed=config.seed,
@@ -201,6 +229,12 @@ def operative(config: Config) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     return plain(config.to_dict())
+
+
+def depends_on_length(config: dict[str, Any]) -> bool:
+    """Whether a step of training depends on how many there will be; takes the operative
+    configuration."""
+    return config["optimizer"]["schedule"]["name"] in menus.SCHEDULES_TO_THE_END
 
 
 def from_operative(config: dict[str, Any]) -> Config:

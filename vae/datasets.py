@@ -14,25 +14,57 @@ from vae.types import UserError
 Config = Any  # a ConfigDict
 
 
-def build_dataset(config: Config) -> Dataset:
-    """Returns the data set that `dataset.name` names, of all labels.
+def load_dataset(config: Config) -> Dataset:
+    """Returns the splits of the data set `dataset.name`, all labels, as stored.
 
     Raises:
-      UserError: there is none, or it does not fit the model.
+      UserError: there is no such data set, or its files cannot be used.
     """
     train, test = sources.load(config.dataset.name, config.dataset.data_dir)
-    dataset = cut_validation(train, test, config.dataset.validation_size)
-    return _for_model(dataset, config)
+    return cut_validation(train, test, config.dataset.validation_size)
 
 
-def _for_model(dataset: Dataset, config: Config) -> Dataset:
-    """Returns images binarised as configured, on the support of the likelihood."""
-    binarize = config.dataset.binarize
-    one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS)
+def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
+    """Returns the binarisation that `dataset.binarize` stands for with these images and
+    this likelihood, and what the user should know of it.
+
+    Raises:
+      UserError: "auto" would draw colour channels as black or white.
+    """
+    binarize, likelihood = config.dataset.binarize, config.model.likelihood.name
+    if one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS) != "auto":
+        return binarize, []
+    if likelihood != "bernoulli":
+        return "none", []
+    if preprocess.is_nearly_binary(dataset.train):
+        return "dynamic", []
+    channels = dataset.image_shape[-1]
+    if channels > 1:
+        raise UserError(
+            f"dataset.name={config.dataset.name} holds images of {channels} channels "
+            f"that are not black or white, which model.likelihood.name={likelihood} "
+            "cannot model: set --config.model.likelihood.name=gaussian_shared, or "
+            "--config.dataset.binarize=dynamic to draw each channel as 0 or 1"
+        )
+    note = (
+        "note: the images have shades of grey, and dataset.binarize=auto draws each "
+        "pixel as black or white at every look; to model the shades set "
+        "--config.model.likelihood.name=gaussian_shared"
+    )
+    return "dynamic", [note]
+
+
+def for_model(dataset: Dataset, config: Config) -> Dataset:
+    """Returns images binarised as configured, once it is checked that the likelihood is
+    a density over them.
+
+    Raises:
+      UserError: some pixels are outside its support.
+    """
     c = config.model.likelihood
     likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
-    dataset = preprocess.binarize_on_host(dataset, binarize)
-    if binarize == "none":
+    dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
+    if config.dataset.binarize == "none":
         check_support(dataset, likelihood, c.name)
     return dataset
 
@@ -60,7 +92,7 @@ def other_images(
             f"{own_dtype}, {form}"
         )
     none = Split(images.images[:0], None)
-    return _for_model(Dataset(none, none, images._replace(labels=None)), config).test
+    return for_model(Dataset(none, none, images._replace(labels=None)), config).test
 
 
 def _check_unconditional(config: Config, where: str) -> None:

@@ -278,3 +278,4 @@ SCHEDULES: dict[str, Callable[[int, int], optimizer.Schedule]] = {
     "cosine": lambda steps, steps_per_epoch: optimizer.cosine(steps),
     "iwae": lambda steps, steps_per_epoch: optimizer.iwae(steps_per_epoch),
 }
+SCHEDULES_TO_THE_END = ("cosine",)  # these depend on the number of steps

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments import interrupt, page, workdir
-from experiments.evaluate import restore_run
 from experiments.latents import (
     curves,
     editing,
@@ -18,6 +17,7 @@ from experiments.latents import (
 from experiments.latents.attributes import find_attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import Subject, make_subject
+from experiments.runs import open_run
 from experiments.terminal import say
 from vae.training.loop import Interrupted
 
@@ -34,7 +34,7 @@ def run(folder: Path) -> None:
         there.
       Interrupted: the process was asked to stop.
     """
-    experiment, _, state = restore_run(folder)
+    experiment, _, state, _ = open_run(folder)
     subject = make_subject(experiment, state)
     with workdir.locked(folder):
         _write(subject, folder)

@@ -9,11 +9,11 @@ from PIL import Image
 
 from configs import default
 from experiments import train
-from experiments.evaluate import restore_run
 from experiments.latents import curves, generation, plane, run, usage
 from experiments.latents.attributes import find_attributes
 from experiments.latents.subject import Subject, make_subject
 from experiments.program import make_program
+from experiments.runs import open_run
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.evaluation import probe
@@ -32,7 +32,7 @@ def config_of(**changes: Any) -> Any:
 
 def subject_of(config: Any, folder: Path) -> Subject:
     train.run(config, folder)
-    experiment, _, state = restore_run(folder)
+    experiment, _, state, _ = open_run(folder)
     return make_subject(experiment, state)
 
 
@@ -128,7 +128,7 @@ def test_a_conditional_model_generates_the_labels_of_the_data(
 def test_codes_are_posterior_means_of_the_padded_model(tmp_path: Path) -> None:
     config = config_of(**{"dataset.binarize": "threshold"})
     subject = subject_of(config, tmp_path)
-    experiment, program, state = restore_run(tmp_path)
+    experiment, program, state, _ = open_run(tmp_path)
     test, places = experiment.dataset.test, np.arange(500, dtype=np.int32)
     _, means, _ = program.views.encode(state.variables, 0, test.images, places)
     np.testing.assert_allclose(subject.test.codes, means[:, :4], rtol=1e-4, atol=1e-5)

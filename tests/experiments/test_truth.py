@@ -12,6 +12,7 @@ from scipy import stats
 from configs import default
 from experiments import annealing, evaluate, members, sweep, train, truth
 from experiments.program import own_model
+from experiments.runs import open_run
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import outcome
 from tests.experiments.test_train import read
@@ -76,7 +77,7 @@ class Known:
     """What there is to know of the run's model and test images, in closed form."""
 
     def __init__(self, folder: Path):
-        experiment, _, state = evaluate.restore_run(folder)
+        experiment, _, state, _ = open_run(folder)
         model, variables = own_model(experiment, state)
         bounds = make_annealed_bounds(model, np.array([0.0, 1.0]), num_chains=1)
         keys = annealing._keys(state.seed, "simulated", np.arange(COUNT))

@@ -13,10 +13,14 @@ from vae.data.splits import DRAWN, Dataset, Split, evenly_spaced
 from vae.data.sprites import Sprites
 from vae.types import UserError
 
-BINARIZATIONS = ("dynamic", "static", "threshold", "none")
+BINARIZATIONS = ("auto", "dynamic", "static", "threshold", "none")
+# Share of the variance that black or white pixels of the same mean would have which the
+# pixels lack: 0 for binary ones, .16 for MNIST, .39 for Fashion-MNIST, .5 for photos.
+NEARLY_BINARY = 0.25
 STATIC_FIRST = 10_000  # of the training images, from its end
 BLOCK = 4096  # images held in float64 at once
 MOST = 60_000  # images of which the mean is taken
+LOOKED_AT = 500  # images by which `is_nearly_binary` judges
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
 
@@ -84,6 +88,16 @@ def is_drawn(split: Split) -> bool:
 def pixels_to_check(split: Split) -> Any:
     """Returns all stored images, or some of those that are drawn all alike."""
     return np.asarray(split.images[:DRAWN]) if is_drawn(split) else split.images
+
+
+def is_nearly_binary(split: Split) -> bool:
+    """Whether pixels are black or white, but for smooth edges; see `NEARLY_BINARY`."""
+    places = evenly_spaced(split.size, min(split.size, LOOKED_AT))
+    pixels = to_unit(split.images[places])
+    low, high, mean = pixels.min(), pixels.max(), float(pixels.mean())
+    if low < 0 or high > 1 or not 0 < mean < 1:
+        return 0 <= low <= high <= 1
+    return 1 - float(pixels.var()) / (mean * (1 - mean)) < NEARLY_BINARY
 
 
 def mean_image(split: Split) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""Checkpoints of a run, by Orbax: written behind the training thread's back, verified
-when read."""
+"""Checkpoints of a run, by Orbax: written in the background, verified when read."""
 
 import logging
 import os
@@ -46,11 +45,15 @@ class Checkpointer:
         self._workdir = workdir
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "info": ocp.JsonCheckpointHandler(),
+            },
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep,
                 cleanup_tmp_directories=True,
-                # Made in the background they are told of by names that are unique
-                # only if one thread of the process saves at a time.
+                # Orbax names its barriers for the whole process: they collide if two
+                # threads create folders at once.
                 async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
             ),
         )
@@ -90,22 +93,28 @@ class Checkpointer:
         """Returns `saved_steps` of this workdir."""
         return saved_steps(self._workdir)
 
-    def restore(self, target: Any) -> Restored | None:
-        """Reads the newest whole checkpoint, or returns None if there is none at all.
+    def restore(
+        self, target: Any, is_essential: Callable[[str], bool] = lambda name: True
+    ) -> Restored | None:
+        """Reads the newest whole checkpoint, or returns None if there are none.
 
-        Damaged ones newer than that are told of and set aside.
+        Damaged checkpoints newer than that one are logged and set aside.
 
         Args:
-          target: a pytree of arrays, whose shapes, types and placement the result
-            takes, whatever devices wrote it.
+          target: a pytree of arrays. The result has its structure, shapes, types and
+            placement, whatever devices wrote the checkpoint.
+          is_essential: takes the name of an array, such as "0.params.model.prior". An
+            essential array must be in both the checkpoint and the target. Any other
+            keeps the target's value if the checkpoint lacks it or has it in another
+            shape, and is ignored if the target lacks it.
 
         Raises:
-          UserError: there are checkpoints, but of another structure, or none whole.
+          UserError: the essential arrays differ, or every checkpoint is damaged.
         """
         damaged: dict[int, str] = {}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._read(step, target)
+                restored = self._read(step, target, is_essential)
             except UserError:
                 raise
             except Exception as error:  # Orbax and TensorStore raise all kinds
@@ -120,20 +129,53 @@ class Checkpointer:
             )
         return None
 
-    def _read(self, step: int, target: Any) -> Restored:
+    def _read(
+        self, step: int, target: Any, is_essential: Callable[[str], bool]
+    ) -> Restored:
         arguments = ocp.args.Composite(info=ocp.args.JsonRestore())
         info = self._manager.restore(step, args=arguments)["info"]
-        if info.pop("leaves") != _describe_leaves(target):
+        saved = {_dotted(name): kind for name, kind in info.pop("leaves").items()}
+        wanted = _describe_leaves(target)
+        differing = {
+            name
+            for name in {*saved, *wanted}
+            if is_essential(name) and saved.get(name) != wanted.get(name)
+        }
+        if differing:
             raise UserError(
-                f"the checkpoints in {self._workdir} were written by another version "
-                "of this code (their arrays differ); choose another workdir"
+                f"the checkpoints in {self._workdir} are of another model or optimizer "
+                f"({len(differing)} arrays differ, such as {min(differing)}); choose "
+                "another workdir"
             )
-        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+        arrays = self._read_arrays(step, target)
+        if _crc32([arrays[name] for name in saved]) != info.pop("crc32"):
+            raise DamagedError("checksum mismatch")
+        kept = {name for name in wanted if saved.get(name) == wanted[name]}
+        tree = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: arrays[name] if (name := _name(path)) in kept else leaf,
+            target,
+        )
+        return Restored(step, tree, info)
+
+    def _read_arrays(self, step: int, target: Any) -> dict[str, Any]:
+        """Returns every array of a checkpoint by its name, those of the target placed
+        as there."""
+        placed = {
+            _name(path): leaf.sharding
+            for path, leaf in jax.tree_util.tree_leaves_with_path(target)
+        }
+        anywhere = next(iter(placed.values()))
+        saved: Any = self._manager.item_metadata(step)["state"].tree
+        abstract = jax.tree_util.tree_map_with_path(
+            lambda path, meta: jax.ShapeDtypeStruct(
+                meta.shape, meta.dtype, sharding=placed.get(_name(path), anywhere)
+            ),
+            saved,
+        )
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         tree = self._manager.restore(step, args=arguments)["state"]
-        if _crc32(tree) != info.pop("crc32"):
-            raise DamagedError("checksum mismatch")
-        return Restored(step, tree, info)
+        leaves = jax.tree_util.tree_leaves_with_path(tree)
+        return {_name(path): leaf for path, leaf in leaves}
 
     def _set_aside(self, damaged: dict[int, str]) -> None:
         for step, reason in damaged.items():
@@ -175,6 +217,17 @@ def _crc32(tree: Any) -> int:
 
 
 def _describe_leaves(tree: Any) -> dict[str, str]:
-    """Returns the type and shape of every array, by its path."""
+    """Returns the type and shape of every array, by its name."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(p): f"{x.dtype}{list(x.shape)}" for p, x in leaves}
+    return {_name(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    """Returns the name of an array, such as "0.params.model.prior", which is the same
+    for a NamedTuple and for what Orbax reads in its place."""
+    return jax.tree_util.keystr(path, simple=True, separator=".")
+
+
+def _dotted(name: str) -> str:
+    """Returns a name as `_name` gives it; early checkpoints have "[0].params['a']"."""
+    return re.sub(r"\['?([^'\]]*)'?\]", r".\1", name).removeprefix(".")

@@ -12,12 +12,13 @@ import numpy as np
 
 from vae.training.checkpoint import Checkpointer
 from vae.training.state import (
+    Carry,
     TrainState,
     first_nonfinite,
     read_totals,
+    without_hparams,
     zero_totals,
 )
-from vae.training.step import Carry
 from vae.types import Request
 
 
@@ -183,7 +184,7 @@ def _save(
         raise Diverged(step, ["parameters"], last_good=_last(checkpointer))
     writer.flush()
     clock.note_memory()
-    checkpointer.save(step, carry, {"cost": clock.cost})
+    checkpointer.save(step, without_hparams(carry), {"cost": clock.cost})
 
 
 def _check_finite(totals: Any, checkpointer: Checkpointer) -> None:

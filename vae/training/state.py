@@ -40,6 +40,7 @@ class Totals(NamedTuple):
     nonfinite_since: Metrics  # [] int32 each: first step with nan or inf, or NEVER
 
 
+Carry = tuple[TrainState, Totals]
 NEVER = jnp.iinfo(jnp.int32).max
 NORMS = ("grad_norm", "param_norm")
 
@@ -81,6 +82,26 @@ def create_train_state(
         opt_state=tx.init(params),
         hparams=hparams,
     )
+
+
+def without_hparams(carry: Carry) -> Carry:
+    """Returns what a checkpoint holds of state and totals: what training changes. The
+    numbers of the config come from the config, so that a config may grow new ones."""
+    state, totals = carry
+    return state._replace(hparams={}), totals
+
+
+def with_hparams(saved: Carry, hparams: dict[str, jax.Array]) -> Carry:
+    """The inverse of `without_hparams`."""
+    state, totals = saved
+    return state._replace(hparams=hparams), totals
+
+
+def is_essential(name: str) -> bool:
+    """Whether a run depends on the array of this name in a checkpoint of `Carry`: on
+    the state, but not on the sums since the last log, nor on the numbers of the config,
+    which the first checkpoints held."""
+    return name.startswith("0.") and not name.startswith("0.hparams.")
 
 
 def read_totals(totals: Totals) -> dict[str, float]:

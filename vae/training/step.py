@@ -9,12 +9,11 @@ import optax
 from vae import rng
 from vae.data.batching import batch_indices, epoch_order
 from vae.data.splits import Split
-from vae.training.state import NORMS, Totals, TrainState, add_to_totals
+from vae.training.state import NORMS, Carry, TrainState, add_to_totals
 from vae.types import Array, Batch, Metrics, Objective
 
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
 Preprocess = Callable[[jax.Array, jax.Array], jax.Array]
-Carry = tuple[TrainState, Totals]
 RunStep = Callable[[Carry, Split, jax.Array], Carry]
 # (carry, data, positions [B], number of steps) -> carry
 TrainCall = Callable[[Carry, Split, jax.Array, Array], Carry]

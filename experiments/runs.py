@@ -1,0 +1,156 @@
+"""Runs that are there already: opened from their folder, with their data or without."""
+
+import zipfile
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import workdir
+from experiments.program import Program, make_program
+from experiments.terminal import say
+from vae.build import Config, Experiment, build
+from vae.data.preprocess import is_drawn
+from vae.data.splits import Dataset, Split, evenly_spaced
+from vae.training.checkpoint import Checkpointer, Restored
+from vae.training.state import (
+    Carry,
+    TrainState,
+    is_essential,
+    with_hparams,
+    without_hparams,
+)
+from vae.types import UserError
+
+# Images of train and of test that are kept with a run: by their number, and by their
+# bytes, but a few in any case.
+KEPT_IMAGES, KEPT_BYTES, KEPT_ANYWAY = 500, 4 * 2**20, 16
+KEPT_LABELS = 200  # at least one image of each, of so many labels
+EXAMPLES = "examples.npz"
+
+
+class Run(NamedTuple):
+    """A run that was trained to its end."""
+
+    experiment: Experiment
+    program: Program
+    state: TrainState
+    cost: dict[str, float]  # of its training
+
+
+def open_run(
+    folder: Path,
+    *,
+    config: Config | None = None,
+    data: str | None = None,
+    needs_all_data: bool = False,
+) -> Run:
+    """Opens the run in `folder`.
+
+    If its data are gone or have changed, the examples kept in the folder stand for
+    them, unless all are needed.
+
+    Args:
+      folder: the workdir of a run that was trained to its end.
+      config: as the run's own but for `evaluate.*`; None for the run's own.
+      data: where the run's data are now, as for `dataset.name`; None for where they
+        were.
+      needs_all_data: whether some examples will not do.
+
+    Raises:
+      UserError: there is no such run, it is not trained to its end, or its data are
+        needed and not there.
+    """
+    config = workdir.choose_config(folder, config, data)
+    try:
+        experiment = build(config)
+        program = make_program(experiment)
+        workdir.check(folder, experiment.config, program.data_hash)
+    except UserError as error:
+        kept = None if data or needs_all_data else _load_examples(folder)
+        if kept is None:
+            hint = "" if data else "; if the data are elsewhere, give --data=SOURCE"
+            raise UserError(f"{error}{hint}") from error
+        experiment = build(config, stored=kept)
+        program = make_program(experiment)
+        workdir.check(folder, experiment.config, data_hash=None)
+        say(
+            f"the run's data are not at hand ({error}): using the {kept.train.size} "
+            f"training and {kept.test.size} test images kept in {folder}; "
+            "--data=SOURCE says where all are"
+        )
+    state, cost = _restore_trained(experiment, program, folder)
+    return Run(experiment, program, state, cost)
+
+
+def _restore_trained(
+    experiment: Experiment, program: Program, folder: Path
+) -> tuple[TrainState, dict[str, float]]:
+    """Returns the state at the end of training, and what training cost."""
+    with closing(Checkpointer(folder)) as checkpointer:
+        restored = restore_carry(checkpointer, program.initialize(experiment))
+    if restored is None or restored.step < experiment.plan.steps:
+        at = "no checkpoint" if restored is None else f"step {restored.step}"
+        raise UserError(
+            f"--workdir={folder} is not trained to its end ({at} of "
+            f"{experiment.plan.steps} steps); launch its training again to continue"
+        )
+    return restored.tree[0], restored.info["cost"]
+
+
+def restore_carry(checkpointer: Checkpointer, carry: Carry) -> Restored | None:
+    """Returns the newest checkpoint of state and totals, placed as `carry`, with the
+    numbers of the config that `carry` has."""
+    restored = checkpointer.restore(without_hparams(carry), is_essential)
+    if restored is None:
+        return None
+    return restored._replace(tree=with_hparams(restored.tree, carry[0].hparams))
+
+
+def keep_examples(folder: Path, experiment: Experiment) -> None:
+    """Writes some training and test images into a run's folder, by which the run can be
+    used where its data are gone; nothing if they are there, or drawn by this code."""
+    path = folder / EXAMPLES
+    if path.exists() or is_drawn(experiment.dataset.train):
+        return
+    arrays = {}
+    for name in ("train", "test"):
+        split = getattr(experiment.dataset, name)
+        some = split[_chosen(split)]
+        arrays[f"x_{name}"] = np.asarray(some.images)
+        if some.labels is not None:
+            arrays[f"y_{name}"] = np.asarray(some.labels)
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **arrays)
+    partial.replace(path)
+
+
+def _chosen(split: Split) -> np.ndarray:
+    """Returns the places of images evenly spaced, and of one of each label: of the
+    largest in any case, for the model has as many."""
+    each = max(1, split.images[:1].nbytes)
+    count = min(split.size, KEPT_IMAGES, max(KEPT_ANYWAY, KEPT_BYTES // each))
+    places = evenly_spaced(split.size, count)
+    if split.labels is None:
+        return np.unique(places)
+    _, firsts = np.unique(split.labels, return_index=True)
+    return np.unique([*places, *firsts[-KEPT_LABELS:]])
+
+
+def _load_examples(folder: Path) -> Dataset | None:
+    """Returns the images that `keep_examples` wrote, or None if there are none."""
+    if not (folder / EXAMPLES).exists():
+        return None
+    try:
+        with np.load(folder / EXAMPLES) as file:
+            arrays = dict(file)
+        train, test = (
+            Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
+            for name in ("train", "test")
+        )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{folder / EXAMPLES} is damaged ({error}); give --data=SOURCE"
+        ) from error
+    return Dataset(train, Split(train.images[:0], None), test)

@@ -1,0 +1,143 @@
+"""Runs are opened where they are: old ones, moved ones, and ones without their data."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from experiments import evaluate, runs, score, train, workdir
+from experiments.latents import run as latents
+from tests.conftest import ROOT
+from tests.experiments.test_faults import outcome
+from vae.types import UserError
+
+# A run of the first release (commit ebd38ef), when checkpoints held the numbers of the
+# config: configs/default.py:smoke on 60 + 20 images of 8x8 pixels, 10 for validation.
+FIRST_RUN = ROOT / "tests/data/first_run"
+FIRST_DATA = f"npz:{ROOT}/tests/data/first_run_data.npz"
+EXACT = ("test/elbo_nats", "test/nll_is5_nats", "validation/elbo_nats")
+
+
+@pytest.fixture
+def first_run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FIRST_RUN, tmp_path / "run"))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return workdir.read_json(folder / "results.json")
+
+
+def assert_same_results(folder: Path) -> None:
+    found, expected = read(folder), read(FIRST_RUN)
+    for name in EXACT:
+        assert found[name] == pytest.approx(expected[name], rel=1e-4)
+    np.testing.assert_allclose(
+        found["latent/kl_per_dim"], expected["latent/kl_per_dim"], rtol=1e-3
+    )
+
+
+def test_the_first_run_is_evaluated_again(first_run: Path) -> None:
+    (first_run / "results.json").unlink()
+    evaluate.run(None, first_run, data=FIRST_DATA)
+    assert_same_results(first_run)
+
+
+def test_the_first_run_is_resumed(first_run: Path) -> None:
+    shutil.rmtree(first_run / "checkpoints/20")
+    (first_run / "results.json").unlink()
+    train.run(None, first_run, data=FIRST_DATA)
+    assert_same_results(first_run)
+
+
+def test_the_first_run_is_read_by_a_config_with_a_new_number(
+    first_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_config = default.get_config
+
+    def with_new_number(mode: str = "") -> Any:
+        config = get_config(mode)
+        config.objective.renyi_alpha = 0.5
+        return config
+
+    monkeypatch.setattr(default, "get_config", with_new_number)
+    opened = runs.open_run(first_run, data=FIRST_DATA)
+    assert float(opened.state.hparams["renyi_alpha"]) == 0.5
+    shutil.rmtree(first_run / "checkpoints/20")
+    (first_run / "results.json").unlink()
+    train.run(None, first_run, data=FIRST_DATA)
+    assert_same_results(first_run)
+
+
+def train_on(config: Any, path: Path, folder: Path) -> Any:
+    """Trains on a copy of the first run's data; returns the config."""
+    shutil.copy(FIRST_DATA.removeprefix("npz:"), path)
+    config.dataset.name = f"npz:{path}"
+    config.model.latent_dim = 2
+    train.run(config, folder)
+    return config
+
+
+def test_a_run_is_used_without_its_data(
+    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, folder = tmp_path / "data.npz", tmp_path / "run"
+    config = train_on(small_config, data, folder)
+    with_data = runs.open_run(folder)
+    data.rename(tmp_path / "moved.npz")
+    capsys.readouterr()
+    without = runs.open_run(folder)
+    assert "the run's data are not at hand" in capsys.readouterr().out
+    jax.tree.map(
+        np.testing.assert_array_equal, with_data.state.params, without.state.params
+    )
+    # All 60 and 20 images are few enough to be kept.
+    np.testing.assert_array_equal(
+        without.experiment.dataset.test.images, with_data.experiment.dataset.test.images
+    )
+    score.run(folder, f"npz:{tmp_path}/moved.npz", 0.05)
+    assert len((folder / "scores").glob("*.csv").__next__().read_text().split()) == 21
+    latents.run(folder)
+    assert (folder / "latents.html").exists()
+    with pytest.raises(UserError, match="no such file; if the data are elsewhere"):
+        evaluate.run(None, folder)
+    evaluate.run(None, folder, data=f"npz:{tmp_path}/moved.npz")
+    # The same data elsewhere are no other config: the run is done, and shown.
+    config.dataset.name = f"npz:{tmp_path}/moved.npz"
+    train.run(config, folder)
+    assert "trained and evaluated already" in capsys.readouterr().out
+
+
+def test_other_data_elsewhere_are_refused(small_config, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train_on(small_config, tmp_path / "data.npz", folder)
+    with np.load(tmp_path / "data.npz") as file:
+        arrays = dict(file)
+    arrays["x_train"][0, 0, 0] ^= 1
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(UserError, match=r"dataset.name: npz:.*data.npz there"):
+        runs.open_run(folder, data=f"npz:{tmp_path}/other.npz")
+
+
+def test_a_run_trained_longer_equals_one_trained_at_once(
+    small_config, tmp_path: Path
+) -> None:
+    for steps in (20, 40):
+        small_config.train.steps = steps
+        train.run(small_config, tmp_path / "longer")
+    train.run(small_config, tmp_path / "at_once")
+    assert outcome(tmp_path / "longer") == outcome(tmp_path / "at_once")
+    small_config.train.steps = 30
+    with pytest.raises(UserError, match=r"train.steps: 40 there, 30 now"):
+        train.run(small_config, tmp_path / "longer")
+
+
+def test_a_cosine_schedule_is_not_prolonged(small_config, tmp_path: Path) -> None:
+    small_config.optimizer.schedule.name = "cosine"
+    train.run(small_config, tmp_path)
+    small_config.train.steps = 40
+    with pytest.raises(UserError, match="trained longer, but not if its schedule"):
+        train.run(small_config, tmp_path)
