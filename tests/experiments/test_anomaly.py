@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import score, train
+from experiments import anomaly, score, train
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.data.sources import load
@@ -52,6 +52,42 @@ def test_scores_do_not_depend_on_the_batch(one_class, tmp_path: Path) -> None:
         got.append(dict(np.load(tmp_path / str(size) / "anomaly_scores.npz")))
     for name, values in got[0].items():
         np.testing.assert_allclose(got[1][name], values, rtol=1e-4, err_msg=name)
+
+
+def save_few(path: Path, count: int, side: int) -> str:
+    random = np.random.default_rng(0)
+    x_train, x_test = random.integers(0, 256, (2, count, side, side), np.uint8)
+    np.savez(path, x_train=x_train, x_test=x_test)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(("count", "side"), [(20, 12), (40, 5)])
+def test_few_images_or_pixels_are_scored(
+    small_config, tmp_path: Path, count: int, side: int
+) -> None:
+    """Fewer than the 32 components that the baseline has by default."""
+    small_config.dataset.name = save_few(tmp_path / "few.npz", count, side)
+    small_config.evaluate.anomalies = save_few(tmp_path / "other.npz", count, side)
+    train.run(small_config, tmp_path / "run")
+    assert 0 <= read(tmp_path / "run/results.json")["anomaly/ppca_auroc"] <= 1
+
+
+def test_an_evaluation_that_fails_leaves_the_others(
+    one_class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("no such number")
+
+    monkeypatch.setattr(anomaly, "fit_ppca", fail)
+    one_class.evaluate.fitted_components = 2
+    with pytest.raises(UserError, match=r"anomalies \(ValueError: no such number; see"):
+        train.run(one_class, tmp_path)
+    results = read(tmp_path / "results.json")
+    assert {"test/elbo_nats", "collapse", "latent/fitted2_nll_nats"} <= results.keys()
+    assert "in fail" in (tmp_path / "failed_anomalies.txt").read_text()
+    monkeypatch.undo()
+    train.run(one_class, tmp_path)
+    assert read(tmp_path / "results.json")["anomalies"] == "other_labels"
 
 
 def test_asking_later_scores_later(one_class, tmp_path: Path) -> None:
