@@ -1,4 +1,4 @@
-"""How a run's latent space is used: what every evaluation tells of it."""
+"""How a run's latent space is used: results of every evaluation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,14 @@ from experiments.program import Program
 from vae.build import Experiment
 from vae.compatibility import POSTERIORS_ON
 from vae.data.splits import evenly_spaced
-from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP, judge
+from vae.evaluation.collapse import (
+    CYCLICAL,
+    FREE_BITS,
+    WARM_UP,
+    Verdict,
+    judge,
+    judge_codes,
+)
 from vae.training.state import TrainState
 
 # Test images by which information is estimated, and pixels of all of them, at most.
@@ -39,18 +46,25 @@ def report_usage(
     state: TrainState,
     results: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Returns what is known of the use of codes that are not discrete: for each
-    dimension `latent/decoder_sensitivity`; `latent/mutual_information_nats`, at most
-    `latent/information_limit_nats`, and `latent/marginal_kl_nats`; and the verdict
-    `collapse`, in words. See `vae.evaluation.collapse`."""
-    posterior = experiment.config["model"]["posterior"]["name"]
-    is_discrete = posterior in POSTERIORS_ON["discrete codes"]
-    if is_discrete or "latent/mean_variance" not in results:
-        return {}
+    """Returns how the latent space is used, and the verdict on it in words, `collapse`;
+    see `vae.evaluation.collapse`.
+
+    Of continuous codes these are for each dimension `latent/decoder_sensitivity`, then
+    `latent/mutual_information_nats`, at most `latent/information_limit_nats`, and
+    `latent/marginal_kl_nats`. Of discrete codes these are `latent/codes_used` and
+    `latent/code_perplexity`.
+    """
     test = experiment.dataset.test
     pixels = int(np.prod(experiment.dataset.image_shape))
     count = min(MOST, test.size, max(1, MOST_PIXELS // pixels))
     places = evenly_spaced(test.size, count).astype(np.int32)
+    posterior = experiment.config["model"]["posterior"]["name"]
+    if posterior in POSTERIORS_ON["discrete codes"]:
+        codes = program.views.codes(state.variables, state.seed, test[places], places)
+        is_shared = posterior == "vector_quantized"
+        return _about_codes(experiment, np.asarray(codes), is_shared=is_shared)
+    if "latent/mean_variance" not in results:
+        return {}
     usage = program.views.use(state.variables, state.seed, test[places], places)
     size = experiment.code_dim
     verdict = judge(
@@ -59,8 +73,6 @@ def report_usage(
         np.asarray(usage.code_variance)[:size],
         **causes(experiment),
     )
-    steps = experiment.plan.steps
-    early = f"after {steps} steps only, " if steps < SETTLED else ""
     sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
     told = {"latent/decoder_sensitivity": sensitivity.tolist()}
     if usage.mutual_information is not None:
@@ -68,4 +80,24 @@ def report_usage(
         told["latent/information_limit_nats"] = float(np.log(len(places)))
     if usage.marginal_kl is not None:
         told["latent/marginal_kl_nats"] = float(usage.marginal_kl)
-    return told | {"collapse": f"{early}{verdict}"}
+    return told | {"collapse": _with_steps(experiment, verdict)}
+
+
+def _about_codes(
+    experiment: Experiment, codes: np.ndarray, *, is_shared: bool
+) -> dict[str, Any]:
+    """Returns the results of one-hot codes [N, P, C]; `is_shared` if all positions
+    choose from one codebook."""
+    counts = codes.sum(axis=(0, 1) if is_shared else 0).reshape(-1, codes.shape[-1])
+    use = judge_codes(counts)
+    return {
+        "latent/codes_used": use.used,
+        "latent/code_perplexity": use.perplexity,
+        "collapse": _with_steps(experiment, use.verdict),
+    }
+
+
+def _with_steps(experiment: Experiment, verdict: Verdict) -> str:
+    steps = experiment.plan.steps
+    early = f"after {steps} steps only, " if steps < SETTLED else ""
+    return f"{early}{verdict}"

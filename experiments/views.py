@@ -31,6 +31,7 @@ class Views(NamedTuple):
     encode: Callable[..., Any]
     decode: Callable[..., Any]  # (variables, z [N, D]) -> p(x | z)'s means
     use: Callable[..., Any]  # (variables, seed, stored, places) -> Usage
+    codes: Callable[..., Any]  # (variables, seed, stored, places) -> one-hot [B, P, C]
     look: Callable[..., Any]  # (seed, stored, places) -> x, keys of noise
     regret: Callable[..., Any]  # (variables, seed, stored, places) -> regret [B]
 
@@ -52,6 +53,7 @@ def make_views(experiment: Experiment) -> Views:
         encode=jax.jit(_make_encode(experiment)),
         decode=jax.jit(_make_decode(experiment)),
         use=jax.jit(_make_use(experiment)),
+        codes=jax.jit(_make_codes(experiment)),
         look=jax.jit(functools.partial(look_at, experiment.preprocess, name=ANOMALY)),
         regret=jax.jit(_make_regret(experiment)),
     )
@@ -133,6 +135,20 @@ def _make_use(experiment: Experiment) -> Callable[..., Usage]:
         )
 
     return use
+
+
+def _make_codes(experiment: Experiment) -> Callable[..., Any]:
+    """Returns the discrete codes of images, hard as in evaluation."""
+
+    def codes(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        key = rng.stream(seed, "usage")
+        _, inference = infer_stored(
+            experiment.model, variables, experiment.preprocess, stored, places, key
+        )
+        (group,) = inference.groups
+        return group.posterior.codes
+
+    return codes
 
 
 def _make_regret(experiment: Experiment) -> Callable[..., Any]:

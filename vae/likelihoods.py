@@ -165,13 +165,17 @@ class GaussianOptimal(_RealPixels):
         scale = jnp.sqrt(jnp.maximum(variance, MIN_VARIANCE))
         return Normal(features[..., 0], scale)
 
-    def tracking_loss(self, likelihood: Distribution, x: jax.Array) -> jax.Array:
+    def tracking_loss(
+        self, likelihood: Distribution, x: jax.Array, keys: jax.Array
+    ) -> jax.Array:
         """Returns a scalar zero whose gradient moves the average; see `layers.track`.
 
         Args:
           likelihood: of this module, batch shape [K, B].
           x: [B, H, W, C]
+          keys: a key per example [B]; nothing here is random.
         """
+        del keys
         return track(self.average_variance, ((x - likelihood.mean) ** 2).mean())
 
 

@@ -11,11 +11,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from numpyro.distributions import Independent, MultivariateNormal, Normal
 
-from vae.distributions.codes import OneHotCodes, Quantized, codebook_tracking_loss
+from vae import rng
+from vae.distributions.codes import (
+    OneHotCodes,
+    Quantized,
+    codebook_tracking_loss,
+    start_codebook,
+)
 from vae.distributions.flowed import Flowed
 from vae.distributions.hyperspherical import VonMisesFisher as SphericalDistribution
 from vae.layers import at_least_float32, dense
-from vae.types import Distribution
+from vae.types import Distribution, Params
 
 # Standard deviations of what a layer puts out, which but for `softplus` is a
 # log-variance: without bounds, as in Kingma & Welling 2013 (arXiv 1312.6114, appendix
@@ -153,6 +159,8 @@ class RelaxedCategorical(nn.Module):
 class Codebook(nn.Module):
     """`num_classes` vectors that are moving averages of the encodings assigned to them.
 
+    They begin at encodings of the first images: see `VectorQuantized.start`.
+
     References:
       van den Oord et al. 2017, arXiv 1711.00937, appendix A.1.
     """
@@ -182,9 +190,11 @@ class Codebook(nn.Module):
         count = jnp.maximum(self.average_count, 1e-20)
         return jax.lax.stop_gradient(self.average_sum / count[:, None])
 
-    def tracking_loss(self, quantized: Quantized) -> jax.Array:
+    def tracking_loss(self, quantized: Quantized, keys: jax.Array) -> jax.Array:
         """See `codes.codebook_tracking_loss`."""
-        return codebook_tracking_loss(self.average_count, self.average_sum, quantized)
+        return codebook_tracking_loss(
+            self.average_count, self.average_sum, quantized, keys
+        )
 
 
 class VectorQuantized(nn.Module):
@@ -211,7 +221,20 @@ class VectorQuantized(nn.Module):
         shape = (*encodings.shape[:-1], self.latent_dim, self.codebook.embedding_dim)
         return Quantized(encodings.reshape(shape), self.codebook())
 
-    def tracking_loss(self, posterior: Quantized, x: jax.Array) -> jax.Array:
+    def tracking_loss(
+        self, posterior: Quantized, x: jax.Array, keys: jax.Array
+    ) -> jax.Array:
         """Zero, whose gradient moves the codebook: see `layers.track`."""
         del x
-        return self.codebook.tracking_loss(posterior)
+        keys = jax.vmap(lambda key: rng.named(key, "codebook"))(keys)
+        return self.codebook.tracking_loss(posterior, keys)
+
+    @staticmethod
+    def start(params: Params, posterior: Quantized, key: jax.Array) -> Params:
+        """Returns this module's parameters with a codebook that begins at the encodings
+        of the posterior, batch shape [B]."""
+        count = params["codebook"]["average_count"]
+        encodings = posterior.encodings.reshape(-1, posterior.encodings.shape[-1])
+        vectors = start_codebook(encodings, len(count), key)
+        book = {**params["codebook"], "average_sum": count[:, None] * vectors}
+        return {**params, "codebook": book}

@@ -257,7 +257,7 @@ def test_tracking_moves_the_optimal_variance_to_the_mean_squared_error() -> None
 
     def loss(params, features):
         likelihood = module.apply(params, features)
-        return module.apply(params, likelihood, x, method="tracking_loss")
+        return module.apply(params, likelihood, x, None, method="tracking_loss")
 
     values_and_grads = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
     for _ in range(2000):  # the start is forgotten as 0.99^2000 = 2e-9

@@ -19,6 +19,7 @@ References:
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def fit_ppca(
     directions, variances = np.zeros((0, pixels)), np.zeros(0)
     if rank:
         solver = "covariance_eigh" if count > pixels else "full"
-        model = PCA(rank, svd_solver=solver).fit(train)
+        model: Any = PCA(rank, svd_solver=solver).fit(train)
         directions, variances = model.components_, model.explained_variance_
     noise = max(MIN_NOISE, (variance - variances.sum()) / (pixels - rank))
     variances = np.maximum(variances, noise)

@@ -24,6 +24,8 @@ CYCLICAL = "cyclical warm-up (objective.growth=cyclical)"
 FREE_BITS = "free bits (objective.name=free_bits)"
 LEARNED_VARIANCE = "a learned variance (model.likelihood.name=gaussian_optimal)"
 LOWER_BETA = "a lower objective.beta"
+FEWER_CODES = "a smaller model.posterior.num_classes"
+SPARE_CODES = 0.5  # share of codes in use below which a codebook is partly collapsed
 REMEDIES = {
     "healthy": (),
     "partly collapsed": (WARM_UP, CYCLICAL, FREE_BITS),
@@ -84,6 +86,37 @@ def judge(
         name, beta=beta, has_fixed_variance=has_fixed_variance, in_use=in_use
     )
     return Verdict(name, f"{reason} are active", advice)
+
+
+class CodeUse(NamedTuple):
+    """How discrete codes are used."""
+
+    used: float  # how many are chosen at all
+    perplexity: float  # how many would be as uncertain if all were chosen alike
+    verdict: Verdict
+
+
+def judge_codes(counts: np.ndarray) -> CodeUse:
+    """Returns how discrete codes are used, and the verdict on it: collapsed if hardly
+    more than one is chosen, partly collapsed if less than half of them are.
+
+    Args:
+      counts: how often each code is chosen [P, C]: at each position, or [1, C] where
+        all positions share a codebook. Numbers are means over positions.
+    """
+    share = counts / counts.sum(axis=1, keepdims=True)
+    nats = -np.sum(share * np.log(np.where(share > 0, share, 1)), axis=1)
+    used = float((counts > 0).sum(axis=1).mean())
+    perplexity = float(np.exp(nats).mean())
+    classes = counts.shape[1]
+    name = "healthy"
+    if used < SPARE_CODES * classes:
+        name = "partly collapsed"
+    if perplexity < 1.1:
+        name = "collapsed"
+    reason = f"{used:.3g} of {classes} codes are used, with perplexity {perplexity:.1f}"
+    advice = () if name == "healthy" else (FEWER_CODES,)
+    return CodeUse(used, perplexity, Verdict(name, reason, advice))
 
 
 def remedies(

@@ -45,11 +45,18 @@ class VAE(nn.Module):
     def init(self, rngs: jax.Array, *args: Any, **kwargs: Any) -> Params:
         """Returns the first variables; arguments are those of a call."""
         variables = super().init(rngs, *args, **kwargs)
-        if self.kernel_init is None:
-            return variables
-        key = jax.random.fold_in(rngs, 1)
-        drawn = redraw_kernels(variables["params"], self.kernel_init, key)
-        return {**variables, "params": drawn}
+        params = variables["params"]
+        if self.kernel_init is not None:
+            key = jax.random.fold_in(rngs, 1)
+            params = redraw_kernels(params, self.kernel_init, key)
+        if hasattr(self.posterior, "start"):
+            encoded: Any = self.apply(
+                {"params": params}, args[0], label=kwargs.get("label"), method="encode"
+            )
+            key = jax.random.fold_in(rngs, 2)
+            start = self.posterior.start(params["posterior"], encoded.posterior, key)
+            params = {**params, "posterior": start}
+        return {**variables, "params": params}
 
     def __call__(
         self,
@@ -65,7 +72,7 @@ class VAE(nn.Module):
         encoded = self.encode(x, label=label, train=train)
         inference = self.infer(encoded, keys, train=train)
         losses = [
-            part.tracking_loss(distribution, x)
+            part.tracking_loss(distribution, x, key)
             for part, distribution in (
                 (self.posterior, encoded.posterior),
                 (self.likelihood, inference.likelihood),

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vae.layers import AVERAGE_DECAY
+
 # (learning rate at its peak, step) -> learning rate at this step
 Schedule = Callable[[jax.Array, jax.Array], jax.Array]
-
-AVERAGE_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
 
 
 def constant() -> Schedule:
