@@ -26,6 +26,11 @@ def get_config(mode: str = "") -> Config:
     # name of an image data set of TensorFlow Datasets
     dataset.name = "mnist_5k"
     dataset.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
+    # images:DIR: (side,) or (height, width), to which each picture is cut in the middle
+    # and scaled; (): as they are.
+    dataset.resize = ()
+    dataset.skip_unreadable = False  # images:DIR: leave out files that cannot be read
+    dataset.channels_first = False  # npz:PATH: arrays are [N, C, H, W]
     dataset.binarize = "dynamic"  # dynamic (at each look) | static | threshold | none
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()

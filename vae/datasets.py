@@ -8,6 +8,7 @@ from vae import menus
 from vae.checks import one_of, pick
 from vae.compatibility import check_support
 from vae.data import preprocess, sources
+from vae.data.options import read_options
 from vae.data.splits import Dataset, Split, cut_validation
 from vae.types import UserError
 
@@ -20,7 +21,8 @@ def build_dataset(config: Config) -> Dataset:
     Raises:
       UserError: there is none, or it does not fit the model.
     """
-    train, test = sources.load(config.dataset.name, config.dataset.data_dir)
+    c = config.dataset
+    train, test = sources.load(c.name, c.data_dir, read_options(config))
     dataset = cut_validation(train, test, config.dataset.validation_size)
     return _for_model(dataset, config)
 
@@ -82,8 +84,14 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
         return None
     if name != "other_labels":
         where = f"evaluate.anomalies={name}"
-        test = sources.load_test(name, config.dataset.data_dir, where)
-        return other_images(config, everything, test, where)
+        images, _ = sources.load_other(
+            name,
+            config.dataset.data_dir,
+            read_options(config),
+            where=where,
+            channels=everything.image_shape[-1],
+        )
+        return other_images(config, everything, images, where)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()
