@@ -111,7 +111,9 @@ def _frames(
     """Yields the number, None of a file with one picture, and the pixels of frames."""
     if not os.path.isfile(path):  # opening a pipe would wait for ever
         raise ValueError("not a file")
-    with Image.open(path) as picture:
+    # Pillow 13 maps uncompressed files that it opens by name into memory, and reads
+    # TIFFs that are to be turned wrongly then.
+    with path.open("rb") as stream, Image.open(stream) as picture:
         has_frames = picture.format in FRAME_FORMATS
         count = getattr(picture, "n_frames", 1) if has_frames else 1
         for frame in range(count):
