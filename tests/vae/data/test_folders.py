@@ -261,6 +261,7 @@ def photos(small_config, tmp_path: Path) -> Any:
         draw(tmp_path / name, *(f"{i:02}.png" for i in range(20)), size=(side, 8))
     small_config.dataset.name = f"images:{tmp_path}"
     small_config.dataset.resize = (8,)
+    small_config.dataset.batch_size = 10
     return small_config
 
 
