@@ -29,6 +29,11 @@ def get_config(mode: str = "") -> Config:
     # dynamic (at each look) | static | threshold | none | auto (dynamic for Bernoulli
     # pixels, none for other likelihoods)
     dataset.binarize = "auto"
+    # images:DIR: (side,) or (height, width), to which each picture is cut in the middle
+    # and scaled; (): as they are.
+    dataset.resize = ()
+    dataset.skip_unreadable = False  # images:DIR: leave out files that cannot be read
+    dataset.channels_first = False  # npz:PATH: arrays are [N, C, H, W]
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

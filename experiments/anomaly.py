@@ -12,7 +12,7 @@ from experiments.figures import COLUMNS, save_grid
 from experiments.program import Program
 from experiments.views import ANOMALY
 from vae.build import Experiment
-from vae.data.files import png_lengths
+from vae.data.png import png_lengths
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.anomaly import fit_ppca, scores_of_bounds
 from vae.evaluation.detection import detect

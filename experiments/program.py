@@ -14,7 +14,7 @@ from experiments.views import Views, make_views
 from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
-from vae.data.splits import Split, content_hash
+from vae.data.splits import Dataset, Split, content_hash
 from vae.evaluation.evaluate import make_evaluate_batch
 from vae.models.base import Model
 from vae.models.padding import cut_to
@@ -92,7 +92,7 @@ def make_program(experiment: Experiment) -> Program:
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
-        data_hash=content_hash(experiment.everything),
+        data_hash=_hash_data(experiment),
     )
 
 
@@ -189,6 +189,16 @@ def _create(
     )
     names = (*experiment.metric_names, *NORMS)
     return state, zero_totals(names, batch.image.dtype)
+
+
+def _hash_data(experiment: Experiment) -> str:
+    """Returns the hash of a run's data. The labels of pictures are the names of their
+    folders, which also give their order: earlier versions read none, and their runs
+    are of the same data."""
+    data = experiment.everything
+    if experiment.config["dataset"]["name"].startswith("images:"):
+        data = Dataset(*(split._replace(labels=None) for split in data))
+    return content_hash(data)
 
 
 def _kept(experiment: Experiment) -> np.ndarray | None:

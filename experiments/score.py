@@ -10,7 +10,8 @@ from experiments.program import answer
 from experiments.runs import open_run
 from experiments.terminal import say
 from vae.build import from_operative
-from vae.data.sources import to_score
+from vae.data.options import read_options
+from vae.data.sources import load_other
 from vae.datasets import other_images
 from vae.evaluation.detection import threshold_of
 from vae.types import UserError
@@ -36,7 +37,13 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
         )
     experiment, program, state, _ = open_run(folder)
     config, where = from_operative(experiment.config), f"--score={name}"
-    split, names = to_score(name, config.dataset.data_dir)
+    split, names = load_other(
+        name,
+        config.dataset.data_dir,
+        read_options(config),
+        where=where,
+        channels=experiment.everything.image_shape[-1],
+    )
     split = other_images(config, experiment.everything, split, where)
     splits = experiment.dataset.test, split
     normal, scores = answer(score_splits(experiment, program, state, splits))

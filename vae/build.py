@@ -49,7 +49,12 @@ HOW_NOT_WHAT = (
     "evaluate.batch_size",
 )
 # Fields that say where the data are: their hash says which data they are.
-WHERE_DATA_ARE = ("dataset.name",)
+WHERE_DATA_ARE = (
+    "dataset.name",
+    "dataset.resize",
+    "dataset.skip_unreadable",
+    "dataset.channels_first",
+)
 RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
 PIPELINES = ("auto", "resident", "stream")
 MATMUL_PRECISIONS = ("default", "high", "highest")

@@ -8,6 +8,7 @@ from vae import menus
 from vae.checks import one_of, pick
 from vae.compatibility import check_support
 from vae.data import preprocess, sources
+from vae.data.options import read_options
 from vae.data.splits import Dataset, Split, cut_validation
 from vae.types import UserError
 
@@ -20,8 +21,9 @@ def load_dataset(config: Config) -> Dataset:
     Raises:
       UserError: there is no such data set, or its files cannot be used.
     """
-    train, test = sources.load(config.dataset.name, config.dataset.data_dir)
-    return cut_validation(train, test, config.dataset.validation_size)
+    c = config.dataset
+    train, test = sources.load(c.name, c.data_dir, read_options(config))
+    return cut_validation(train, test, c.validation_size)
 
 
 def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
@@ -114,8 +116,14 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
         return None
     if name != "other_labels":
         where = f"evaluate.anomalies={name}"
-        test = sources.load_test(name, config.dataset.data_dir, where)
-        return other_images(config, everything, test, where)
+        images, _ = sources.load_other(
+            name,
+            config.dataset.data_dir,
+            read_options(config),
+            where=where,
+            channels=everything.image_shape[-1],
+        )
+        return other_images(config, everything, images, where)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()

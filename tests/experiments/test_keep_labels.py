@@ -1,6 +1,7 @@
 """Runs on the images of some labels: each by itself, and all of them by one program."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,13 +56,13 @@ def test_images_of_other_labels_change_nothing(
     small_config.dataset.validation_size = 100
     load = sources.load
 
-    def others_replaced(name: str, data_dir: str) -> tuple[Split, Split]:
+    def others_replaced(*source: Any) -> tuple[Split, Split]:
         def replace(split: Split) -> Split:
             others = ~np.isin(split.labels, (1, 4))
             images = np.where(others[:, None, None, None], 255, split.images)
             return split._replace(images=images.astype(np.uint8))
 
-        train, test = load(name, data_dir)
+        train, test = load(*source)
         return replace(train), replace(test)
 
     vectors = []

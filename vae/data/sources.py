@@ -1,21 +1,27 @@
 """Named data sources: a name from the configuration becomes train and test splits."""
 
 import importlib.resources
+import os
 from pathlib import Path
 
 import numpy as np
 
 from vae.data import tfds
+from vae.data.arrays import all_of_npz, from_npz
 from vae.data.factors import FactorSource
-from vae.data.files import all_of_npz, from_folder, from_npz, read_pictures
+from vae.data.folders import all_of_folder, from_folder
+from vae.data.options import ReadOptions
 from vae.data.splits import Split
 from vae.data.sprites import KINDS, SIDE, all_sprites, sprites_by_factors
 from vae.types import UserError
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of images that are drawn
+DEFAULT = ReadOptions()
 
 
-def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
+def load(
+    name: str, data_dir: str = "", options: ReadOptions = DEFAULT
+) -> tuple[Split, Split]:
     """Returns the train and test splits of the data set called `name`.
 
     `name` is `mnist_5k`, `sprites`, `color_sprites` or `noisy_sprites` (each may name
@@ -27,57 +33,75 @@ def load(name: str, data_dir: str = "") -> tuple[Split, Split]:
       UserError: there is no such data set, or its files are not as they should be.
     """
     kind, _, path = name.partition(":")
+    where = f"dataset.name={name}"
     if name == "mnist_5k":
         train, test = mnist_5k()
     elif kind == "npz":
-        train, test = from_npz(Path(path).expanduser())
+        train, test = from_npz(_place(path, where), where, options)
     elif kind == "images":
-        train, test = from_folder(Path(path).expanduser())
+        train, test = from_folder(_place(path, where), where, options)
     elif kind in KINDS:
         train, test = all_sprites(kind, _side_of(name, path))
     else:
         train, test = tfds.load(name, data_dir)
     for split, which in ((train, "train"), (test, "test")):
         if split.size == 0:
-            raise UserError(f"dataset.name={name}: its {which} split has no images")
+            raise UserError(f"{where}: its {which} split has no images")
     return train, test
 
 
-def load_test(name: str, data_dir: str, where: str) -> Split:
-    """Returns the test split of a data set that another field or flag names, which is
-    `where` errors are told of.
+def load_other(
+    name: str,
+    data_dir: str = "",
+    options: ReadOptions = DEFAULT,
+    *,
+    where: str,
+    channels: int = 1,
+) -> tuple[Split, list[str]]:
+    """Returns the images that another field or flag than `dataset.name` names.
+
+    These are the array `x`, or else `x_test`, of `npz:PATH`; all pictures of
+    `images:DIR`, or those of `DIR/test` if there is `DIR/train` too; and the test split
+    of any other data set.
+
+    Args:
+      name: as for `load`.
+      data_dir: as for `load`.
+      options: those of the run that the images are for.
+      where: the field or flag and its value, for messages.
+      channels: of the run's images; for 3, grey pictures are read as RGB.
+
+    Returns:
+      The images, and what each is called: a path relative to the folder, or a number.
+      Bytes of a path that are not UTF-8 are surrogates, which not every stream prints.
 
     Raises:
-      UserError: see `load`.
-    """
-    try:
-        return load(name, data_dir)[1]
-    except UserError as error:
-        said = str(error).replace(f"dataset.name={name}", where)
-        raise UserError(said) from error
-
-
-def to_score(name: str, data_dir: str = "") -> tuple[Split, list[str]]:
-    """Returns what `--score=NAME` means, and what each image is called.
-
-    These are all images of `npz:PATH` (its array `x`, or else `x_test`) or of
-    `images:DIR`, or the test split of any other data set.
-
-    Raises:
-      UserError: see `load`.
+      UserError: as `load`.
     """
     kind, _, path = name.partition(":")
-    where, place = f"--score={name}", Path(path).expanduser()
+    names = None
     if kind == "npz":
-        split, names = Split(all_of_npz(place, where), None), None
+        split = Split(all_of_npz(_place(path, where), where, options), None)
     elif kind == "images":
-        images, paths = read_pictures(place, where)
-        split, names = Split(images, None), [str(p.relative_to(place)) for p in paths]
+        least = channels if channels == 3 else 1
+        images, names = all_of_folder(_place(path, where), where, options, least)
+        split = Split(images, None)
     else:
-        split, names = load_test(name, data_dir, where), None
+        try:
+            split = load(name, data_dir)[1]
+        except UserError as error:
+            said = str(error).replace(f"dataset.name={name}", where)
+            raise UserError(said) from error
     if split.size == 0:
         raise UserError(f"{where}: there are no images")
     return split, names or [str(i) for i in range(split.size)]
+
+
+def _place(path: str, where: str) -> Path:
+    """Returns the file or folder after the colon of a name; ~ is the user's home."""
+    if not path:
+        raise UserError(f"{where}: there is no path after the colon")
+    return Path(os.path.expanduser(path))
 
 
 def factor_source(name: str, data_dir: str = "") -> FactorSource | None:

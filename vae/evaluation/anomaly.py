@@ -38,7 +38,7 @@ def scores_of_bounds(
     Args:
       bounds: of N images.
       typical_bound: the mean of log L_K over training images.
-      code_lengths: of the images [N], from `data.files.png_lengths`.
+      code_lengths: of the images [N], from `data.png.png_lengths`.
     """
     neg_bound = -np.asarray(bounds.log_likelihood, np.float64)
     rate = np.broadcast_to(bounds.rate, neg_bound.shape)

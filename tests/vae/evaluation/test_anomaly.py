@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from vae.data.files import png_lengths
+from vae.data.png import png_lengths
 from vae.evaluation.anomaly import fit_ppca, scores_of_bounds
 from vae.evaluation.bounds import ImageBounds
 

@@ -1,0 +1,169 @@
+"""A user's arrays of images, in an .npz file."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vae.data.options import ReadOptions, advice
+from vae.data.splits import Split
+from vae.types import UserError
+
+MOST_CHANNELS = 4  # that an axis must be able to hold to be taken for the channels
+
+
+def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split]:
+    """Returns the arrays `x_train` and `x_test` with optional labels `y_train` and
+    `y_test`. Other arrays of the file are not read.
+
+    Images are [N, H, W] or [N, H, W, C] (with `channels_first` [N, C, H, W]) and uint8
+    in 0..255, bool, or finite floating point.
+
+    Raises:
+      UserError: the arrays are not there or not as they should be.
+    """
+    with _opened(path, where, "x_train=..., x_test=...") as file:
+        for key in ("x_train", "x_test"):
+            if key not in file.files:
+                raise UserError(
+                    f"{where}: the array {key!r} is missing (the file holds "
+                    f"{', '.join(sorted(file.files)) or 'nothing'}); it needs x_train "
+                    "and x_test, and may have y_train and y_test"
+                )
+        train, test = (_split(file, s, where, options) for s in ("train", "test"))
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise UserError(
+            f"{where}: x_train has images of shape {train.images.shape[1:]} and x_test "
+            f"of {test.images.shape[1:]}; they must be the same"
+        )
+    if train.images.dtype != test.images.dtype:
+        raise UserError(
+            f"{where}: one of x_train and x_test is uint8 and the other floating "
+            "point; they must be the same"
+        )
+    return train, test
+
+
+def all_of_npz(path: Path, where: str, options: ReadOptions) -> np.ndarray:
+    """Returns the images [N, H, W, C] of a file's array `x`, or else `x_test`. Other
+    arrays of the file are not read.
+
+    Raises:
+      UserError: there is neither, or it is not as it should be.
+    """
+    with _opened(path, where, "x=...") as file:
+        key = "x" if "x" in file.files else "x_test"
+        if key not in file.files:
+            raise UserError(
+                f"{where}: there is no array x, nor x_test (the file holds "
+                f"{', '.join(sorted(file.files)) or 'nothing'}); save the images as x"
+            )
+        return _images(_array(file, key), key, where, options)
+
+
+@contextmanager
+def _opened(path: Path, where: str, arrays: str) -> Iterator[Any]:
+    """Opens an .npz; arrays are read from it as they are asked for."""
+    if not os.path.isfile(path):
+        raise UserError(f"{where}: there is no such file")
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            yield file
+    except UserError:
+        raise
+    except PermissionError as error:
+        raise UserError(f"{where}: there is no permission to read it") from error
+    except MemoryError as error:
+        raise UserError(f"{where}: an array does not fit in memory") from error
+    except Exception as error:  # damaged files raise errors of a dozen types
+        raise UserError(
+            f"{where}: not a whole .npz of plain arrays; write it with "
+            f"numpy.savez_compressed(PATH, {arrays}), from arrays of numbers (arrays "
+            "of objects are never read)"
+        ) from error
+
+
+def _array(file: Any, key: str) -> np.ndarray:
+    array = file[key]
+    if not isinstance(array, np.ndarray):  # a member of the zip that is no array
+        raise ValueError(key)
+    return array
+
+
+def _images(
+    images: np.ndarray, key: str, where: str, options: ReadOptions
+) -> np.ndarray:
+    """Returns an array of a file as images [N, H, W, C]."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    elif images.ndim == 4:
+        images = _channels_last(images, key, where, options)
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise UserError(
+            f"{where}: {key} has shape {images.shape}; it must be [N, H, W] or "
+            "[N, H, W, C]"
+        )
+    if images.dtype == np.bool_:
+        return images.astype(np.uint8) * 255
+    if np.issubdtype(images.dtype, np.floating):
+        with np.errstate(over="ignore"):
+            images = images.astype(np.float32)
+        if not np.isfinite(images).all():
+            raise UserError(f"{where}: {key} holds nan or infinite values; remove them")
+    elif images.dtype != np.uint8:
+        raise UserError(
+            f"{where}: {key} is {images.dtype}; it must be uint8 in 0..255, bool, "
+            "or floating point"
+        )
+    elif images.size and images.max() == 1:
+        raise UserError(
+            f"{where}: {key} is uint8 but holds only 0 and 1; save it as bool, or "
+            "multiply by 255"
+        )
+    return images
+
+
+def _channels_last(
+    images: np.ndarray, key: str, where: str, options: ReadOptions
+) -> np.ndarray:
+    """Moves the channels to the last axis if they are said to come first.
+
+    Raises:
+      UserError: the shape says otherwise: the channels are many, and the height, as it
+        would be, is at most that of an axis of channels.
+    """
+    first, last = images.shape[1], images.shape[-1]
+    is_first = options.channels_first
+    channels, height = (first, last) if is_first else (last, first)
+    if height <= MOST_CHANNELS < channels:
+        fix = advice(
+            where,
+            f"channels_first={not is_first}",
+            "save it with the channels "
+            + ("first, as the run's were" if is_first else "last, [N, H, W, C]"),
+        )
+        raise UserError(
+            f"{where}: {key} has shape {images.shape}, which looks like channels "
+            f"{'last' if is_first else 'first'}, but dataset.channels_first="
+            f"{is_first}: {fix}"
+        )
+    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_first else images
+
+
+def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:
+    key = f"x_{which}"
+    images = _images(_array(file, key), key, where, options)
+    if f"y_{which}" not in file.files:
+        return Split(images, None)
+    labels = _array(file, f"y_{which}")
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(
+            f"{where}: y_{which} is {labels.dtype} of shape {labels.shape}; it "
+            f"must be integers of shape ({len(images)},)"
+        )
+    if (labels != labels.astype(np.int32)).any():
+        raise UserError(f"{where}: y_{which} holds integers of more than 32 bits")
+    return Split(images, labels.astype(np.int32))
