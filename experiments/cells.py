@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from configs import default
 from experiments.workdir import flatten
-from vae.build import HOW_NOT_WHAT, Config, operative
+from vae.build import Config, operative
+from vae.sharing import HOW_NOT_WHAT
 from vae.types import UserError
 
 MAX_CELLS = 10_000  # a larger product is likely a slip, and needs --yes

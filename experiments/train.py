@@ -2,21 +2,25 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
+from configs import default
 from experiments import interrupt, workdir
 from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
 from experiments.program import Program, answer, ask_call, chunks, make_program
 from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
 from experiments.usage import SETTLED, causes
-from vae.build import Config, Experiment, build
+from vae.build import Config, Experiment, build, operative
+from vae.data.preprocess import to_unit
 from vae.evaluation.collapse import COLLAPSED_RATE, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
@@ -25,6 +29,8 @@ from vae.training.state import TrainState
 from vae.types import Request
 
 Run = Generator[Request, Any, Any]
+
+LOOKED_AT = 500  # images whose range is printed
 
 
 def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
@@ -60,9 +66,12 @@ def train_and_evaluate(
             state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
         except Diverged as error:
             if jax.process_index() == 0:
-                told = {"step": error.step, "terms": error.terms}
-                workdir.write_json(folder / "diverged.json", told)
-            raise
+                where = {"step": error.step, "terms": error.terms}
+                workdir.write_json(folder / "diverged.json", where)
+            if error.step > 1:
+                raise
+            cause = _cause_before_training(experiment)
+            raise Diverged(error.step, error.terms, error.last_good, cause) from error
         yield from evaluate_and_report(
             experiment, program, state, folder, cost, quiet=quiet
         )
@@ -117,6 +126,31 @@ def _train_in(
             should_stop=_make_should_stop(),
         )
     return carry[0], clock.cost
+
+
+def _cause_before_training(experiment: Experiment) -> str:
+    """Returns what may be wrong if the first parameters, which no step has changed,
+    have no finite loss: the images, or numbers that are far from their defaults."""
+    images = np.asarray(experiment.dataset.train.images[:LOOKED_AT])
+    pixels = to_unit(images)
+    defaults = workdir.flatten(operative(default.get_config()))
+    odd = [
+        f"{field}={value} (default {defaults[field]})"
+        for field, value in workdir.flatten(experiment.config).items()
+        if isinstance(value, float) and _is_far(value, defaults.get(field, value))
+    ]
+    return (
+        "no step of training was taken, so the images or the config are the cause: "
+        f"pixels range from {pixels.min():.4g} to {pixels.max():.4g}; "
+        f"{', '.join(odd) or 'all numbers of the config are near their defaults'}"
+    )
+
+
+def _is_far(value: float, default: float) -> bool:
+    """Whether a number is a hundred times larger or smaller than its default."""
+    if not value or not default:
+        return abs(value - default) > 100
+    return abs(math.log10(abs(value / default))) > 2
 
 
 def _make_on_log(

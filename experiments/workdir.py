@@ -17,14 +17,8 @@ from typing import Any
 import jax
 
 from configs import default
-from vae.build import (
-    HOW_NOT_WHAT,
-    WHERE_DATA_ARE,
-    Config,
-    depends_on_length,
-    from_operative,
-    operative,
-)
+from vae.build import Config, from_operative, operative
+from vae.sharing import HOW_NOT_WHAT, WHERE_DATA_ARE, depends_on_length
 from vae.types import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")

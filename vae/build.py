@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae import menus
 from vae.checks import check_fields_are_read, check_numbers, one_of
 from vae.compatibility import (
     check_annealing,
@@ -37,24 +36,6 @@ from vae.types import Batch, Objective, UserError
 
 Config = Any  # a ConfigDict, whose fields no type checker knows
 
-# Fields that change how a run is done but nothing of what comes out (up to rounding
-# where devices differ): a workdir may be taken up again with other values of these.
-HOW_NOT_WHAT = (
-    "parallel",
-    "num_devices",
-    "dataset.data_dir",
-    "dataset.pipeline",
-    "train.steps_per_call",
-    "train.checkpoint_every",
-    "evaluate.batch_size",
-)
-# Fields that say where the data are: their hash says which data they are.
-WHERE_DATA_ARE = (
-    "dataset.name",
-    "dataset.resize",
-    "dataset.skip_unreadable",
-    "dataset.channels_first",
-)
 RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
 PIPELINES = ("auto", "resident", "stream")
 MATMUL_PRECISIONS = ("default", "high", "highest")
@@ -234,12 +215,6 @@ def operative(config: Config) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     return plain(config.to_dict())
-
-
-def depends_on_length(config: dict[str, Any]) -> bool:
-    """Whether a step of training depends on how many there will be; takes the operative
-    configuration."""
-    return config["optimizer"]["schedule"]["name"] in menus.SCHEDULES_TO_THE_END
 
 
 def from_operative(config: dict[str, Any]) -> Config:

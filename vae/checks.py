@@ -49,6 +49,7 @@ POSITIVE_NUMBERS = (
     "optimizer.eps",
     "objective.growth_steps",
 )
+FLOAT32_RANGE = 1e-37, 1e38
 DECAYS = ("optimizer.b1", "optimizer.b2")
 WEIGHTS = (
     "objective.beta",
@@ -150,6 +151,7 @@ def check_numbers(config: Mapping[str, Any]) -> None:
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             if not (is_number and (value > 0 or (value == 0 and "zero" in what))):
                 raise UserError(f"{field}={value!r} must be {what}")
+    _check_float32(config)
     for field in LAYER_SIZES:
         sizes = _get(config, field)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -182,6 +184,21 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         )
     if _get(config, "seed") >= 2**32:
         raise UserError(f"seed={_get(config, 'seed')} must be below 2**32")
+
+
+def _check_float32(group: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuses finite numbers that are infinite, or zero, in single precision."""
+    for name, value in group.items():
+        if isinstance(value, Mapping):
+            _check_float32(value, f"{prefix}{name}.")
+        elif isinstance(value, float) and math.isfinite(value) and value:
+            low, high = FLOAT32_RANGE
+            if low <= abs(value) <= high:
+                continue
+            raise UserError(
+                f"{prefix}{name}={value} is beyond single precision: choose a number "
+                f"between {low:.0e} and {high:.0e}"
+            )
 
 
 def _get(config: Mapping[str, Any], field: str) -> Any:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from vae.data.factors import FactorSource
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset
@@ -42,16 +44,28 @@ def is_padded(posterior: str, prior: str) -> bool:
     return posterior in PADDED_POSTERIORS and prior in PADDED_PRIORS
 
 
+# Root mean square of pixels above which no model here begins near the data: the scales
+# of likelihoods and networks begin near 1.
+LARGEST_PIXELS = 10.0
+
+
 def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    """Refuses images that the likelihood called `name` is no density of.
+    """Refuses images that the likelihood called `name` is no density of, or that are
+    of another scale than models begin at.
 
     Raises:
-      UserError: some pixels are outside its support.
+      UserError: some pixels are outside its support, or most are large.
     """
     for split_name, split in dataset._asdict().items():
         images = pixels_to_check(split)
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
+            if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
+                raise UserError(
+                    f"the {split_name} images hold values from {pixels.min():.4g} to "
+                    f"{pixels.max():.4g}, and models begin at a scale of about 1: "
+                    "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
+                )
             if not likelihood.supports(pixels):
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "

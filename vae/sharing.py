@@ -1,4 +1,4 @@
-"""Which experiments one compiled program serves, and by which numbers they differ.
+"""Which experiments are the same run, and which of them share a compiled program.
 
 All take the operative configuration, a plain tree.
 """
@@ -9,12 +9,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae import menus
 from vae.checks import check_numbers
 from vae.compatibility import is_padded
 from vae.data.splits import Dataset
 from vae.models.padding import padded_width
 
+# Fields that change how a run is done but nothing of what comes out (up to rounding
+# where devices differ): a workdir may be taken up again with other values of these.
+HOW_NOT_WHAT = (
+    "parallel",
+    "num_devices",
+    "dataset.data_dir",
+    "dataset.pipeline",
+    "train.steps_per_call",
+    "train.checkpoint_every",
+    "evaluate.batch_size",
+)
+# Fields that say where the data are: their hash says which data they are.
+WHERE_DATA_ARE = (
+    "dataset.name",
+    "dataset.resize",
+    "dataset.skip_unreadable",
+    "dataset.channels_first",
+)
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+
+
+def depends_on_length(config: dict[str, Any]) -> bool:
+    """Whether a step of training depends on how many there will be; takes the operative
+    configuration."""
+    return config["optimizer"]["schedule"]["name"] in menus.SCHEDULES_TO_THE_END
 
 
 def program_key(config: dict[str, Any]) -> str:
