@@ -3,11 +3,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
-from experiments.program import make_program
+from experiments.program import ask_call, make_program
+from vae import layers
 from vae.build import build
-from vae.layers import GatedMLP, with_condition
+from vae.layers import GatedMLP, dense, with_condition
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -35,6 +37,55 @@ def test_gated_layers_are_their_formula() -> None:
         gate = 1 / (1 + np.exp(-affine(expected, f"gate_{i}")))
         expected = affine(expected, f"dense_{i}") * gate
     np.testing.assert_allclose(mlp.apply(params, x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("inputs", [7, 8, 32])
+def test_a_wide_layer_starts_the_same_and_steps_no_further(
+    inputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "WIDE", 8)
+    x, key = normal(3, inputs), jax.random.key(0)
+    layer, plain = (
+        dense(5, None, jnp.float32),
+        nn.Dense(5, kernel_init=layers.KERNEL_INIT),
+    )
+    params = layer.init(key, x)
+    expected = plain.apply(plain.init(key, x), x)
+    np.testing.assert_allclose(layer.apply(params, x), expected, rtol=1e-5, atol=1e-6)
+    # Adam moves every weight by about the learning rate.
+    moved = jax.tree.map(lambda leaf: leaf + (0.1 if leaf.ndim == 2 else 0), params)
+    ones = np.ones((1, inputs), np.float32)
+    change = layer.apply(moved, ones) - layer.apply(params, ones)
+    np.testing.assert_allclose(change, 0.1 * min(inputs, 8), rtol=1e-4)
+
+
+def smooth_photos(count: int, side: int) -> np.ndarray:
+    """Colour pictures [N, side, side, 3] that are smooth, as bytes."""
+    random = np.random.default_rng(0)
+    x = np.linspace(0, 4, side)
+    bumps = np.maximum(1 - np.abs(x[:, None] - np.arange(5)), 0)  # [side, 5]
+    corners = random.uniform(0, 255, (count, 5, 5, 3))
+    return np.einsum("ai,bj,nijc->nabc", bumps, bumps, corners).astype(np.uint8)
+
+
+def test_photos_of_96_pixels_train(small_config, tmp_path) -> None:
+    """Within ten steps the loss was two hundred times what it began with."""
+    x = smooth_photos(50, 96)
+    np.savez(tmp_path / "photos.npz", x_train=x[:40], x_test=x[40:])
+    small_config.dataset.name = f"npz:{tmp_path}/photos.npz"
+    small_config.model.likelihood.name = "gaussian_shared"
+    widths = {"widths": (64,)}
+    small_config.model.encoder.update(widths)
+    small_config.model.decoder.update(widths)
+    experiment = build(small_config)
+    program = make_program(experiment)
+    carry, losses = program.initialize(experiment), []
+    for _ in range(2):
+        ask = ask_call(experiment, program, carry, program.data, 10)
+        carry = ask.compute()
+        losses.append(float(carry[1].sums["loss"]))
+    first, both = losses
+    assert both - first < first < 10 * 96 * 96 * 3  # nats: about one for each value
 
 
 def test_a_condition_stands_before_in_the_features_dtype() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from vae import rng
-from vae.data.preprocess import binarize_on_host, make_preprocess, mean_image, to_unit
+from vae.data.preprocess import (
+    binarize_on_host,
+    is_nearly_binary,
+    make_preprocess,
+    mean_image,
+    to_unit,
+)
 from vae.data.sources import load
 from vae.data.splits import Dataset, Split, cut_validation
 from vae.likelihoods import MEAN_BOUNDS
@@ -78,3 +84,13 @@ def test_mean_image() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5000, 2, 3, 1), dtype=np.uint8)
     expected = (images / 255).mean(0)
     np.testing.assert_allclose(mean_image(Split(images, None)), expected)
+
+
+def test_digits_are_nearly_binary_and_shades_are_not() -> None:
+    digits, _ = load("mnist_5k")
+    assert is_nearly_binary(digits)
+    ramp = np.linspace(0, 255, 10 * 16 * 16).astype(np.uint8).reshape(10, 16, 16, 1)
+    for images in (ramp, ramp / 255, ramp / 128 - 1):
+        assert not is_nearly_binary(Split(images, None))
+    for images in ((ramp > 100).astype(float), np.zeros_like(ramp)):
+        assert is_nearly_binary(Split(images, None))

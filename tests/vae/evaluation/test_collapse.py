@@ -11,6 +11,7 @@ from vae.evaluation.collapse import (
     decoder_sensitivity,
     information,
     judge,
+    judge_codes,
 )
 
 
@@ -83,3 +84,21 @@ def test_advice_begins_with_the_likely_cause() -> None:
 
 def test_no_active_unit_is_collapse_at_any_rate() -> None:
     assert judge(3.0, np.array([0.001]), np.ones(1)).name == "collapsed"
+
+
+@pytest.mark.parametrize(
+    ("counts", "used", "perplexity", "name"),
+    [
+        ([[500, 0, 0, 0]], 1, 1, "collapsed"),
+        ([[25, 25, 25, 25]], 4, 4, "healthy"),
+        ([[50, 50, 0, 0, 0]], 2, 2, "partly collapsed"),
+        ([[10, 10], [20, 0]], 1.5, 1.5, "healthy"),  # means over two positions
+    ],
+)
+def test_use_of_discrete_codes(
+    counts: list[list[int]], used: float, perplexity: float, name: str
+) -> None:
+    use = judge_codes(np.array(counts))
+    assert (use.used, use.verdict.name) == (used, name)
+    assert use.perplexity == pytest.approx(perplexity)
+    assert bool(use.verdict.remedies) == (name != "healthy")

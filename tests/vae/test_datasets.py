@@ -1,0 +1,82 @@
+"""What a configuration makes of data that fit it, and of data that do not."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs import default
+from vae.build import build, operative
+from vae.compatibility import describe_lopsided
+from vae.types import UserError
+
+RANDOM = np.random.default_rng(0)
+GREY = RANDOM.integers(0, 256, (40, 8, 8), np.uint8)
+COLOUR = RANDOM.integers(0, 256, (40, 8, 8, 3), np.uint8)
+BINARY_COLOUR = 255 * RANDOM.integers(0, 2, (40, 8, 8, 3)).astype(np.uint8)
+
+
+def config_of(images: np.ndarray, folder: Path, **changes: str) -> Any:
+    np.savez(folder / "data.npz", x_train=images, x_test=images[:10])
+    config = default.get_config("smoke")
+    config.dataset.name = f"npz:{folder}/data.npz"
+    config.dataset.batch_size = 20
+    config.num_devices = 1
+    config.model.likelihood.name = changes.get("likelihood", "bernoulli")
+    config.dataset.binarize = changes.get("binarize", "auto")
+    return config
+
+
+@pytest.mark.parametrize(
+    ("images", "likelihood", "binarize", "notes"),
+    [
+        (BINARY_COLOUR, "bernoulli", "dynamic", 0),
+        (GREY, "bernoulli", "dynamic", 1),
+        (COLOUR, "gaussian", "none", 0),
+        (GREY, "discretized_logistic", "none", 0),
+    ],
+)
+def test_auto_binarises_for_bernoulli_pixels_only(
+    images: np.ndarray, likelihood: str, binarize: str, notes: int, tmp_path: Path
+) -> None:
+    config = config_of(images, tmp_path, likelihood=likelihood)
+    experiment = build(config)
+    assert experiment.config["dataset"]["binarize"] == binarize
+    assert len(experiment.notes) == notes
+    assert config.dataset.binarize == "auto"  # the user's own is left as it is
+
+
+def test_colours_are_not_drawn_as_black_or_white_unless_asked(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"likelihood.name=gaussian_shared, or .*=dyn"):
+        build(config_of(COLOUR, tmp_path))
+    build(config_of(COLOUR, tmp_path, binarize="dynamic"))
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "gaussian_shared"])
+def test_floats_of_bytes_are_refused_with_their_range(
+    tmp_path: Path, likelihood: str
+) -> None:
+    config = config_of(GREY.astype(np.float32), tmp_path, likelihood=likelihood)
+    with pytest.raises(UserError, match="hold values from 0 to 255"):
+        build(config)
+
+
+def test_a_change_of_the_encoder_alone_is_noted() -> None:
+    model = default.get_config().model
+    assert not describe_lopsided(model)
+    model.encoder.widths = (50,)
+    (note,) = describe_lopsided(model)
+    assert "widths=(50,) in model.encoder and (400,) in model.decoder" in note
+    model.decoder.name = "conv"
+    assert not describe_lopsided(model)
+
+
+@pytest.mark.parametrize("value", [1e39, 1e-40])
+def test_numbers_beyond_single_precision_are_refused(
+    small_config, value: float
+) -> None:
+    small_config.optimizer.eps = value
+    with pytest.raises(UserError, match=r"optimizer.eps=.*beyond single precision"):
+        build(small_config)
+    assert operative(small_config)["optimizer"]["eps"] == value
