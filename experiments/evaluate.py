@@ -177,7 +177,8 @@ def evaluate_and_report(
         decode = functools.partial(program.views.decode, state.variables)
         shown = posterior_means(experiment, program, state, TRAVERSED)
         kl = results["latent/kl_per_dim"]
-        figures.draw_traversals(decode, *shown, kl, folder / "images")
+        display = figures.display_of(experiment.dataset)
+        figures.draw_traversals(decode, *shown, kl, display, folder / "images")
     results |= report_usage(experiment, program, state, results)
     if experiment.fitted_components:
         results |= _fit_density(experiment, state, folder)
@@ -219,7 +220,8 @@ def _fit_density(
         variables, drawn, label=figures.labels(experiment), method="decode"
     )
     images = np.asarray(decoded.mean, np.float32)
-    figures.save_grid(folder / "images" / "samples_fitted.png", images)
+    display = figures.display_of(experiment.dataset)
+    figures.save_grid(folder / "images" / "samples_fitted.png", images, display)
     codes = codes_of(experiment.dataset.test, "test")
     return {
         _fitted_name(experiment.fitted_components): float(
