@@ -113,7 +113,7 @@ class _Column(NamedTuple):
 
     title: str
     is_compared: bool  # with published values
-    digits: int  # after the point: of shares more than of nats, of counts none
+    digits: int  # after the point
 
 
 def _look_at(title: str, rows: Sequence[Row]) -> _Column:
@@ -121,11 +121,16 @@ def _look_at(title: str, rows: Sequence[Row]) -> _Column:
     means = [value["mean"] for value in found]
     errors = [value.get("error", 0.0) for value in found]
     published = [_published(row)[title] for row in rows if title in _published(row)]
-    if all(float(number).is_integer() for number in (*means, *errors, *published)):
-        digits = 0
-    else:
-        digits = 3 if means and max(map(abs, means)) <= 1 else 2
+    digits = digits_of(means, [*errors, *published])
     return _Column(title, bool(published), digits)
+
+
+def digits_of(means: Sequence[float], others: Sequence[float]) -> int:
+    """Returns how many digits after the point tell the numbers of a column: none if all
+    are counts, three if all means are shares, else two."""
+    if all(float(number).is_integer() for number in (*means, *others)):
+        return 0
+    return 3 if means and max(map(abs, means)) <= 1 else 2
 
 
 def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:

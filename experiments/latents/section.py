@@ -81,12 +81,8 @@ def matrix(
     axes = figure.add_axes((0, 0, 1, 1))
     tiles = make_grid(flat, display, num_columns)
     x, y = GAP / 2 / (width + GAP), GAP / 2 / (height + GAP)
-    ends = (
-        -x,
-        num_columns + x,
-        num_rows + y,
-        -y,
-    )  # from the middle of a gap to the next is 1
+    # From the middle of a gap to the next is 1.
+    ends = (-x, num_columns + x, num_rows + y, -y)
     axes.imshow(np.asarray(tiles), "gray", vmin=0, vmax=255, extent=ends, aspect="auto")
     axes.tick_params(length=0)
     axes.xaxis.tick_top()
