@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from experiments import plots
-from experiments.figures import COLUMNS, save_grid
+from experiments.figures import COLUMNS, Display, display_of, save_grid
 from experiments.program import Program
 from experiments.views import ANOMALY
 from vae.build import Experiment
@@ -62,7 +62,9 @@ def score_splits(
         scores_of_bounds(
             of_split,
             typical_bound=typical_bound,
-            code_lengths=_code_lengths(program, state, split),
+            code_lengths=_code_lengths(
+                program, state, split, display_of(experiment.dataset)
+            ),
         )
         | {"ppca": ppca(np.asarray(split.images))}
         | _regrets(experiment, program, state, split)
@@ -70,12 +72,15 @@ def score_splits(
     ]
 
 
-def _code_lengths(program: Program, state: TrainState, split: Split) -> np.ndarray:
-    """Returns how many nats images as the model sees them take as PNG."""
+def _code_lengths(
+    program: Program, state: TrainState, split: Split, display: Display
+) -> np.ndarray:
+    """Returns how many nats images take as PNG, as the model sees them, with pixels
+    scaled as they are shown."""
     lengths = []
     for stored, places, count in split.padded_batches(1_000):
         x, _ = program.views.look(state.seed, stored, places)
-        lengths.append(png_lengths(np.asarray(x, np.float32)[:count]))
+        lengths.append(png_lengths(display(np.asarray(x, np.float32)[:count])))
     return np.concatenate(lengths)
 
 
@@ -120,7 +125,8 @@ def measure_detection(
     plots.save_histogram(
         images / "anomaly_scores.png", *primary, label=f"{PRIMARY} (nats)"
     )
-    _draw_worst(program, state, splits, primary, images)
+    display = display_of(experiment.dataset)
+    _draw_worst(program, state, splits, primary, display, images)
     results: dict[str, Any] = {"anomalies": experiment.config["evaluate"]["anomalies"]}
     for name in scores[0]:
         values = [of_split[name] for of_split in scores]
@@ -135,6 +141,7 @@ def _draw_worst(
     state: TrainState,
     splits: tuple[Split, Split],
     scores: Sequence[np.ndarray],
+    display: Display,
     folder: Path,
 ) -> None:
     """Writes `anomaly_false_alarms.png`, the test images that look most like anomalies,
@@ -143,4 +150,5 @@ def _draw_worst(
     for name, split, order in zip(WORST, splits, orders, strict=True):
         worst = np.argsort(order)[:SHOWN].astype(np.int32)
         x, _ = program.views.look(state.seed, split[worst], worst)
-        save_grid(folder / f"anomaly_{name}.png", np.asarray(x, np.float32))
+        path = folder / f"anomaly_{name}.png"
+        save_grid(path, np.asarray(x, np.float32), display)

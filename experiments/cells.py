@@ -80,7 +80,7 @@ def plan_cells(
 def _values(config: Config, entry: str) -> list[Overrides]:
     """`FIELD=V1,V2,...` as overrides."""
     field, _, text = entry.partition("=")
-    if _changes_nothing(field):
+    if changes_nothing(field):
         raise UserError(
             f"--sweep={entry}: {field} changes nothing that is trained; give it once, "
             f"as --config.{field}=VALUE"
@@ -187,7 +187,7 @@ def identify(config: dict[str, Any]) -> str:
     deciding = {
         field: value
         for field, value in flatten(config).items()
-        if not _changes_nothing(field) and value != defaults.get(field)
+        if not changes_nothing(field) and value != defaults.get(field)
     }
     text = json.dumps(deciding, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -198,6 +198,6 @@ def _flat_defaults(get_config: Callable[[], Config]) -> dict[str, Any]:
     return flatten(operative(get_config()))
 
 
-def _changes_nothing(field: str) -> bool:
+def changes_nothing(field: str) -> bool:
     """Says if a field has no part in what is trained."""
     return field in HOW_NOT_WHAT or field.startswith("evaluate.")

@@ -71,8 +71,7 @@ class CodeTable:
 def score_factors(
     experiment: Experiment, program: Program, state: TrainState
 ) -> dict[str, float]:
-    """Returns `disentanglement/...`, but for infinite ones, which JSON cannot hold: see
-    `vae.evaluation.disentanglement`."""
+    """Returns `disentanglement/...`: see `vae.evaluation.disentanglement`."""
     # scikit-learn takes a second to import
     from vae.evaluation.disentanglement.scores import Protocol, score_all
 
@@ -87,7 +86,6 @@ def score_factors(
         draw=table.draw,
         protocol=protocol,
     )
-    scores = {name: value for name, value in scores.items() if np.isfinite(value)}
     return scores | {"disentanglement/points": experiment.factor_points}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import tables, workdir
+from experiments import table_plots, tables, workdir
 from experiments.terminal import say
 from vae.types import UserError
 
@@ -36,7 +36,7 @@ def run(folder: Path | None) -> None:
             say(f"kept without the rows that are missing: {', '.join(missing)}")
         kept.mkdir(exist_ok=True)
         workdir.write_json(kept / "table.json", table)
-        tables.draw(table, kept / "table.png")
+        table_plots.draw(table, kept / "table.png")
     written = kept_tables()
     for place, table in written.items():
         (place / "table.md").write_text(tables.as_markdown(table))

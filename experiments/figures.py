@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -10,7 +10,8 @@ from PIL import Image
 from experiments.program import Program
 from vae import rng
 from vae.build import Experiment
-from vae.data.splits import evenly_spaced
+from vae.data.preprocess import pixels_to_check
+from vae.data.splits import Dataset, evenly_spaced
 from vae.latents.traverse import QUANTILES, traverse
 from vae.types import Params
 
@@ -18,30 +19,97 @@ COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
 TRAVERSED = 10  # dimensions at most, those of the largest KL
 FRAME_MILLISECONDS = 120
+MOST_WIDTH, MOST_HEIGHT = 8_000, 4_000  # pixels: above, images shrink, or are no larger
+GREY = 128  # of gaps
 
 
-def save_grid(path: Path, images: np.ndarray, columns: int = COLUMNS) -> None:
+class Display(NamedTuple):
+    """Which pixel is shown black and which white, for all pictures of a run."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Maps pixels from [low, high] to [0, 1]; pixels outside stay outside."""
+        if (self.low, self.high) == (0, 1):
+            return images
+        return (images - self.low) / (self.high - self.low)
+
+    def tiles(self, images: np.ndarray) -> np.ndarray:
+        """Returns images [N, H, W, C] as bytes [N, H, W', 3 or 1]. Unless C is 1 or 3,
+        the channels stand side by side, and W' is C times W."""
+        if images.shape[-1] not in (1, 3):
+            images = np.moveaxis(images, -1, 2)
+            images = images.reshape(*images.shape[:2], -1, 1)
+        tiles = np.empty(images.shape, np.uint8)
+        for tile, image in zip(tiles, images, strict=True):  # one at a time in float64
+            shown = np.nan_to_num(self(np.asarray(image, np.float64)), nan=0.5)
+            tile[:] = (np.clip(shown, 0, 1) * 255).round()
+        return tiles
+
+    def describe(self, channels: int) -> str:
+        """Says what cannot be seen of pictures of images with so many channels."""
+        text = ""
+        if (self.low, self.high) != (0, 1):
+            text += f"Pixels are shown from {self.low:.4g} (black) to {self.high:.4g} "
+            text += "(white), the range of the data. "
+        if channels not in (1, 3):
+            text += f"The {channels} channels of an image are shown side by side. "
+        return text.strip()
+
+
+def display_of(dataset: Dataset) -> Display:
+    """Returns how a data set is shown: bytes and pixels within [0, 1] as they are,
+    others from the least to the largest pixel of the training and test images."""
+    parts = [pixels_to_check(split) for split in (dataset.train, dataset.test)]
+    parts = [np.asarray(images) for images in parts if len(images)]
+    if not parts or parts[0].dtype == np.uint8:
+        return Display()
+    low = float(min(images.min() for images in parts))
+    high = float(max(images.max() for images in parts))
+    if low >= 0 and high <= 1:
+        return Display()
+    return Display(low, high if high > low else low + 1)
+
+
+def save_grid(
+    path: Path, images: np.ndarray, display: Display, columns: int = COLUMNS
+) -> None:
     """Writes a grid of images [N, H, W, C]; see `make_grid`."""
-    make_grid(images, columns).save(path)
+    make_grid(images, display, columns).save(path)
 
 
-def make_grid(images: np.ndarray, columns: int) -> Image.Image:
-    """Sets images [N, H, W, C] with pixels in [0, 1] (clipped) in reading order,
-    enlarged to a width that can be looked at. Unless C is 3, channel 0 is shown.
-    """
-    images = images if images.shape[-1] == 3 else images[..., :1]
-    count, height, width, channels = images.shape
+def make_grid(
+    images: np.ndarray, display: Display, columns: int = COLUMNS
+) -> Image.Image:
+    """Sets images [N, H, W, C] in reading order, in a size that can be looked at. A
+    place that is left over is grey, as is an image of nan."""
+    tiles = display.tiles(images)
+    tiles = _shrunk(tiles, -(-columns * tiles.shape[2] // MOST_WIDTH))
+    count, height, width, channels = tiles.shape
     rows = -(-count // columns)
     tile = (height + GAP, width + GAP)
-    grid = np.full((rows * tile[0] + GAP, columns * tile[1] + GAP, channels), 0.5)
-    for i, image in enumerate(images):
+    shape = (rows * tile[0] + GAP, columns * tile[1] + GAP, channels)
+    grid = np.full(shape, GREY, np.uint8)
+    for i, image in enumerate(tiles):
         top, left = (n * t + GAP for n, t in zip(divmod(i, columns), tile, strict=True))
         grid[top : top + height, left : left + width] = image
-    pixels = (np.clip(grid, 0, 1) * 255).round().astype(np.uint8)
-    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-    scale = max(1, round(1000 / picture.width))
-    size = (picture.width * scale, picture.height * scale)
+    picture = Image.fromarray(grid[..., 0] if channels == 1 else grid)
+    scale = min(round(1000 / picture.width), MOST_HEIGHT // picture.height)
+    size = (picture.width * max(1, scale), picture.height * max(1, scale))
     return picture.resize(size, Image.Resampling.NEAREST)
+
+
+def _shrunk(tiles: np.ndarray, factor: int) -> np.ndarray:
+    """Returns tiles [N, H, W, C] made smaller: each pixel is the mean of a block."""
+    if factor <= 1:
+        return tiles
+    _, height, width, _ = tiles.shape
+    padding = [(0, 0), (0, -height % factor), (0, -width % factor), (0, 0)]
+    padded = np.pad(tiles, padding, mode="edge")
+    down, across = (side // factor for side in padded.shape[1:3])
+    blocks = padded.reshape(len(tiles), down, factor, across, factor, -1)
+    return blocks.mean(axis=(2, 4)).round().astype(np.uint8)
 
 
 def draw_samples(
@@ -51,7 +119,8 @@ def draw_samples(
     conditional model's labels go from left to right."""
     key = rng.stream(experiment.seed, "samples")
     samples = program.views.generate(variables, key, labels(experiment))
-    save_grid(folder / "samples.png", np.asarray(samples, np.float32))
+    display = display_of(experiment.dataset)
+    save_grid(folder / "samples.png", np.asarray(samples, np.float32), display)
 
 
 def labels(experiment: Experiment) -> np.ndarray:
@@ -74,8 +143,9 @@ def draw_reconstructions(
         for images in (originals, reconstructions):
             row = images[start : start + COLUMNS]
             padding = [(0, COLUMNS - len(row)), (0, 0), (0, 0), (0, 0)]
-            rows.append(np.pad(row, padding, constant_values=0.5))
-    save_grid(folder / "reconstructions.png", np.concatenate(rows))
+            rows.append(np.pad(row, padding, constant_values=np.nan))
+    display = display_of(experiment.dataset)
+    save_grid(folder / "reconstructions.png", np.concatenate(rows), display)
 
 
 def traversed_dimensions(kl_per_dim: Sequence[float]) -> np.ndarray:
@@ -88,6 +158,7 @@ def draw_traversals(
     x: np.ndarray,
     means: np.ndarray,
     kl_per_dim: Sequence[float],
+    display: Display,
     folder: Path,
 ) -> None:
     """Writes what one dimension changes: `traversals_prior.png`, from the prior's mean,
@@ -101,6 +172,7 @@ def draw_traversals(
       x: images [N, H, W, C].
       means: their posterior means [N, D].
       kl_per_dim: in nats [D].
+      display: of the images.
       folder: of the pictures.
     """
     dimensions = traversed_dimensions(kl_per_dim)
@@ -113,11 +185,12 @@ def draw_traversals(
             left = np.broadcast_to(x[0], rows[:, :1].shape)
             images = np.concatenate([left, rows], 1).reshape(-1, *images.shape[1:])
             columns += 1
-        save_grid(folder / f"traversals_{name}.png", images, columns)
+        save_grid(folder / f"traversals_{name}.png", images, display, columns)
     codes = np.stack([traverse(mean, dimensions) for mean in means])
     frames = [
         make_grid(
             np.asarray(decode(at.reshape(-1, at.shape[-1])), np.float32),
+            display,
             len(dimensions),
         )
         for at in np.moveaxis(codes, 2, 0)

@@ -144,9 +144,20 @@ def _reproduce(asked: Asked) -> None:
         table,
         asked.folder,
         title=" ".join(said.split("\n\n")[0].split()),
+        own=_own_config(asked),
         executor=asked.executor,
         address=asked.ray_address or "",
     )
+
+
+def _own_config(asked: Asked) -> Config | None:
+    """Returns what the config's file gives without a mode; None if it needs one."""
+    get_config = asked.beside_config("get_config")
+    try:
+        signature(get_config).bind()
+    except TypeError:
+        return None
+    return get_config()
 
 
 def _score(asked: Asked) -> None:

@@ -1,7 +1,9 @@
 """Pages that need no other file: templates filled in, pictures within."""
 
 import base64
+import math
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,18 @@ def render(template: str, **values: Any) -> str:
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )
+
+
+def not_finite(results: Mapping[str, Any]) -> list[str]:
+    """Returns the names of results that are nan or infinite, or a list with such a
+    number."""
+
+    def is_finite(value: Any) -> bool:
+        if isinstance(value, list):
+            return all(map(is_finite, value))
+        return not isinstance(value, float) or math.isfinite(value)
+
+    return [name for name, value in results.items() if not is_finite(value)]
 
 
 def picture(path: Path) -> str:

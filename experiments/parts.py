@@ -112,7 +112,8 @@ def _draw(report: Report) -> None:
         decode = functools.partial(program.views.decode, variables)
         shown = posterior_means(experiment, program, report.state, TRAVERSED)
         kl = report.results["latent/kl_per_dim"]
-        figures.draw_traversals(decode, *shown, kl, images)
+        display = figures.display_of(experiment.dataset)
+        figures.draw_traversals(decode, *shown, kl, display, images)
 
 
 def _report_usage(report: Report) -> None:
@@ -176,7 +177,8 @@ def _fit_density(
         variables, drawn, label=figures.labels(experiment), method="decode"
     )
     images = np.asarray(decoded.mean, np.float32)
-    figures.save_grid(folder / "images" / "samples_fitted.png", images)
+    display = figures.display_of(experiment.dataset)
+    figures.save_grid(folder / "images" / "samples_fitted.png", images, display)
     codes = codes_of(experiment.dataset.test, "test")
     return {
         fitted_name(experiment.fitted_components): float(

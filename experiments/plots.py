@@ -32,6 +32,7 @@ STYLE: Any = {
 }
 NLL = "test/nll_is{samples}_nats"  # with the sweep's number of samples
 SIZE = (5.0, 3.6)  # inches; the page scales them
+LEGEND_LETTERS, LEGEND_INCHES = 60, 0.2  # in a row of names, and its height
 METRICS = {
     NLL: "negative log-likelihood (nats)",
     "test/elbo_nats": "ELBO (nats)",
@@ -48,7 +49,11 @@ def save_histogram(
 
     Members of a sweep may do so at the same time, so it is done without pyplot.
     """
-    low, high = np.quantile(np.concatenate([normal, anomalous]), (0.001, 0.999))
+    everything = np.concatenate([normal, anomalous])
+    finite = everything[np.isfinite(everything)]
+    low, high = np.quantile(finite, (0.001, 0.999)) if len(finite) else (0.0, 1.0)
+    if beyond := len(everything) - len(finite):
+        label += f"; {beyond} scores are not finite, and not shown"
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     for values, name in ((normal, "test images"), (anomalous, "anomalies")):
@@ -153,14 +158,24 @@ def _rate_distortion(
                 )
     _draw_iso_elbo(axes)
     axes.set(xlabel="rate (nats)", ylabel="distortion (nats)")
-    if any(axes.get_legend_handles_labels()[1]):
-        axes.legend(fontsize=8)
+    _add_legend(figure, axes)
     named = f"; points are labelled with {x}" if x else ""
     return (
         "Rate-distortion plane of the test images. Along a dashed line the ELBO, "
         f"minus the sum of both, is the same{named}.",
         _svg(figure),
     )
+
+
+def _add_legend(figure: Figure, axes: Any) -> None:
+    """Names the lines above the axes, where no line is under the names."""
+    _, labels = axes.get_legend_handles_labels()
+    if not labels:
+        return
+    columns = max(1, min(4, LEGEND_LETTERS // max(map(len, labels))))
+    rows = -(-len(labels) // columns)
+    figure.set_figheight(SIZE[1] + LEGEND_INCHES * rows)
+    figure.legend(loc="outside upper center", ncols=columns, fontsize=8)
 
 
 def _draw_iso_elbo(axes: Any) -> None:
@@ -204,13 +219,12 @@ def _metric(
         )
     _scale(axes, [cell["fields"][x] for cell in cells])
     axes.set(xlabel=x, ylabel=label)
-    if any(axes.get_legend_handles_labels()[1]):
-        axes.legend(fontsize=8)
+    _add_legend(figure, axes)
     heading = label.split(" (")[0]
     heading = heading[0].upper() + heading[1:]
-    return f"{heading} on the test images; bars are standard errors over seeds.", _svg(
-        figure
-    )
+    has_errors = any(name in cell["error"] for cell in cells)
+    bars = "; bars are standard errors over seeds" if has_errors else ""
+    return f"{heading} on the test images{bars}.", _svg(figure)
 
 
 def _scale(axes: Any, values: Sequence[float]) -> None:
@@ -233,7 +247,8 @@ def _heat_maps(cells: Summary, x: str, series: Sequence[str]) -> list[tuple[str,
     lines = [(label, line) for label, line in lines if line]
     if not lines:
         return []
-    top = max(max(cell["mean"][name]) for _, line in lines for cell in line)
+    values = np.concatenate([cell["mean"][name] for _, line in lines for cell in line])
+    top = max(values[np.isfinite(values)], default=1.0)
     figures = []
     for label, line in lines:
         height = max(len(cell["mean"][name]) for cell in line)

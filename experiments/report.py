@@ -5,12 +5,12 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from experiments import page, plots
+from experiments import page, plots, tables
 from vae.evaluation.evaluate import standard_error
 
 Row = dict[str, Any]  # of results.csv, lists as they are
@@ -25,16 +25,29 @@ ALIKE = (
     "precision",
 )
 SHOWN_CELLS = 60  # pictures of more would make the page too large to open
-PICTURES = ("samples", "reconstructions")
+PICTURES = {
+    "samples": "decoded means p(x | z) of codes drawn from the prior",
+    "reconstructions": "test images, each above its reconstruction",
+}
+PICTURE_WIDTH = 520  # pixels
 
 
-def write(rows: Sequence[Row], swept: Sequence[str], folder: Path) -> None:
+def write(
+    rows: Sequence[Row],
+    swept: Sequence[str],
+    folder: Path,
+    *,
+    launched: int | None = None,
+    left_out: Sequence[str] = (),
+) -> None:
     """Writes the three files.
 
     Args:
       rows: one for each member.
       swept: the fields that differ between cells; seeds of one cell are averaged.
       folder: of the sweep.
+      launched: how many members this launch asked for; None for all rows.
+      left_out: which members are not among the rows, as in "2 not done".
     """
     groups = comparable_groups(rows)
     rows = [
@@ -49,14 +62,28 @@ def write(rows: Sequence[Row], swept: Sequence[str], folder: Path) -> None:
         rows=rows,
         summary=summary,
         swept=swept,
-        columns=_columns(rows),
+        columns=_columns(rows, summary),
+        has_errors=any(cell["error"] for cell in summary),
+        launched=len(rows) if launched is None else launched,
+        left_out=left_out,
+        not_finite=_not_finite(rows),
         figures=plots.draw_all(summary, swept, rows[0]["evaluate.importance_samples"]),
         pictures=_pictures(summary, folder),
+        labels=PICTURES,
         too_many=len(summary) > SHOWN_CELLS,
         groups=_describe_groups(rows),
         facts=_facts(rows),
     )
-    (folder / "report.html").write_text(report)
+    (folder / "report.html").write_text(report, encoding="utf-8")
+
+
+def _not_finite(rows: Sequence[Row]) -> list[str]:
+    """Says of each metric that is nan or infinite in how many members it is."""
+    found = [name for row in rows for name in page.not_finite(row)]
+    return [
+        f"{name} ({found.count(name)} of {len(rows)} members)"
+        for name in dict.fromkeys(found)
+    ]
 
 
 def comparable_groups(rows: Sequence[Row]) -> list[str]:
@@ -125,16 +152,31 @@ def _write_csv(path: Path, rows: Iterable[Row]) -> None:
             )
 
 
-def _columns(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """The columns of the page's table: key and heading."""
+class Column(NamedTuple):
+    """A column of the page's table."""
+
+    key: str  # of the results
+    heading: str
+    digits: int  # after the point
+
+
+def _columns(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> list[Column]:
     samples = rows[0]["evaluate.importance_samples"]
-    return [
-        (f"test/nll_is{samples}_nats", f"NLL (IS-{samples})"),
-        ("test/elbo_nats", "ELBO"),
-        ("test/rate_nats", "rate"),
-        ("test/distortion_nats", "distortion"),
-        ("latent/active_units", "active units"),
-    ]
+    headings = {
+        f"test/nll_is{samples}_nats": f"NLL (IS-{samples})",
+        "test/elbo_nats": "ELBO",
+        "test/rate_nats": "rate",
+        "test/distortion_nats": "distortion",
+        "latent/active_units": "active units",
+    }
+    columns = []
+    for key, heading in headings.items():
+        means, errors = (
+            [cell[part][key] for cell in summary if key in cell[part]]
+            for part in ("mean", "error")
+        )
+        columns.append(Column(key, heading, tables.digits_of(means, errors)))
+    return columns
 
 
 def _describe_groups(rows: Sequence[Row]) -> dict[str, str]:
@@ -164,27 +206,25 @@ def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 def _pictures(summary: Sequence[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
     """The pictures of each cell's first member that is done, small enough to be
-    embedded."""
+    embedded: `sources` by name."""
     pictures = []
     for cell in summary[:SHOWN_CELLS]:
         done = [row for row in cell["members"] if row["status"] == "done"]
         if not done:
             continue
-        member = done[0]
-        place = folder / "members" / member["id"] / "images"
-        sources = [_embed(place / f"{name}.png") for name in PICTURES]
-        if all(sources):
-            pictures.append({"fields": cell["fields"], "sources": sources})
+        place = folder / "members" / done[0]["id"] / "images"
+        paths = {name: place / f"{name}.png" for name in PICTURES}
+        if all(path.exists() for path in paths.values()):
+            sources = {name: _embed(path) for name, path in paths.items()}
+            member = {key: done[0][key] for key in ("id", "seed")}
+            pictures.append({"fields": cell["fields"], "sources": sources} | member)
     return pictures
 
 
-def _embed(path: Path) -> str | None:
-    """Returns the upper half of a picture as a data URL."""
-    if not path.exists():
-        return None
-    picture = Image.open(path)
-    picture = picture.crop((0, 0, picture.width, picture.height // 2))
-    picture.thumbnail((520, 520))
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+def _embed(path: Path) -> str:
+    """Returns a picture, made small, as a data URL."""
+    with Image.open(path) as picture:
+        picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG", optimize=True)
     return page.data_url(buffer.getvalue(), "png")

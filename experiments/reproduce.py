@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from experiments import members, sweep, tables, workdir
+from experiments import members, sweep, table_plots, tables, workdir
 from experiments.cells import Cell, make_cell
 from experiments.codes import score_agreement
-from experiments.table_plan import ABOUT, COLUMNS, check_plan
+from experiments.table_plan import ABOUT, COLUMNS, check_plan, with_texts
 from experiments.terminal import say
-from vae.build import Config
+from vae.build import Config, operative
+from vae.sharing import HOW_NOT_WHAT
 from vae.types import UserError
 
 Row = dict[str, Any]
+UNTOLD = ("train.log_every", "train.evaluate_every")  # change no result either
 
 
 def run(
@@ -28,6 +30,7 @@ def run(
     folder: Path,
     *,
     title: str = "",
+    own: Config | None = None,
     executor: str | None = None,
     address: str = "",
 ) -> None:
@@ -38,16 +41,27 @@ def run(
     and when it is interrupted, with what there is. A row that fails, or is not done, is
     marked with the reason; it does not stop the others.
 
+    Args:
+      config: what the rows change.
+      table: see `table_plan`.
+      folder: of the table.
+      title: of the table.
+      own: the config that the table's file gives without a mode; None: `config`.
+      executor: see `sweep.run`.
+      address: see `sweep.run`.
+
     Raises:
       UserError: the table is malformed, or the folder cannot be used.
     """
     plan, executor = check_plan(table()), sweep.choose_executor(executor)
+    plan = with_texts(plan, config)
+    changed = _changes(config, config if own is None else own)
     rows = [_plan_row(row, config, plan, executor, folder) for row in plan["rows"]]
     failures: dict[str, UserError] = {}
 
     def write() -> None:
         outcomes = [row | _outcome(row, folder, failures) for row in rows]
-        written = {"title": title} | _gather(plan, outcomes, config)
+        written = {"title": title} | _gather(plan, outcomes, config, changed)
         workdir.write_json(folder / "table.json", written)
         (folder / "table.md").write_text(tables.as_markdown(written))
 
@@ -63,7 +77,9 @@ def run(
             sweep.do_members([*cells.values()], folder, executor, address, note)
         finally:
             write()
-            tables.draw(workdir.read_json(folder / "table.json"), folder / "table.png")
+            table_plots.draw(
+                workdir.read_json(folder / "table.json"), folder / "table.png"
+            )
     say(f"written to {folder}/table.md")
     done = workdir.read_json(folder / "table.json") or {"rows": ()}
     shown = {title for row in done["rows"] for title in row.get("values", ())}
@@ -86,8 +102,20 @@ def _plan_row(
         members.check(left, alone=executor == "serial")
     except UserError as error:
         say(f"row {row['name']}: {error}")
+        row = with_texts(row, config)
         return {**row, "cells": [], "missing": str(error)}
-    return {**row, "cells": cells}
+    return {**with_texts(row, cells[0].config), "cells": cells}
+
+
+def _changes(config: Config, own: Config) -> dict[str, list[Any]]:
+    """Returns the fields, but for those that change no result, that differ from those
+    of the table's own config: what is run, and what is in that."""
+    now, before = (workdir.flatten(operative(each)) for each in (config, own))
+    return {
+        field: [now.get(field), before.get(field)]
+        for field in sorted({*now, *before} - {*HOW_NOT_WHAT})
+        if now.get(field) != before.get(field) and field not in UNTOLD
+    }
 
 
 def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str, Any]:
@@ -115,9 +143,14 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
 
 
 def _gather(
-    plan: dict[str, Any], rows: Sequence[Row], config: Config
+    plan: dict[str, Any],
+    rows: Sequence[Row],
+    config: Config,
+    changed: dict[str, list[Any]],
 ) -> dict[str, Any]:
     """Returns what `table.json` holds: see `tables`."""
+    if changed or any("missing" in row for row in rows):
+        plan = {key: value for key, value in plan.items() if key != "notes"}
     columns = COLUMNS | plan["columns"]
     names = {title: _result_name(key, config) for title, key in columns.items()}
     shown = [_with_values(row, names) for row in rows]
@@ -138,6 +171,7 @@ def _gather(
         "commits": sorted({c for row in shown for c in row.get("commits", ())}),
         "columns": [*columns],
         "units": {t: "nats" for t, name in names.items() if name.endswith("_nats")},
+        **({"changed": changed} if changed else {}),
         **{key: plan[key] for key in ABOUT & plan.keys()},
         "rows": shown,
     }

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 
 from experiments import executors, members, report, workdir
-from experiments.cells import Cell
+from experiments.cells import Cell, changes_nothing
 from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
@@ -66,18 +66,49 @@ def run(
                 failures.append(error)
 
         do_members(cells, folder, executor, address, note)
-        if failures:
-            raise UserError(
-                f"{len(failures)} of {len(cells)} members could not be done; mend this "
-                f"and launch the sweep again: {failures[0]}"
-            )
-        swept = swept_fields(cells)
-        rows = [gather(cell, swept, folder) for cell in cells]
-        _add_agreement(rows, swept, folder)
-        report.write(rows, swept, folder)
-    say(f"written to {folder}: results.csv, summary.csv, report.html")
+        rows = _write_report(cells, folder)
+    if failures:
+        raise UserError(
+            f"{len(failures)} of {len(cells)} members could not be done; mend this "
+            f"and launch the sweep again: {failures[0]}"
+        )
     if diverged := [row for row in rows if row["status"] == "diverged"]:
         say(f"diverged: {len(diverged)} of {len(rows)} members; see results.csv")
+
+
+def _write_report(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
+    """Reports on all members in the folder that are done or have diverged, those of
+    this launch first, and says which are left out; returns their rows."""
+    others, unreadable = members_beside(cells, folder)
+    shown = [cell for cell in (*cells, *others) if state_of(cell, folder)[0] != "to do"]
+    unfinished = len(cells) + len(others) - len(shown)
+    left_out = {"not done": unfinished, "without a readable config.json": unreadable}
+    told = [f"{count} {why}" for why, count in left_out.items() if count]
+    if told:
+        say(f"members left out of the report: {', '.join(told)}")
+    if not shown:
+        return []
+    swept = swept_fields(shown)
+    rows = [gather(cell, swept, folder) for cell in shown]
+    _add_agreement(rows, swept, folder)
+    report.write(rows, swept, folder, launched=len(cells), left_out=told)
+    say(f"written to {folder}: results.csv, summary.csv, report.html")
+    return rows
+
+
+def members_beside(cells: Sequence[Cell], folder: Path) -> tuple[list[Cell], int]:
+    """Returns the members in the folder that other launches have left, as cells without
+    overrides in the order of their configurations, and how many folders hold none that
+    can be read."""
+    known, found, unreadable = {cell.id for cell in cells}, [], 0
+    for place in sorted(folder.glob("members/*/")):
+        if place.name in known:
+            continue
+        try:
+            found.append(Cell(place.name, {}, workdir.config_of(place)))
+        except UserError:
+            unreadable += 1
+    return sorted(found, key=lambda cell: repr(_trained(cell))), unreadable
 
 
 def choose_executor(name: str | None) -> str:
@@ -127,9 +158,20 @@ def do_members(
 
 
 def swept_fields(cells: Sequence[Cell]) -> list[str]:
-    """Returns the fields that any cell overrides, but the seed."""
+    """Returns the fields that any cell overrides, and those in which what is trained
+    differs between two cells, but the seed."""
     fields = dict.fromkeys(field for cell in cells for field in cell.overrides)
+    trained = [_trained(cell) for cell in cells]
+    for field in dict.fromkeys(field for config in trained for field in config):
+        if len({repr(config.get(field)) for config in trained}) > 1:
+            fields[field] = None
     return [field for field in fields if field != "seed"]
+
+
+def _trained(cell: Cell) -> dict[str, Any]:
+    """Returns the fields that decide what a cell's training gives."""
+    flat = workdir.flatten(operative(cell.config))
+    return {k: v for k, v in flat.items() if not changes_nothing(k)}
 
 
 def print_cells(cells: Sequence[Cell], *, executor: str | None) -> None:
@@ -169,7 +211,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
     return {
         "id": cell.id,
         "status": status,
-        **{field: flat[field] for field in swept},
+        **{field: flat.get(field, "") for field in swept},
         "seed": config.seed,
         **(workdir.read_json(place / "results.json") or {}),
         "dataset.name": config.dataset.name,
@@ -193,7 +235,8 @@ def _add_agreement(
     cells: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if row["status"] == "done":
-            cells.setdefault(repr([row[field] for field in swept]), []).append(row)
+            key = [row[field] for field in (*swept, "data_sha256")]
+            cells.setdefault(repr(key), []).append(row)
     for alike in cells.values():
         scores = score_agreement([folder / "members" / row["id"] for row in alike])
         for row, of_row in zip(alike, scores, strict=True):

@@ -15,10 +15,15 @@ of the table: "columns" (results to show beside the usual ones, as {"MIG":
   "disentanglement/mig"}); "mean" (if true, the last row of a group is the mean of the
   others); "source", "differs" and "tolerance", of all rows; "claims" ({"says": ...,
   "column": "NLL", "order": names of rows, the lowest first, "by": how much lower each
-  is}); "plane" (two columns, against each other in the plot); "notes" (a text below).
+  is}); "plane" (two columns, against each other in the plot); "notes" (a text below
+  about the results of the config as the file gives it without a mode: it is left out
+  where another config is run, or a row is missing).
+A "differs" that depends on the config, as a number of steps does, is a function: of the
+row's config for a row, of the run's config for the table.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from vae.types import UserError
@@ -30,14 +35,14 @@ COLUMNS = {
     "active units": "latent/active_units",
 }
 ABOUT = ("source", "differs", "tolerance", "claims", "plane", "notes")
-LIST, NUMBER = (list, tuple), (int, float)
+LIST, NUMBER, TEXT = (list, tuple), (int, float), (str, Callable)
 TABLE = {
     "seeds": LIST,
     "rows": LIST,
     "columns": dict,
     "mean": bool,
     "source": str,
-    "differs": str,
+    "differs": TEXT,
     "tolerance": dict,
     "claims": LIST,
     "plane": LIST,
@@ -48,7 +53,7 @@ ROW = {
     "overrides": dict,
     "group": str,
     "published": (dict, str),
-    "differs": str,
+    "differs": TEXT,
     "tolerance": dict,
 }
 CLAIM = {"says": str, "column": str, "order": LIST, "by": NUMBER}
@@ -58,6 +63,7 @@ WORDS = {
     bool: "True or False",
     LIST: "a list",
     NUMBER: "a number",
+    TEXT: "a text, or a function from a config to a text",
     (dict, str): "a dict, as in {'NLL': 86.76}, or a text",
 }
 FORM = '{"seeds": (0, 1), "rows": [{"name": ..., "overrides": {}}]}'
@@ -94,6 +100,16 @@ def check_plan(plan: Any) -> dict[str, Any]:
     rows = [{"group": "row", **row} for row in plan["rows"]]
     defaults = {"columns": {}, "mean": False}
     return {**defaults, **plan, "seeds": tuple(plan["seeds"]), "rows": rows}
+
+
+def with_texts(entry: dict[str, Any], config: Any) -> dict[str, Any]:
+    """Returns a table or a row with the texts that its functions make of a config; an
+    empty one is left out."""
+    texts = {
+        key: value(config) if isinstance(value, Callable) else value
+        for key, value in entry.items()
+    }
+    return {key: value for key, value in texts.items() if value != ""}
 
 
 def _check_row(row: Any) -> None:

@@ -1,19 +1,16 @@
-"""A paper's table beside ours: what `table.json` holds, as Markdown and as a plot.
+"""A paper's table beside ours: what `table.json` holds, as Markdown.
 
 `table.json` has all that the others show, so that a table can be shown anywhere.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from vae.evaluation.evaluate import standard_error
 
-OURS, THEIRS = "#31688e", "#d9822b"
-ROW_INCHES = 0.26
 BAR = "\\|"  # within a cell
 KL = "KL per dimension: largest, median, smallest"
 
@@ -78,10 +75,27 @@ def _about(table: Table) -> Iterator[str]:
         "; likelihoods and divergences in nats. NLL is the importance-weighted bound "
         f"with {table['samples']} samples. A dash stands for what a row does not have."
     )
+    if changed := table.get("changed"):
+        told = [f"{field}={now} ({own})" for field, (now, own) in changed.items()]
+        yield ""
+        yield f"Not the config file's own values (in brackets): {', '.join(told)}"
+    if not_finite := _not_finite(table):
+        yield ""
+        yield f"Not a finite number (nan in the table): {', '.join(not_finite)}"
     for title, key in (("Source", "source"), ("What differs", "differs")):
         if text := table.get(key):
             yield ""
             yield f"{title}: {text}"
+
+
+def _not_finite(table: Table) -> list[str]:
+    """Returns the columns, each with its row, whose mean is nan or infinite."""
+    return [
+        f"{title} of {row['name']}"
+        for row in table["rows"]
+        for title, value in row.get("values", {}).items()
+        if not math.isfinite(value["mean"])
+    ]
 
 
 def _tables(table: Table) -> Iterator[str]:
@@ -113,19 +127,24 @@ class _Column(NamedTuple):
 
     title: str
     is_compared: bool  # with published values
-    digits: int  # after the point: of shares more than of nats, of counts none
+    digits: int  # after the point
 
 
 def _look_at(title: str, rows: Sequence[Row]) -> _Column:
     found = [row["values"][title] for row in rows if title in row.get("values", {})]
     means = [value["mean"] for value in found]
     errors = [value.get("error", 0.0) for value in found]
-    published = [_published(row)[title] for row in rows if title in _published(row)]
-    if all(float(number).is_integer() for number in (*means, *errors, *published)):
-        digits = 0
-    else:
-        digits = 3 if means and max(map(abs, means)) <= 1 else 2
+    published = [published_in(row)[title] for row in rows if title in published_in(row)]
+    digits = digits_of(means, [*errors, *published])
     return _Column(title, bool(published), digits)
+
+
+def digits_of(means: Sequence[float], others: Sequence[float]) -> int:
+    """Returns how many digits after the point tell the numbers of a column: none if all
+    are counts, three if all means are shares, else two."""
+    if all(float(number).is_integer() for number in (*means, *others)):
+        return 0
+    return 3 if means and max(map(abs, means)) <= 1 else 2
 
 
 def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:
@@ -133,7 +152,7 @@ def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:
     missing = row.get("missing")
     for column in columns:
         value = row.get("values", {}).get(column.title)
-        published = _published(row).get(column.title)
+        published = published_in(row).get(column.title)
         if missing:
             yield f"missing: {missing}" if column is columns[0] else ""
         else:
@@ -157,7 +176,8 @@ def _text(row: Row, key: str) -> str:
     return ", ".join(f"{value:.2f}" for value in shown)
 
 
-def _published(row: Row) -> Mapping[str, float]:
+def published_in(row: Row) -> Mapping[str, float]:
+    """Returns the published values of a row by column."""
     published = row.get("published", {})
     return {} if isinstance(published, str) else published
 
@@ -189,107 +209,3 @@ def _after(table: Table) -> Iterator[str]:
 
 def _duration(hours: float) -> str:
     return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes"
-
-
-def draw(table: Table, path: Path) -> None:
-    """Draws ours, with standard errors, and what is published: of each column that has
-    published values, or else of the first; or a plane, if the table names one."""
-    rows = [row for row in table["rows"] if row.get("values")]
-    units = table.get("units", {})
-    if not rows:
-        figure = Figure(figsize=(6, 1))
-        figure.text(0.5, 0.5, "no row is done", ha="center", va="center")
-    elif plane := table.get("plane"):
-        figure = _plane(rows, plane, units)
-    else:
-        compared = [
-            title
-            for title in table["columns"]
-            if any(title in _published(row) for row in rows)
-        ] or list(table["columns"])[:1]
-        figure = _dots(rows, compared, units)
-    figure.savefig(path, dpi=160)
-
-
-def _dots(
-    rows: Sequence[Row], titles: Sequence[str], units: Mapping[str, str]
-) -> Figure:
-    """Draws a panel for each group, downwards, and column."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["group"], []).append(row)
-    heights = [0.8 + ROW_INCHES * len(of_group) for of_group in groups.values()]
-    figure = Figure(
-        figsize=(2.5 + 3.4 * len(titles), sum(heights)), layout="constrained"
-    )
-    panels = figure.subplots(
-        len(groups), len(titles), sharey="row", squeeze=False, height_ratios=heights
-    )
-    for of_group, in_row in zip(groups.values(), panels, strict=True):
-        for axes, title in zip(in_row, titles, strict=True):
-            _draw_group(axes, of_group, title)
-            axes.set_xlabel(_with_unit(title, units))
-        names = [row["name"] for row in of_group]
-        in_row[0].set_yticks(range(len(of_group)), names, parse_math=False)
-        in_row[0].set_ylim(len(of_group) - 0.4, -0.6)  # downwards, marks whole
-    if any(title in _published(row) for row in rows for title in titles):
-        _add_legend(figure, panels)
-    return figure
-
-
-def _draw_group(axes: Any, rows: Sequence[Row], title: str) -> None:
-    for place, row in enumerate(rows):
-        if value := row["values"].get(title):
-            axes.errorbar(
-                value["mean"],
-                place,
-                xerr=value.get("error", 0),
-                fmt="o",
-                color=OURS,
-                label="ours",
-            )
-        if title in _published(row):
-            at = _published(row)[title], place
-            axes.plot(*at, "D", mfc="none", color=THEIRS, label="published")
-    axes.grid(axis="x", color="#e7e9ed")
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _plane(
-    rows: Sequence[Row], plane: Sequence[str], units: Mapping[str, str]
-) -> Figure:
-    x, y = plane
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    axes = figure.subplots()
-    for row in rows:
-        if x in row["values"] and y in row["values"]:
-            at = row["values"][x]["mean"], row["values"][y]["mean"]
-            axes.plot(*at, "o", color=OURS)
-            axes.annotate(
-                row["name"],
-                at,
-                (6, 4),
-                textcoords="offset points",
-                fontsize=8,
-                parse_math=False,
-            )
-    axes.set(xlabel=_with_unit(x, units), ylabel=_with_unit(y, units))
-    axes.grid(color="#e7e9ed")
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _with_unit(title: str, units: Mapping[str, str]) -> str:
-    return f"{title} ({units[title]})" if title in units else title
-
-
-def _add_legend(figure: Figure, panels: np.ndarray) -> None:
-    """Names each kind of mark once, above the panels."""
-    marks = {}
-    for axes in panels.flat:
-        handles, labels = axes.get_legend_handles_labels()
-        marks |= dict(zip(labels, handles, strict=True))
-    place = "outside upper right"
-    figure.legend(
-        marks.values(), marks.keys(), loc=place, ncols=2, frameon=False, fontsize=8
-    )

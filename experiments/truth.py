@@ -21,7 +21,7 @@ from experiments.program import Program, own_model
 from experiments.terminal import ProgressReport
 from vae.build import Experiment
 from vae.data.splits import Split, evenly_spaced
-from vae.evaluation.evaluate import standard_error
+from vae.evaluation.evaluate import mean_and_error
 from vae.training.loop import Interrupted
 from vae.training.state import TrainState
 from vae.types import Array, Params
@@ -50,7 +50,7 @@ def measure_truth(
 
     Returns:
       `truth/images`, `truth/annealed_steps`, and means over images in nats, each with
-      its `_stderr`. Of test images, seen as `evaluate` sees them:
+      its `_stderr` (of two images or more). Of test images, as `evaluate` sees them:
       `truth/nll_ais_nats`, annealed, with the mean effective sample size `_ess` (of
       `annealing.CHAINS`) and the `_acceptance` of moves; `/nll_is{K}_nats`;
       `/is{K}_gap_nats`, how far the annealed bound is above L_K; and if the posterior
@@ -127,8 +127,5 @@ def _about_simulated(found: Simulated, num_samples: int) -> Results:
 
 
 def _mean(name: str, values: Array) -> Results:
-    """Returns the mean of values [N] in nats, and its standard error."""
-    return {
-        f"truth/{name}_nats": float(values.mean()),
-        f"truth/{name}_stderr": standard_error(np.asarray(values)),
-    }
+    """See `mean_and_error`."""
+    return mean_and_error(f"truth/{name}", np.asarray(values))

@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import json
+import math
 import os
 import platform
 import subprocess
@@ -19,6 +20,7 @@ import jax
 from configs import default
 from vae.build import Config, from_operative, operative
 from vae.sharing import HOW_NOT_WHAT, WHERE_DATA_ARE, depends_on_length
+from vae.training.metrics import finite
 from vae.types import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
@@ -247,17 +249,28 @@ def short(commit: str) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Returns the contents of a JSON file, or None if there is none."""
+    """Returns the contents of a JSON file, or None if there is no such file. A null is
+    a number that was not finite, and becomes nan: see `write_json`."""
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
+        return _with_nan(json.loads(path.read_text()))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error})") from error
 
 
+def _with_nan(value: Any) -> Any:
+    """Puts nan in place of each None."""
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all."""
+    """Writes a JSON file whole or not at all. JSON has no nan and no infinity: both are
+    written as null."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
+    partial.write_text(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
     partial.replace(path)

@@ -1,4 +1,4 @@
-"""The linear VAE reaches probabilistic PCA's optimum, on grey MNIST.
+"""The linear VAE beside probabilistic PCA's optimum, on grey MNIST.
 
 Command:  python launch.py --experiment=reproduce \\
               --config=configs/papers/ppca_optimum.py

@@ -19,7 +19,7 @@ DARK = 0.1  # below it the median pixel is background, and strokes can be measur
 
 
 class Attributes(NamedTuple):
-    """Attributes with values int [N] from 0; "label" is that of the data."""
+    """Attributes with values int [N]; "label" is that of the data."""
 
     probe: Probe | None
     measured: MeasuredAttributes | None
@@ -70,7 +70,7 @@ def _known(subject: Subject, examples: Examples) -> dict[str, np.ndarray]:
     source = subject.experiment.factors
     if source is None or examples.factors is None:
         labels = examples.labels
-        return {} if labels is None or labels.min() < 0 else {"label": labels}
+        return {} if labels is None else {"label": labels}
     return {
         name: values if size <= MANY_VALUES else (values >= size / 2).astype(np.int32)
         for name, size, values in zip(

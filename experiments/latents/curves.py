@@ -1,6 +1,7 @@
 """Ways through the latent space: between two images, and along one dimension."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vae.latents.interpolate import (
     linear,
     spherical,
 )
+from vae.latents.traverse import QUANTILES
 
 PAIRS, POINTS = 4, 11
 TRAVERSED = 4  # images
@@ -26,10 +28,10 @@ TRAVERSED = 4  # images
 def show_interpolations(subject: Subject, folder: Path) -> Section:
     """Draws three curves between the codes of each pair of test images, and measures
     them in image space."""
-    title, pairs = "Interpolation", choose_pairs(subject)
+    pairs = choose_pairs(subject)
     if not pairs:
         which = " of one label" if subject.is_conditional else ""
-        return left_out(title, f"there are no two test images{which}.")
+        return left_out(f"there are no two test images{which}.")
     curves, lengths, energies = trace_curves(subject, pairs)
     pixels = subject.test.pixels
     tiles = []
@@ -42,9 +44,11 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
         folder,
         "interpolations",
         np.concatenate(tiles),
-        POINTS + 2,
-        "For each pair of test images (at both ends) three rows: linear, spherical, "
-        "geodesic. The second and the last but one are reconstructions.",
+        f"For each of {len(pairs)} pairs of test images (at both ends) a row for each "
+        f"curve: {', '.join(curves)}. The second image and the last but one are "
+        "reconstructions.",
+        display=subject.display,
+        columns=POINTS + 2,
     )
     rows = [
         (name, float(lengths[name].mean()), float(energies[name].mean()))
@@ -64,10 +68,10 @@ def show_interpolations(subject: Subject, folder: Path) -> Section:
     table = Table(
         ("curve", "length", "energy"),
         rows,
-        f"Of {POINTS} points: sums of the Euclidean distances, and of their squares, "
-        "from image to image; means over the pairs.",
+        f"Sums over {POINTS} points of the Euclidean distance from image to image, and "
+        f"of its square; means over {len(pairs)} pairs.",
     )
-    return Section(title, text, [picture], [table], results)
+    return Section(text, [picture], [table], results)
 
 
 def choose_pairs(subject: Subject) -> list[tuple[int, int]]:
@@ -136,18 +140,17 @@ def _labels_of(subject: Subject, place: int, count: int) -> np.ndarray:
 
 
 def show_traversals(
-    subject: Subject, evaluated: dict[str, Any], folder: Path
+    subject: Subject, evaluated: Mapping[str, Any], folder: Path
 ) -> Section:
     """Draws what each dimension changes; see `figures.draw_traversals`."""
-    title = "Traversals"
     prior = subject.experiment.config["model"]["prior"]["name"]
     kl = evaluated.get("latent/kl_per_dim")
     if prior != "standard_normal":
         return left_out(
-            title, f"a quantile of model.prior.name={prior} is none of one dimension."
+            f"a quantile of model.prior.name={prior} is not one of a single dimension."
         )
     if kl is None:
-        return left_out(title, "the rate of this model is no sum over dimensions.")
+        return left_out("the rate of this model is not a sum over dimensions.")
     first, test = 0, subject.test
     places = np.arange(len(test.codes))
     if subject.is_conditional and test.labels is not None:
@@ -158,16 +161,17 @@ def show_traversals(
         return subject.decode(codes, _labels_of(subject, first, len(codes)))
 
     shown = test.pixels[places], test.codes[places]
-    figures.draw_traversals(decode, *shown, kl, folder)
+    figures.draw_traversals(decode, *shown, kl, subject.display, folder)
     dimensions = figures.traversed_dimensions(kl)
+    low, high = QUANTILES[[0, -1]]
     files = {
         "traversals_prior.png": "From the prior's mean: a row is a dimension, the "
         f"largest KL first ({', '.join(map(str, dimensions))} of {len(kl)}, counted "
-        "from 0); columns are the prior's quantiles, .05 to .95.",
+        f"from 0); columns are the prior's quantiles, {low:g} to {high:g}.",
         "traversals_posterior.png": "The same, from the posterior mean of one test "
         "image, which is on the left in each row.",
-        "traversals.gif": "Four test images (rows); a column is a dimension, time its "
-        "quantile.",
+        "traversals.gif": f"Each row is a test image ({len(places)} in all), each "
+        "column a dimension; the quantile changes with time.",
     }
     pictures = [Picture(folder / name, caption) for name, caption in files.items()]
-    return Section(title, "What one dimension changes, the others held.", pictures)
+    return Section("What one dimension changes, the others held.", pictures)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from experiments.latents.attributes import LEAST_ACCURACY, Attributes
 from experiments.latents.section import Picture, Section, Table, left_out, matrix
@@ -18,7 +19,6 @@ from vae.latents.edit import (
     probe_direction,
 )
 
-TITLE = "Editing by attribute vectors"
 DIRECTIONS = {"class means": class_mean_direction, "probe": probe_direction}
 STRENGTHS = (0.5, 1.0, 1.5, 2.0)
 PAIRS = 3  # of the values of an attribute with many
@@ -50,14 +50,12 @@ def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     edits = choose_edits(subject, attributes)
     if not edits:
         return left_out(
-            TITLE,
             "the data have no labels or factors, besides those that the decoder is "
             f"given, that a probe reads right in {LEAST_ACCURACY:.0%} of the test "
             "images, and no bright strokes that could be measured.",
         )
     outcomes = [try_edit(subject, attributes, edit) for edit in edits]
     return Section(
-        TITLE,
         _describe(subject, attributes),
         [_draw(subject, outcome, folder) for outcome in outcomes],
         _tabulate(outcomes, attributes),
@@ -93,7 +91,7 @@ def closest_pairs(
         if len(among)
         else codes[:0]
     )
-    distances = np.linalg.norm(means[:, None] - means, axis=-1)
+    distances = cdist(means, means)
     distances[np.tril_indices(len(among))] = np.inf
     pairs = []
     while len(pairs) < PAIRS and np.isfinite(distances).any():
@@ -213,6 +211,7 @@ def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
         f"{title}: on the left test images; above the others the strength of the edit "
         "(0 is the reconstruction) and the share of edited images that are read as the "
         "target.",
+        display=subject.display,
         columns=["test\nimage", *heads],
         title=title,
     )

@@ -14,11 +14,13 @@ from vae import rng
 from vae.data.preprocess import to_unit
 from vae.data.splits import evenly_spaced
 from vae.evaluation.coverage import (
+    MISSING_SHARE,
     compare_classes,
     fit_principal_components,
     frechet_distance,
     precision_recall_density_coverage,
 )
+from vae.evaluation.probe import NUM_FEATURES
 from vae.latents.aggregate import fit_gaussian_mixture
 from vae.latents.neighbours import nearest
 
@@ -29,6 +31,7 @@ PRINCIPAL = 32
 BALL_NEIGHBOURS = 5  # to which the balls around points reach
 SAMPLES, NEIGHBOURS = 12, 5  # shown
 COMPARED = 500  # samples, and as many test images
+CLASSES = 20  # shown at most
 LOOKED_THROUGH = 60_000  # training images, at most
 
 
@@ -63,8 +66,9 @@ def show_samples(
             folder,
             f"samples_{_file_name(name)}",
             images[: COLUMNS * ROWS],
-            COLUMNS,
             f"Codes from: {name}.",
+            display=subject.display,
+            columns=COLUMNS,
         )
         for name, images in generated.items()
     ]
@@ -74,7 +78,7 @@ def show_samples(
         "after training to codes drawn from the posteriors of training images (Ghosh "
         "et al. 2020)."
     )
-    return Section("Samples", text, pictures)
+    return Section(text, pictures)
 
 
 def _file_name(name: str) -> str:
@@ -90,8 +94,7 @@ def compare_with_data(
     count = len(real)
     if min(count, len(train)) <= BALL_NEIGHBOURS:
         return left_out(
-            "Coverage",
-            f"it needs more than {BALL_NEIGHBOURS} test and training images.",
+            f"it needs more than {BALL_NEIGHBOURS} test and training images."
         )
     # Users' data may be in order of their labels.
     of_train = evenly_spaced(len(train), min(count, len(train)))
@@ -115,23 +118,28 @@ def compare_with_data(
     header = ("features", "images", "precision", "recall", "density", "coverage", "FD")
     tables = [Table(header, rows, f"{count} images of each kind, against test images.")]
     text = (
-        "Precision and recall are by balls around points to their fifth neighbours "
-        "(Kynkaanniemi et al. 2019), density and coverage as of Naeem et al. (2020): "
-        "all are best near what training images score. FD is the squared Frechet "
-        "distance of two Gaussians fitted to the features: principal components of "
-        "pixels, or the 84 features of a small classifier trained here (FD-LeNet, "
-        "which is no FID)."
+        "Precision and recall are by balls around points, each as large as the "
+        f"distance to neighbour {BALL_NEIGHBOURS} (Kynkaanniemi et al. 2019); density "
+        "and coverage are those of Naeem et al. (2020). All are best near what "
+        "training images score. FD is the squared Frechet distance of two Gaussians "
+        f"fitted to the features: {components} principal components of pixels"
     )
+    if attributes.probe is not None:
+        text += (
+            f", or the {NUM_FEATURES} features of a small classifier trained here "
+            "(FD-LeNet, which is not FID)"
+        )
+    text += "."
     if "label" in attributes.accuracy:
         table, of_classes = _compare_classes(subject, attributes, generated)
         tables.append(table)
         results |= of_classes
         text += (
             f" The classifier reads {attributes.accuracy['label']:.1%} of the test "
-            "images right; a class generated less than a quarter as often as it is "
-            "among them is called missing."
+            "images right. A class is called missing if its share of the generated "
+            f"images is less than {MISSING_SHARE:g} times that of the test images."
         )
-    return Section("Coverage", text, tables=tables, results=results)
+    return Section(text, tables=tables, results=results)
 
 
 def _compare_classes(
@@ -139,23 +147,34 @@ def _compare_classes(
 ) -> tuple[Table, dict[str, Any]]:
     """Compares classes, as the probe reads them, of real and of generated images."""
     assert attributes.probe is not None, "it has an accuracy"
-    read = attributes.probe.read  # what is measured besides is not asked for
-    num_classes = int(attributes.train["label"].max()) + 1
-    real = read(subject.test.pixels)["label"]
-    rows, results = [], {}
-    rows.append(("test images", *np.bincount(real, minlength=num_classes), "", ""))
+    probe, classes = attributes.probe, attributes.probe.values["label"]
+
+    def read(images: np.ndarray) -> np.ndarray:
+        """Returns places in `classes`; what is measured besides is not asked for."""
+        return np.searchsorted(classes, probe.read(images)["label"])
+
+    shown = evenly_spaced(len(classes), min(CLASSES, len(classes)))
+    real = read(subject.test.pixels)
+    counts = np.bincount(real, minlength=len(classes))
+    rows, results = [("test images", *counts[shown], "", "")], {}
     for name, images in generated.items():
-        found = compare_classes(real, read(images)["label"], num_classes)
-        missing = ", ".join(map(str, found.missing)) or "none"
+        found = compare_classes(real, read(images), len(classes))
+        missing = classes[list(found.missing)].tolist()
+        told = ", ".join(map(str, missing[:CLASSES])) or "none"
+        if len(missing) > CLASSES:
+            told = f"{len(missing)}: {told}, ..."
         test = f"{found.statistic:.0f} (p = {found.p_value:.2g})"
-        rows.append((name, *found.fake_counts, test, missing))
+        rows.append((name, *found.fake_counts[shown], test, told))
         key = f"coverage/classes/{_file_name(name)}"
         results[f"{key}/chi_square"] = found.statistic
         results[f"{key}/p_value"] = found.p_value
-        results[f"{key}/missing"] = list(found.missing)
+        results[f"{key}/missing"] = missing
         results[f"{key}/counts"] = found.fake_counts.tolist()
-    header = ("images", *map(str, range(num_classes)), "chi-square", "missing")
-    caption = "How many images the classifier reads as each class."
+    header = ("images", *map(str, classes[shown]), "chi-square", "missing")
+    caption = "How many images the classifier reads as each class"
+    if len(shown) < len(classes):
+        caption += f"; {len(shown)} of {len(classes)} classes are shown"
+    caption += "."
     return Table(header, rows, caption), results
 
 
@@ -170,6 +189,7 @@ def show_neighbours(
     name, images = next(iter(generated.items()))
     count = min(COMPARED, len(images))
     places, distances = nearest(images[:count], train, NEIGHBOURS)
+    found = places.shape[1]  # fewer than asked for, if there are fewer images
     of_test = evenly_spaced(len(subject.test.pixels), count)
     _, test_distances = nearest(subject.test.pixels[of_test], train, 1)
     shown = [
@@ -181,9 +201,10 @@ def show_neighbours(
         folder,
         "neighbours",
         np.concatenate(shown),
-        2 * (NEIGHBOURS + 1),
-        f"Two samples in each row, each followed by its {NEIGHBOURS} nearest training "
-        "images.",
+        f"Two samples in each row, each followed by the {found} training images that "
+        "are nearest to it.",
+        display=subject.display,
+        columns=2 * (found + 1),
     )
     text = (
         f"Samples ({name}) beside the training images, of {len(train)}, that are "
@@ -196,4 +217,4 @@ def show_neighbours(
         "neighbours/median_distance_of_samples": medians[0],
         "neighbours/median_distance_of_test_images": medians[1],
     }
-    return Section("Nearest training images", text, [picture], results=results)
+    return Section(text, [picture], results=results)

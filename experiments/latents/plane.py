@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import Normalize
+from matplotlib import colormaps
+from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
@@ -21,20 +22,20 @@ THUMBNAILS = 60
 TRIED = 2_000  # places for them
 SIDE, QUANTILES = 20, (0.02, 0.98)  # of the decoded manifold
 INCHES = 8.0
+HUES = 10  # colours that can be told apart
 THUMBNAIL_INCHES = 0.42
 
 
 def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Section:
     """Draws the codes of test images by their principal components and by UMAP; a
     latent space of two dimensions also as a plane of images."""
-    title = "The aggregate posterior in a plane"
     count = len(subject.test.codes)
     places = evenly_spaced(count, min(POINTS, count))
     codes = subject.test.codes[places]
     if codes.shape[1] < 2:
-        return left_out(title, "the latent space has one dimension.")
+        return left_out("the latent space has one dimension.")
     if count < 2 or not np.ptp(codes, axis=0).any():
-        return left_out(title, "all test images have one code.")
+        return left_out("all test images have one code.")
     name, values = next(iter(attributes.test.items()), ("", None))
     if values is not None:
         values = values[places]
@@ -51,17 +52,19 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
     if is_flat and prior == "standard_normal":
         images = decoded_manifold(subject.decode, SIDE, QUANTILES)
+        low, high = QUANTILES
         caption = (
-            "Images decoded at the prior's quantiles from .02 to .98, dimension 0 to "
-            "the right and 1 upwards (Kingma & Welling 2013, fig. 4)."
+            f"Images decoded at the prior's quantiles from {low:g} to {high:g}, "
+            "dimension 0 to the right and 1 upwards (Kingma & Welling 2013, fig. 4)."
         )
         flat = np.asarray(images).reshape(-1, *images.shape[2:])
-        pictures.append(grid(folder, "manifold", flat, SIDE, caption))
+        how = {"display": subject.display, "columns": SIDE}
+        pictures.append(grid(folder, "manifold", flat, caption, **how))
     by = f", coloured by {name}" if values is not None else ""
     text = f"Codes of {len(codes)} test images{by}, with the mean images of some. "
     if "umap" in embeddings:
         text += "UMAP keeps neighbours together; its distances and sizes mean nothing."
-    return Section(title, text, pictures)
+    return Section(text, pictures)
 
 
 def _draw(
@@ -88,32 +91,47 @@ def _draw(
         yticks=[],
     )
     axes.spines[:].set_visible(False)
-    if values is None:
-        axes.scatter(*plane.T, s=6, c="#31688e", linewidths=0)
-    else:
-        for value in np.unique(values):
-            axes.scatter(
-                *plane[values == value].T,
-                s=6,
-                linewidths=0,
-                color=f"C{value % 10}",
-                label=f"{name} {value}",
-            )
-        axes.legend(
-            frameon=False,
-            loc="upper center",
-            bbox_to_anchor=(0.5, 0.0),
-            ncols=5,
-            markerscale=3,
-        )
+    colours = _colour(values, len(plane))
+    axes.scatter(*plane.T, s=6, c=colours, linewidths=0)
+    _add_legend(axes, name, values, colours)
     chosen = spread_out(plane, low, high)
     if len(chosen):
-        colours = [
-            "#31688e" if values is None else f"C{values[point] % 10}"
-            for point in chosen
-        ]
-        _add_thumbnails(axes, subject, places[chosen], plane[chosen], colours)
+        at = places[chosen], plane[chosen], colours[chosen]
+        _add_thumbnails(axes, subject, *at)
     return plot(folder, f"embedding_{file}", figure, f"By {caption}.")
+
+
+def _colour(values: np.ndarray | None, count: int) -> np.ndarray:
+    """Returns a colour [N, 4] of each of `count` points, by its value in [N]: ten
+    values differ in hue, more of them go from dark to light."""
+    if values is None:
+        return np.tile(to_rgba("#31688e"), (count, 1))
+    known, ranks = np.unique(values, return_inverse=True)
+    if len(known) <= HUES:
+        hues = known % HUES
+        if len(np.unique(hues)) < len(known):
+            hues = np.arange(len(known))
+        return np.array([to_rgba(f"C{hue}") for hue in hues])[ranks]
+    return colormaps["viridis"](ranks / (len(known) - 1))
+
+
+def _add_legend(
+    axes: Any, name: str, values: np.ndarray | None, colours: np.ndarray
+) -> None:
+    """Names the colours [N, 4] of the values [N], or of `HUES` of these."""
+    if values is None:
+        return
+    known, firsts = np.unique(values, return_index=True)
+    shown = evenly_spaced(len(known), min(HUES, len(known)))
+    for value, first in zip(known[shown], firsts[shown], strict=True):
+        axes.scatter([], [], s=6, color=colours[first], label=f"{name} {value}")
+    axes.legend(
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=5,
+        markerscale=3,
+    )
 
 
 def _add_thumbnails(
@@ -121,16 +139,17 @@ def _add_thumbnails(
     subject: Subject,
     places: np.ndarray,
     points: np.ndarray,
-    colours: list[str],
+    colours: np.ndarray,
 ) -> None:
     """Adds the mean images of the codes of test images at places [N], at points
     [N, 2]."""
     labels = None if subject.test.labels is None else subject.test.labels[places]
-    images = np.clip(subject.decode(subject.test.codes[places], labels), 0, 1)
-    for (x, y), image, colour in zip(points.tolist(), images, colours, strict=True):
-        pixels = image.squeeze(-1) if image.shape[-1] == 1 else image
-        zoom = 72 * THUMBNAIL_INCHES / max(image.shape)
-        box = OffsetImage(pixels, zoom=zoom, cmap="gray", norm=Normalize(0, 1))
+    images = subject.decode(subject.test.codes[places], labels)
+    tiles = subject.display.tiles(images)
+    for (x, y), tile, colour in zip(points.tolist(), tiles, colours, strict=True):
+        pixels = tile.squeeze(-1) if tile.shape[-1] == 1 else tile
+        zoom = 72 * THUMBNAIL_INCHES / max(tile.shape)
+        box = OffsetImage(pixels, zoom=zoom, cmap="gray", norm=Normalize(0, 255))
         frame = {"edgecolor": colour, "linewidth": 1.5}
         axes.add_artist(AnnotationBbox(box, (x, y), pad=0.1, bboxprops=frame))
 

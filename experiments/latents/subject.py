@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.figures import Display, display_of
 from experiments.program import own_model
 from vae import rng
 from vae.build import Experiment
@@ -54,6 +55,7 @@ class Subject(NamedTuple):
     # labels [N] -> mean and standard deviation [N, D] of the prior p(z | y); None if it
     # is the same for all labels.
     prior_moments: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
+    display: Display = Display()  # of all images
 
     @property
     def is_conditional(self) -> bool:
@@ -152,6 +154,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         draw=draw,
         sample_train=sample_train,
         prior_moments=prior_moments if prior == "conditional_gaussian" else None,
+        display=display_of(experiment.dataset),
     )
 
 

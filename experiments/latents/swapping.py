@@ -15,7 +15,6 @@ from vae.data.splits import evenly_spaced
 from vae.evaluation.latent import ACTIVE_VARIANCE
 from vae.latents.swap import discriminants, swap, variance_between
 
-TITLE = "Content of one image, style of another"
 DRAWN, MEASURED = 8, 1000  # test images at most
 
 
@@ -69,15 +68,12 @@ CUTS = {"dimensions": by_dimensions, "discriminants": by_discriminants}
 def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Section:
     """Swaps content and style of test images, cut in both ways."""
     if subject.is_conditional:
-        return left_out(
-            TITLE, "the decoder is given the label; see style transfer, above."
-        )
+        return left_out("the decoder is given the label; see style transfer, above.")
     if not _active(subject.train.codes).any():
-        return left_out(TITLE, "no dimension is active.")
+        return left_out("no dimension is active.")
     content = _choose_content(attributes)
     if content is None:
         return left_out(
-            TITLE,
             "the data have no labels or factors of two values or more that a probe "
             f"reads right in {LEAST_ACCURACY:.0%} of the test images.",
         )
@@ -86,7 +82,6 @@ def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     scorer = style.Scorer(subject, attributes, content)
     rows = measure_swaps(scorer, groups)
     return Section(
-        TITLE,
         _describe(scorer, groups, rows),
         [_draw(scorer, name, groups[name], folder) for name in CUTS],
         [style.tabulate(rows, scorer.describe())],
@@ -143,8 +138,10 @@ def _draw(scorer: style.Scorer, name: str, groups: Groups, folder: Path) -> Pict
         f"Cut by {name}. Above the line and left of it reconstructions of the same "
         "test images: each row has the content of the one on its left, each column the "
         "style of the one above.",
-        columns=["content"],
-        rows=["style"],
+        display=subject.display,
+        columns=(),
+        across="style of the top row",
+        down="content of the left column",
         title=f"swapped {name}",
         heads=1,
     )

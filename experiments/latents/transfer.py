@@ -12,7 +12,6 @@ from vae.data.splits import evenly_spaced
 from vae.latents.swap import style_transfer
 from vae.types import Array
 
-TITLE = "Style transfer"
 STYLES, CLASSES = 8, 10  # drawn at most
 MEASURED = 500  # test images at most
 
@@ -23,7 +22,6 @@ def show_style_transfer(
     """Decodes the styles of test images with every label."""
     if not subject.is_conditional:
         return left_out(
-            TITLE,
             "only a conditional model, trained with --config.model.condition=label, "
             "draws every class in one style.",
         )
@@ -35,7 +33,9 @@ def show_style_transfer(
         folder,
         "style_transfer",
         np.concatenate([left[:, None], right], axis=1),
-        "On the left test images, beside each every class in its style.",
+        f"On the left {len(shown)} test images, beside each {_which(classes, subject)} "
+        "in its style.",
+        display=subject.display,
         columns=["image", *map(str, classes)],
     )
     rows = measure_transfer(subject, attributes, classes)
@@ -49,13 +49,21 @@ def show_style_transfer(
             "prior, standardised: codes by themselves hold the label too. "
         )
     text += (
-        "The table has every class in the style of test images, beside these images' "
-        "own reconstructions, and what styles of other images score."
+        f"The table has {_which(classes, subject)} in the style of test images, beside "
+        "these images' own reconstructions, and what styles of other images score."
     )
     caption = style.Scorer(subject, attributes, "label").describe()
     table = style.tabulate(rows, caption)
     results = style.flatten("style_transfer", rows)
-    return Section(TITLE, text, [picture], [table], results)
+    return Section(text, [picture], [table], results)
+
+
+def _which(classes: np.ndarray, subject: Subject) -> str:
+    """Says which classes [K] are shown of those of the training images."""
+    known = len(np.unique(np.asarray(subject.train.labels)))
+    return (
+        "every class" if len(classes) == known else f"{len(classes)} of {known} classes"
+    )
 
 
 def choose_styles(subject: Subject, attributes: Attributes) -> np.ndarray:

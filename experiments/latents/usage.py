@@ -32,10 +32,9 @@ NUMBERS = {
 
 def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
     """Shows each dimension, and the verdict on all."""
-    title = "Use of the latent space"
     panels = {key: label for key, label in PANELS.items() if key in evaluated}
     if not panels:
-        return left_out(title, "the evaluation tells nothing of single dimensions.")
+        return left_out("the evaluation says nothing of single dimensions.")
     key = next(iter(panels))
     order = np.argsort(evaluated[key])[::-1]
     figure = Figure(figsize=(9, 1.9 * len(panels)), layout="constrained")
@@ -69,7 +68,6 @@ def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
         caption_of_truth = f"In nats, of {evaluated['truth/images']} test images."
         tables.append(Table(tuple(told), [tuple(told.values())], caption_of_truth))
     return Section(
-        title,
         f"Verdict: {evaluated.get('collapse', 'none')}.",
         [plot(folder, "usage", figure, caption)],
         tables,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from experiments import collect, tables, workdir
-from experiments.table_plan import ABOUT, check_plan
+from experiments.cells import override
+from experiments.table_plan import ABOUT, check_plan, with_texts
 from tests.experiments.test_tables import row, table_of
 from vae.types import UserError
 
@@ -76,9 +77,15 @@ def test_the_results_are_those_of_the_tables() -> None:
 def test_kept_tables_are_those_of_their_configs() -> None:
     """A config that was changed since is to be run and collected again."""
     for place, table in collect.kept_tables().items():
-        describe = importlib.import_module(f"configs.papers.{place.name}").table
+        module = importlib.import_module(f"configs.papers.{place.name}")
+        describe = module.table
         plan = describe("") if inspect.signature(describe).parameters else describe()
-        plan = json.loads(json.dumps(check_plan(plan)))
+        config = module.get_config()
+        plan = with_texts(check_plan(plan), config)
+        plan["rows"] = [
+            with_texts(row, override(config, row["overrides"])) for row in plan["rows"]
+        ]
+        plan = json.loads(json.dumps(plan))
         for key in ("seeds", *ABOUT):
             assert table.get(key) == plan.get(key), (place.name, key)
         kept = table["rows"][: len(plan["rows"])]  # maybe means are after them

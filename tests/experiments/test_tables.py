@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from experiments import tables
+from experiments import table_plots, tables
 
 
 def row(name: str, nll: float | None, **changes: Any) -> dict[str, Any]:
@@ -121,6 +121,8 @@ def test_plots_have_every_row(tmp_path: Path, plane: list[str] | None) -> None:
         row(r"$\foo$ VAE", 87.0, published={"NLL": 86.76}), row("late", None)
     )
     table["rows"][0]["values"]["rate"] = {"mean": 20.0}
-    tables.draw(table | ({"plane": plane} if plane else {}), tmp_path / "table.png")
+    table_plots.draw(
+        table | ({"plane": plane} if plane else {}), tmp_path / "table.png"
+    )
     with Image.open(tmp_path / "table.png") as picture:
         assert picture.width > 600

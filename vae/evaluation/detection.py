@@ -14,13 +14,15 @@ class Detection(NamedTuple):
 
     auroc: float  # the probability that an anomaly scores higher than a normal image
     auprc: float  # average precision; anomalies are the positive class
-    fpr95: float  # share of normal images above the threshold of 95% of anomalies
+    fpr95: float  # share of normal images flagged where 95% of the anomalies are
 
 
 def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
     """Compares the scores of normal images [N] with those of anomalies [M].
 
-    `auprc` depends on the share of anomalies, M / (N + M); the others do not.
+    `auprc` depends on the share of anomalies, M / (N + M); the others do not. Images of
+    equal scores count as in random order, in the mean: two sets of the same scores have
+    an `auroc` of .5 and an `fpr95` of .95, as they would without ties.
 
     Raises:
       UserError: there are no normal images or no anomalies, or a score is nan.
@@ -37,12 +39,26 @@ def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
 
     is_anomaly = np.repeat([False, True], [len(normal), len(anomalous)])
     finite = np.nan_to_num(scores, posinf=np.finfo(scores.dtype).max)
-    false_alarms, found, _ = metrics.roc_curve(is_anomaly, finite)
     return Detection(
         auroc=float(metrics.roc_auc_score(is_anomaly, finite)),
         auprc=float(metrics.average_precision_score(is_anomaly, finite)),
-        fpr95=float(false_alarms[np.argmax(found >= RECALL)]),
+        fpr95=_false_alarms(normal, anomalous),
     )
+
+
+def _false_alarms(normal: np.ndarray, anomalous: np.ndarray) -> float:
+    """Returns the share of the normal scores [N] that are flagged with the least number
+    of the highest scores that has `RECALL` of the anomalous ones [M]."""
+    counts = np.arange(1, len(anomalous) + 1)
+    needed = counts[counts / len(anomalous) >= RECALL][0]
+    threshold = np.sort(anomalous)[-needed]
+    above, level = (
+        [np.sum(how(scores, threshold)) for scores in (normal, anomalous)]
+        for how in (np.greater, np.equal)
+    )
+    # Of the scores at the threshold as large a share is flagged as anomalies there.
+    share = (needed - above[1]) / level[1]
+    return float((above[0] + share * level[0]) / len(normal))
 
 
 def threshold_of(normal: np.ndarray, false_alarm_rate: float) -> float:

@@ -83,12 +83,13 @@ def evaluate(
       on_batch: told how many images are done.
 
     Returns:
-      `{name}/elbo_nats`, `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`,
-      `/nll_is{K}_stderr` (over images), `/nll_is{K}_ess` (mean over images, of K),
+      `{name}/elbo_nats`, `/elbo_stderr` (over images, if there are two or more),
+      `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`, `/nll_is{K}_stderr` (as that
+      of the ELBO), `/nll_is{K}_ess` (mean over images, of K),
       `/bits_per_dim` (if the likelihood is discrete), `/images`, and
       `latent/active_units`, `latent/mean_variance` (of the posterior means, for each
-      dimension), and `latent/kl_per_dim` (where the rate is a sum over
-      dimensions).
+      dimension; both of two images or more), and `latent/kl_per_dim` (where the rate
+      is a sum over dimensions).
     """
     bounds = yield from bounds_of_split(
         routine,
@@ -143,16 +144,14 @@ def summarize(
     nll = -np.asarray(bounds.log_likelihood)
     nll_name = f"{name}/nll_is{num_samples}"
     results = {
-        f"{name}/elbo_nats": float(elbo.mean()),
-        f"{name}/elbo_stderr": standard_error(elbo),
+        **mean_and_error(f"{name}/elbo", elbo),
         f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
         f"{name}/rate_nats": float(bounds.rate.mean()),
-        f"{nll_name}_nats": float(nll.mean()),
-        f"{nll_name}_stderr": standard_error(nll),
+        **mean_and_error(nll_name, nll),
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
         f"{name}/images": split.size,
     }
-    if bounds.mean_error is not None:
+    if bounds.mean_error is not None and split.size > 1:  # a single one has no variance
         variance = variance_of_means(bounds.posterior_mean, bounds.mean_error)
         results["latent/active_units"] = active_units(variance)
         results["latent/mean_variance"] = np.asarray(variance).tolist()
@@ -161,6 +160,15 @@ def summarize(
     return results
 
 
+def mean_and_error(name: str, values: np.ndarray) -> dict[str, float]:
+    """Returns the mean of values [N] as `{name}_nats`, and its standard error as
+    `{name}_stderr`, which a single value does not have."""
+    results = {f"{name}_nats": float(values.mean())}
+    if len(values) > 1:
+        results[f"{name}_stderr"] = standard_error(values)
+    return results
+
+
 def standard_error(values: np.ndarray) -> float:
-    """Returns the standard error of the mean of values [N]; 0 of a single one."""
-    return float(values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values)))
+    """Returns the standard error of the mean of values [N], N > 1."""
+    return float(values.std(ddof=1) / np.sqrt(len(values)))

@@ -61,6 +61,7 @@ class Probe(NamedTuple):
 
     network: LeNet
     params: Params
+    values: Mapping[str, np.ndarray]  # of each attribute, those of the training images
 
     def features(self, images: Array) -> np.ndarray:
         """Returns features [N, 84] of images [N, H, W, C].
@@ -73,7 +74,8 @@ class Probe(NamedTuple):
     def read(self, images: Array) -> dict[str, np.ndarray]:
         """Returns the most probable value, int [N], of each attribute of images
         [N, H, W, C]."""
-        return self._look(images)[1]
+        _, places = self._look(images)
+        return {name: self.values[name][array] for name, array in places.items()}
 
     def _look(self, images: Array) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         parts = [
@@ -104,7 +106,7 @@ def _look_at_batch(
 
 
 def train_probe(images: Array, attributes: Mapping[str, Array], *, seed: int) -> Probe:
-    """Trains a probe to read attributes, each with values int [N] from 0, of images
+    """Trains a probe to read attributes, each with values int [N], of images
     [N, H, W, C], as stored: uint8 in 0..255, or floating point.
 
     Adam minimises the sum of the attributes' cross-entropies over batches drawn with
@@ -114,13 +116,19 @@ def train_probe(images: Array, attributes: Mapping[str, Array], *, seed: int) ->
     Raises:
       UserError: there are no attributes, or one that does not give each image a value.
     """
-    values = {name: np.asarray(array) for name, array in attributes.items()}
-    _check_attributes(values, len(images))
+    given = {name: np.asarray(array) for name, array in attributes.items()}
+    _check_attributes(given, len(images))
+    found = {name: np.unique(array) for name, array in given.items()}
+    places = {
+        name: np.searchsorted(found[name], array).astype(np.int32)
+        for name, array in given.items()
+    }
     network = LeNet(
-        heads=tuple((name, int(array.max()) + 1) for name, array in values.items()),
+        heads=tuple((name, len(values)) for name, values in found.items()),
         method="matmul" if jax.default_backend() == "cpu" else "lax",
     )
-    return Probe(network, _fit(network, jnp.asarray(images), values, seed))
+    params = _fit(network, jnp.asarray(images), places, seed)
+    return Probe(network, params, found)
 
 
 def _check_attributes(values: dict[str, np.ndarray], num_images: int) -> None:
@@ -131,10 +139,10 @@ def _check_attributes(values: dict[str, np.ndarray], num_images: int) -> None:
         )
     for name, array in values.items():
         is_integer = np.issubdtype(array.dtype, np.integer)
-        if array.shape != (num_images,) or not is_integer or array.min() < 0:
+        if array.shape != (num_images,) or not is_integer:
             raise UserError(
                 f"attribute {name} is {array.dtype} of shape {array.shape}; it must be "
-                f"integers from 0, of shape ({num_images},), one for each image"
+                f"integers of shape ({num_images},), one for each image"
             )
 
 

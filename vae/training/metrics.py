@@ -1,8 +1,10 @@
 """Writes the metrics of a run: `metrics.jsonl` and TensorBoard event files."""
 
 import json
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 from tensorboardX import SummaryWriter
 
@@ -22,7 +24,8 @@ class MetricWriter:
         self._events = SummaryWriter(str(workdir), purge_step=resumed_step + 1)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        line = json.dumps(finite({"step": step, **metrics}), allow_nan=False)
+        self._file.write(line + "\n")
         self._file.flush()
         for name, value in metrics.items():
             self._events.add_scalar(name, value, step)
@@ -35,6 +38,17 @@ class MetricWriter:
     def close(self) -> None:
         self._file.close()
         self._events.close()
+
+
+def finite(value: Any) -> Any:
+    """Returns a tree of dicts and lists as JSON can hold it: None in place of nan and
+    of infinities."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    is_lost = isinstance(value, float) and not math.isfinite(value)
+    return None if is_lost else value
 
 
 def _keep_lines_until(path: Path, step: int) -> None:

@@ -21,6 +21,32 @@ def test_equal_sets_are_not_told_apart() -> None:
     assert got.auprc == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("normal", "anomalous", "expected"),
+    [
+        # A score that tells nothing flags as many normal images as anomalies.
+        (np.repeat(np.arange(4.0), 5), np.repeat(np.arange(4.0), 5), 0.95),
+        (np.arange(20.0), np.arange(20.0), 0.95),
+        (np.zeros(7), np.zeros(20), 0.95),
+        # 19 of 20 anomalies: all five at 2, and four of five at 1.
+        (np.array([0.0, 1, 1, 2]), np.repeat([1.0, 2, 3, 4], 5), (1 + 0.8 * 2) / 4),
+    ],
+)
+def test_ties_count_by_their_share(
+    normal: np.ndarray, anomalous: np.ndarray, expected: float
+) -> None:
+    assert detect(normal, anomalous).fpr95 == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("count", [1, 7, 19, 20, 21, 60, 180])
+def test_without_ties_it_is_the_best_threshold_that_finds_enough(count: int) -> None:
+    random = np.random.default_rng(count)
+    normal, anomalous = random.normal(size=50), random.normal(1, size=count)
+    enough = [t for t in anomalous if (anomalous >= t).mean() >= 0.95]
+    expected = min((normal >= threshold).mean() for threshold in enough)
+    assert detect(normal, anomalous).fpr95 == expected
+
+
 def test_normals_of_equal_width_in_closed_form() -> None:
     random = np.random.default_rng(0)
     normal, anomalous = random.normal(size=(2, 20_000)) + [[0.0], [1.0]]
