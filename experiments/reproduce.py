@@ -49,7 +49,7 @@ def run(
         outcomes = [row | _outcome(row, folder, failures) for row in rows]
         written = {"title": title} | _gather(plan, outcomes, config)
         workdir.write_json(folder / "table.json", written)
-        (folder / "table.md").write_text(tables.as_markdown(written))
+        workdir.write_text(folder / "table.md", tables.as_markdown(written))
 
     def note(cell: Cell, error: UserError | None) -> None:
         if error is not None:

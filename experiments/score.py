@@ -1,7 +1,7 @@
 """Scores a user's own images by the model of a run that is done."""
 
-import csv
 import hashlib
+import os
 from pathlib import Path
 
 from experiments import workdir
@@ -39,17 +39,20 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
     split, names = to_score(name, config.dataset.data_dir)
     split = other_images(config, experiment.everything, split, where)
     splits = experiment.dataset.test, split
+    say(
+        f"scoring {experiment.dataset.test.size} test images of the run, then "
+        f"{split.size} of {name}"
+    )
     normal, scores = answer(score_splits(experiment, program, state, splits))
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "is_anomaly", *scores])
-        for i, image in enumerate(names):
-            values = [f"{scores[score][i]:.6g}" for score in scores]
-            writer.writerow([image, int(is_anomaly[i]), *values])
+    rows = [
+        [image, int(is_anomaly[i]), *(f"{of_all[i]:.6g}" for of_all in scores.values())]
+        for i, image in enumerate(names)
+    ]
+    workdir.write_csv(path, [["image", "is_anomaly", *scores], *rows])
     workdir.write_json(
         path.with_suffix(".json"),
         {
@@ -72,5 +75,5 @@ def _slug(name: str) -> str:
     kind, _, path = name.partition(":")
     if kind not in ("npz", "images"):
         return name.replace("/", "_").replace(":", "_")
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f"{Path(path).stem}_{digest[:6]}"

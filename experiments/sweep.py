@@ -7,7 +7,6 @@ A config file may describe sweeps beside its `get_config` by generators of overr
             yield {"objective.beta": beta}
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from experiments.cells import Cell
 from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
-from experiments.terminal import duration, say
+from experiments.terminal import ProgressReport, say
 from vae.build import operative
 from vae.training.checkpoint import saved_steps
 from vae.types import UserError
@@ -105,25 +104,29 @@ def do_members(
     left = [cell for cell in cells if state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
-    before = done = len(cells) - len(left)
-    start = time.perf_counter()
+    done = len(cells) - len(left)
+    progress = ProgressReport(
+        "members",
+        done,
+        len(cells),
+        "members",
+        side_by_side=executors.side_by_side(executor, left),
+    )
 
     def tell(cell: Cell, error: UserError | None) -> None:
         nonlocal done
         done += 1
         outcome = error or state_of(cell, folder)[1]
-        seconds = (time.perf_counter() - start) / (done - before) * (len(cells) - done)
-        time_left = f"; {duration(seconds)} left" if seconds else ""
-        say(
+        progress.advance_with_line(
             f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
-            f"{time_left}"
         )
         on_member(cell, error)
 
     if left:
         programs = len(members.group_by_program(left))
         say(f"members to do: {len(left)}; compiled programs: {programs}")
-        executors.execute(executor, left, folder, tell, address=address)
+        with progress:
+            executors.execute(executor, left, folder, tell, address=address)
 
 
 def swept_fields(cells: Sequence[Cell]) -> list[str]:

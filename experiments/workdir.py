@@ -1,13 +1,15 @@
 """The folder of a run: what lies in it, and whether a launch may use it."""
 
+import csv
 import fcntl
 import functools
+import io
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -171,9 +173,10 @@ def cores() -> int:
 def processor() -> str:
     """Returns the name that the processor gives itself."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        text = Path("/proc/cpuinfo").read_bytes().decode("utf-8", "replace")
     except OSError:
         return "unknown"
+    lines = text.splitlines()
     names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
     return names[0].strip() if names else "unknown"
 
@@ -188,7 +191,8 @@ def git_commit() -> str:
             ["git", *words],
             cwd=Path(__file__).parent,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=True,
         ).stdout.strip()
 
@@ -210,13 +214,27 @@ def read_json(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error})") from error
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table, its header first, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file in UTF-8, whole or not at all, in whichever locale. Names of files
+    keep their bytes; of a name that is not UTF-8, bytes are written as in `\\xff`."""
+    named = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(named.encode())
     partial.replace(path)

@@ -87,7 +87,7 @@ def run(
     results["convolutions"] = convolutions.measure_layers()
     # Only now, and together: a table that is there stays whole until it is replaced.
     workdir.write_json(folder / "table.json", results)
-    (folder / "table.md").write_text(table.as_markdown(results))
+    workdir.write_text(folder / "table.md", table.as_markdown(results))
     say(f"written to {folder}/table.md")
 
 

@@ -35,16 +35,19 @@ def run(folder: Path) -> None:
       Interrupted: the process was asked to stop.
     """
     experiment, _, state = restore_run(folder)
+    say("encoding the training and test images")
     subject = make_subject(experiment, state)
     with workdir.locked(folder):
         _write(subject, folder)
 
 
 def _write(subject: Subject, folder: Path) -> None:
+    say("finding the attributes that edits are made of")
     attributes = find_attributes(subject)
     evaluated = workdir.read_json(folder / "results.json") or {}
     place = folder / "latents"
     place.mkdir(exist_ok=True)
+    say("generating images")
     generated = generation.generate(subject)
 
     def make() -> Iterator[Callable[[], Section]]:
@@ -73,7 +76,7 @@ def _write(subject: Subject, folder: Path) -> None:
         about=_describe(subject.experiment.config, evaluated),
         sections=sections,
     )
-    (folder / "latents.html").write_text(text)
+    workdir.write_text(folder / "latents.html", text)
     say(f"written to {folder}/latents.html")
 
 
