@@ -9,7 +9,7 @@ import tempfile
 from typing import Any
 
 MOST_DEVICES = 1_024  # to simulate: each has threads of its own
-LEAST_MEMORY = 3 * 2**30  # bytes of addresses that JAX needs to start and compile
+LEAST_MEMORY = 5 * 2**29  # bytes of addresses that JAX needs to start and compile
 
 
 def find_fault() -> str | None:
@@ -21,7 +21,7 @@ def find_fault() -> str | None:
     if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
         return (
             f"this process may use {limit / 2**30:.1f} GiB of memory (ulimit -v); JAX "
-            f"needs {LEAST_MEMORY / 2**30:.0f} GiB: raise the limit"
+            f"needs {LEAST_MEMORY / 2**30:.1f} GiB: raise the limit"
         )
     devices = os.environ.get("JAX_NUM_CPU_DEVICES", "1")
     if not devices.isdecimal() or not 1 <= int(devices) <= MOST_DEVICES:
