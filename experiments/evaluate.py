@@ -41,15 +41,16 @@ from vae.types import Request, UserError
 TRAVERSED = 4  # test images whose codes are traversed
 
 
-def run(config: Config | None, folder: Path) -> None:
+def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
     """Evaluates the run in `folder` again, from its last checkpoint.
 
     Args:
       config: None for the run's own configuration; if given, it may differ from that
         in `evaluate.*` only.
       folder: the workdir of a run that was trained to its end.
+      data: where the run's data are, if they have moved; as for `dataset.name`.
     """
-    experiment, program = _of_run(config, folder)
+    experiment, program = _of_run(config, folder, data)
     with workdir.locked(folder):
         cost, state = _restore_trained(experiment, program, folder)
         workdir.describe(folder, experiment.config, program.data_hash)
@@ -58,22 +59,26 @@ def run(config: Config | None, folder: Path) -> None:
         print_results(read_json(folder / "results.json"), str(folder))
 
 
-def restore_run(folder: Path) -> tuple[Experiment, Program, TrainState]:
+def restore_run(
+    folder: Path, *, config: Config | None = None, data: str | None = None
+) -> tuple[Experiment, Program, TrainState]:
     """Returns the run in `folder`, which was trained to its end, and its last state.
 
     Raises:
       UserError: there is none, or it was not.
     """
-    experiment, program = _of_run(None, folder)
+    experiment, program = _of_run(config, folder, data)
     _, state = _restore_trained(experiment, program, folder)
     return experiment, program, state
 
 
-def _of_run(config: Config | None, folder: Path) -> tuple[Experiment, Program]:
+def _of_run(
+    config: Config | None, folder: Path, data: str | None
+) -> tuple[Experiment, Program]:
     """Returns the experiment of the run in `folder`, by its own configuration or by
     another that is the same but for `evaluate.*`."""
     held = workdir.config_of(folder)
-    experiment = build(held if config is None else config)
+    experiment = build(workdir.with_data(held if config is None else config, data))
     program = make_program(experiment)
     workdir.check(folder, experiment.config, program.data_hash)
     return experiment, program

@@ -128,15 +128,15 @@ def launch(asked: Asked) -> None:
         say("loading data")
     match asked.experiment:
         case "train":
-            train.run(asked.config, asked.folder)
+            train.run(asked.config, asked.folder, data=asked.data)
         case "evaluate":
-            evaluate.run(asked.config, asked.folder)
+            evaluate.run(asked.config, asked.folder, data=asked.data)
         case "sweep":
             _sweep(asked)
         case "reproduce":
             _reproduce(asked)
         case "latents":
-            latents.run(asked.folder)
+            latents.run(asked.folder, config=asked.config, data=asked.data)
         case "anomaly":
             _score(asked)
         case "benchmark":
@@ -211,4 +211,10 @@ def _score(asked: Asked) -> None:
             "--score=npz:images.npz"
         )
     rate = asked.false_alarm_rate
-    score.run(asked.folder, asked.score, FALSE_ALARM_RATE if rate is None else rate)
+    score.run(
+        asked.folder,
+        asked.score,
+        FALSE_ALARM_RATE if rate is None else rate,
+        config=asked.config,
+        data=asked.data,
+    )

@@ -9,14 +9,21 @@ from experiments.anomaly import PRIMARY, score_splits
 from experiments.evaluate import restore_run
 from experiments.program import answer
 from experiments.terminal import say
-from vae.build import from_operative
+from vae.build import Config, from_operative
 from vae.data.sources import to_score
 from vae.datasets import other_images
 from vae.evaluation.detection import threshold_of
 from vae.types import UserError
 
 
-def run(folder: Path, name: str, false_alarm_rate: float) -> None:
+def run(
+    folder: Path,
+    name: str,
+    false_alarm_rate: float,
+    *,
+    config: Config | None = None,
+    data: str | None = None,
+) -> None:
     """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly; and
     `scores/NAME.json`, by which threshold.
 
@@ -25,6 +32,8 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
       name: of the images, as for `dataset.name`.
       false_alarm_rate: the share of the run's test images that may be taken for
         anomalies; it sets the threshold.
+      config: None for the run's own; if given, it may differ in `evaluate.*` only.
+      data: where the run's data are, if they have moved; as for `dataset.name`.
 
     Raises:
       UserError: there are no such images, the model cannot look at them, the run is
@@ -34,10 +43,10 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
         raise UserError(
             f"--false_alarm_rate={false_alarm_rate} must be at least 0 and below 1"
         )
-    experiment, program, state = restore_run(folder)
-    config, where = from_operative(experiment.config), f"--score={name}"
-    split, names = to_score(name, config.dataset.data_dir)
-    split = other_images(config, experiment.everything, split, where)
+    experiment, program, state = restore_run(folder, config=config, data=data)
+    own, where = from_operative(experiment.config), f"--score={name}"
+    split, names = to_score(name, own.dataset.data_dir)
+    split = other_images(own, experiment.everything, split, where)
     splits = experiment.dataset.test, split
     say(
         f"scoring {experiment.dataset.test.size} test images of the run, then "

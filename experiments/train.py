@@ -26,13 +26,14 @@ from vae.types import Request
 Run = Generator[Request, Any, Any]
 
 
-def run(config: Config | None, folder: Path) -> None:
+def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
     """Trains and evaluates; a run that is there already is continued, or shown.
 
-    Without a configuration, that of the run in `folder` is taken.
+    Without a configuration, that of the run in `folder` is taken; `data` says where its
+    data are, if they have moved.
     """
     config = workdir.config_of(folder) if config is None else config
-    experiment = build(config)
+    experiment = build(workdir.with_data(config, data))
     program = make_program(experiment)
     workdir.check(folder, experiment.config, program.data_hash)
     if is_done(experiment.config, folder):
@@ -89,6 +90,8 @@ def _train_in(
     if step == experiment.plan.steps:
         return carry[0], cost
     ask = functools.partial(ask_call, experiment, program)
+    if not quiet:
+        say("compiling")
     carry = yield ask(carry, program.data, 0)  # compiles, and takes no step
     clock = Clock(cost)
     is_main = jax.process_index() == 0

@@ -46,6 +46,16 @@ def config_of(workdir: Path) -> Config:
     return from_operative(held)
 
 
+def with_data(config: Config, data: str | None) -> Config:
+    """Returns the configuration with other data, named as in `dataset.name`, if there
+    are any."""
+    if data is None:
+        return config
+    changed = config.copy_and_resolve_references()
+    changed.dataset.name = data
+    return changed
+
+
 def _held(workdir: Path) -> dict[str, Any] | None:
     """Returns the configuration of the run there, if there is one. A field that is
     newer than the run has its default, by which all is as it was without the field."""

@@ -19,22 +19,25 @@ from experiments.latents.attributes import find_attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import Subject, make_subject
 from experiments.terminal import say
+from vae.build import Config
 from vae.training.loop import Interrupted
 
 
-def run(folder: Path) -> None:
+def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
     """Writes `latents.html`, which needs no other file, and its pictures and numbers,
     `latents/*.png` and `latents/results.json`.
 
     Args:
       folder: of a run that is done.
+      config: None for the run's own; if given, it may differ in `evaluate.*` only.
+      data: where the run's data are, if they have moved; as for `dataset.name`.
 
     Raises:
       UserError: it is not, its codes are not in the reals, or another process works
         there.
       Interrupted: the process was asked to stop.
     """
-    experiment, _, state = restore_run(folder)
+    experiment, _, state = restore_run(folder, config=config, data=data)
     say("encoding the training and test images")
     subject = make_subject(experiment, state)
     with workdir.locked(folder):
