@@ -3,7 +3,7 @@
 import runpy
 from collections.abc import Callable
 from inspect import signature
-from os.path import expanduser
+from os.path import abspath, expanduser
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,6 +168,17 @@ def _check(asked: Asked) -> None:
     is_read = experiment in READ_BY["config"]
     if asked.config is None and is_read and not is_optional:
         raise UserError("--config is missing, as in --config=configs/quickstart.py")
+    folder = "" if asked.config is None and asked.workdir is None else asked.folder
+    if not _is_utf8(abspath(folder)):
+        raise UserError(
+            f"--workdir={folder}: checkpoints need a path in UTF-8; choose another, "
+            "or set LC_ALL=C.UTF-8 if the path is in UTF-8"
+        )
+
+
+def _is_utf8(path: str) -> bool:
+    """Says if a path has no bytes that Python could not read as characters."""
+    return not any("\udc80" <= character <= "\udcff" for character in path)
 
 
 def _sweep(asked: Asked) -> None:

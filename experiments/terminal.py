@@ -171,7 +171,9 @@ def prepare_streams() -> None:
     was closed before the start is replaced by one that leads nowhere.
     """
     for name in ("stdout", "stderr"):
-        stream: Any = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, Tolerant(stream))
 
@@ -183,8 +185,9 @@ def fail(status: int, message: object) -> int:
 
 
 def quieten_libraries() -> None:
-    """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise."""
-    for library in ("absl", "asyncio"):
+    """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise, and
+    what Matplotlib logs of folders that it can do without."""
+    for library in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     logging.basicConfig(format="%(message)s")  # our own warnings are for people
 
