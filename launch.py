@@ -12,13 +12,15 @@ run diverged; 130 interrupted. Each failure is one line on standard error, and t
 command launched again continues.
 """
 
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import interrupt, terminal
+from experiments import environment, hints, interrupt, terminal
 
 EXPERIMENTS = (
     "train",
@@ -31,8 +33,16 @@ EXPERIMENTS = (
     "collect",
 )
 
+# Overrides of the config that a run in --workdir has are read as those of this one,
+# which has the same fields: the run's own needs libraries that take long to import.
+_DEFAULTS = Path(__file__).parent / "configs" / "default.py"
+_ARGUMENTS = list(sys.argv)
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides."
+    "config",
+    None,
+    "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides. With --workdir of a "
+    "run and without --config, the run's own config is overridden.",
+    sys_argv=_ARGUMENTS,
 )
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment", "train", EXPERIMENTS, "What to launch; see README.md."
@@ -60,6 +70,11 @@ _YES = flags.DEFINE_bool("yes", None, "Allow a sweep of more than 10,000 cells."
 _SCORE = flags.DEFINE_string(
     "score", None, "Images to score by the run in --workdir, as for dataset.name."
 )
+_DATA = flags.DEFINE_string(
+    "data",
+    None,
+    "The run's data, if they are no longer where its config says; as for dataset.name.",
+)
 _FALSE_ALARM_RATE = flags.DEFINE_float(
     "false_alarm_rate",
     None,
@@ -74,55 +89,68 @@ _MULTIHOST = flags.DEFINE_string(
 
 
 def main(arguments: list[str]) -> int:
-    if "--help" in arguments:
+    terminal.prepare_streams()
+    if {"-h", "-help", "--help"} & {*arguments}:
         print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
         return 0
+    is_of_run = _overrides_run(arguments)
+    _ARGUMENTS[:] = arguments
+    if is_of_run:
+        _ARGUMENTS.insert(1, f"--config={_DEFAULTS}")
     try:
-        stray = flags.FLAGS(arguments)[1:]
+        stray = flags.FLAGS(_ARGUMENTS)[1:]
         config = _CONFIG.value and _CONFIG.value.copy_and_resolve_references()
     except Exception as error:  # whatever a config file raises is the user's to mend
-        return terminal.fail(2, terminal.explain_flags(error))
+        return terminal.fail(2, hints.explain_flags(error, _ARGUMENTS))
     if stray:
         return terminal.fail(2, f"not a flag: {stray[0]}")
     if _MULTIHOST.value is None:  # with several hosts, JAX handles the signals
         interrupt.watch()
-    return _launch(config)
+    return _launch(config, is_of_run=is_of_run)
 
 
-def _launch(config: Any) -> int:
-    # Imported late, so that a wrong flag is told of at once.
+def _overrides_run(arguments: list[str]) -> bool:
+    """Says if fields are overridden of the config that the run in --workdir has."""
+
+    def given(pattern: str) -> bool:
+        return any(re.match(pattern, word) for word in arguments)
+
+    is_named = given("--?config(=|$)")
+    return given(r"--?(no)?config\.") and given("--?workdir(=|$)") and not is_named
+
+
+def _launch(config: Any, *, is_of_run: bool) -> int:
+    if not _PRINT_ONLY.value:
+        terminal.say("loading libraries")
+    if fault := environment.find_fault():
+        return terminal.fail(2, fault)
+    # Imported late, so that a wrong flag is refused at once.
     import jax
 
-    from experiments import launches
-    from vae.training.checkpoint import SaveError
-    from vae.training.loop import Diverged, Interrupted
-    from vae.types import UserError
+    from experiments import failures
 
     terminal.quieten_libraries()
     try:
+        from experiments import launches
+
         _join_hosts(jax.distributed.initialize)
-        launches.launch(_asked(config))
-    except UserError as error:
-        return terminal.fail(2, error)
-    except (SaveError, OSError) as error:
-        return terminal.fail(1, error)
-    except Diverged as error:
-        return terminal.fail(3, error)
-    except (Interrupted, KeyboardInterrupt) as error:
-        again = "launch the same command again to continue"
-        return terminal.fail(130, f"{error or 'interrupted'}; {again}")
+        launches.launch(_asked(config, is_of_run=is_of_run))
+    except (Exception, KeyboardInterrupt) as error:
+        return terminal.fail(*failures.explain(error, _WORKDIR.value))
     return 0
 
 
-def _asked(config: Any) -> Any:
+def _asked(config: Any, *, is_of_run: bool) -> Any:
     """Returns what the flags say, as `experiments.launches.Asked`."""
     from experiments.launches import Asked
 
     flag: Any = flags.FLAGS["config"]
+    is_from_file = config is not None and not is_of_run
     return Asked(
         experiment=_EXPERIMENT.value,
-        config=config,
-        config_file="" if config is None else flag.config_filename,
+        config=config if is_from_file else None,
+        config_file=flag.config_filename if is_from_file else "",
+        overrides=flag.override_values if is_of_run else {},
         workdir=_WORKDIR.value,
         sweep=_SWEEP.value,
         print_only=_PRINT_ONLY.value,
@@ -131,6 +159,7 @@ def _asked(config: Any) -> Any:
         ray_address=_RAY_ADDRESS.value,
         score=_SCORE.value,
         false_alarm_rate=_FALSE_ALARM_RATE.value,
+        data=_DATA.value,
     )
 
 

@@ -1,7 +1,6 @@
 """The cells of a sweep: what the command line asks for, checked and named."""
 
 import ast
-import difflib
 import functools
 import hashlib
 import itertools
@@ -10,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from configs import default
+from experiments import hints
 from experiments.workdir import flatten
 from vae.build import Config, operative
 from vae.sharing import HOW_NOT_WHAT
@@ -156,10 +156,7 @@ def _set(config: Config, field: str, value: Any) -> Any:
     try:
         parent[name] = value
     except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{field}={value!r} is of the wrong type: it must be "
-            f"{type(current).__name__}, as in {field}={current}"
-        ) from error
+        raise UserError(hints.wrong_type(field, value, current)) from error
     return parent[name]
 
 
@@ -167,10 +164,7 @@ def _get(config: Config, field: str) -> Any:
     value = config
     for part in field.split("."):
         if not hasattr(value, "items") or part not in value:
-            known = flatten(operative(config))
-            near = difflib.get_close_matches(field, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(f"the config has no field {field}{hint}")
+            raise UserError(hints.unknown_field(field, flatten(operative(config))))
         value = value[part]
     if hasattr(value, "items"):
         raise UserError(f"{field} is a group of fields: sweep one of {sorted(value)}")

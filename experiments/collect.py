@@ -39,8 +39,8 @@ def run(folder: Path | None) -> None:
         table_plots.draw(table, kept / "table.png")
     written = kept_tables()
     for place, table in written.items():
-        (place / "table.md").write_text(tables.as_markdown(table))
-    (HERE / "RESULTS.md").write_text("\n".join(pages(written)))
+        workdir.write_text(place / "table.md", tables.as_markdown(table))
+    workdir.write_text(HERE / "RESULTS.md", "\n".join(pages(written)))
     say(f"written to {HERE.name}/RESULTS.md")
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import jax
 
-from experiments import interrupt, members, workdir
+from experiments import interrupt, members, origin, workdir
 from experiments.cells import Cell, identify
 from experiments.members import Report, folder_of
 from vae.build import from_operative, operative
 from vae.training.checkpoint import SaveError
 from vae.training.loop import Interrupted
+from vae.training.parallel import one_per_device
 from vae.types import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,17 @@ RETRIES = 3  # of a task whose worker dies
 
 def default_executor() -> str:
     return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def side_by_side(name: str, cells: Sequence[Cell]) -> int:
+    """Returns how many of the cells an executor has in work at a time, at most."""
+    if name == "serial" or not cells:
+        return 1
+    if name == "ray":
+        return min(origin.cores(), len(cells))
+    devices = len(one_per_device(cells[0].config.num_devices))
+    on_each = 1 if name == "map" else members.most_together()
+    return min(on_each * devices, len(cells))
 
 
 def execute(
@@ -66,7 +78,11 @@ def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
 def _run_process(command: Sequence[str]) -> tuple[int, str]:
     """Returns status and standard error; hands on a request to stop."""
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="backslashreplace",
     ) as process:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run is asked to stop, and stops where its state is saved.
+"""Signals that ask a run to stop: it stops where its state is saved.
 
 Handlers do nothing but note the signal: they may run within anything, JAX's callbacks
 and imports included, where an exception would be lost or leave a trace.
@@ -8,14 +8,25 @@ import os
 import signal
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Ctrl-C, and what schedulers, closed terminals and limits of processor time send.
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
 _received: list[int] = []
 
 
 def watch() -> None:
-    """Notes SIGINT and SIGTERM from now on; a second Ctrl-C ends the process."""
+    """Notes signals from now on; a second Ctrl-C ends the process. A process that was
+    started to outlive its terminal, as by nohup, goes on ignoring SIGHUP."""
     for number in SIGNALS:
-        signal.signal(number, _note)
+        is_ignored = signal.getsignal(number) == signal.SIG_IGN
+        if not (number == signal.SIGHUP and is_ignored):
+            signal.signal(number, _note)
 
 
 def requested() -> bool:

@@ -1,20 +1,42 @@
 """Which experiment is launched with what, and what it needs."""
 
 import runpy
+from collections.abc import Callable
 from inspect import signature
+from os.path import abspath, expanduser
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import collect, evaluate, reproduce, score, sweep, train
+import jax
+
+from experiments import (
+    collect,
+    environment,
+    evaluate,
+    reproduce,
+    score,
+    sweep,
+    train,
+    workdir,
+)
 from experiments.benchmark import run as benchmark
-from experiments.cells import plan_cells
+from experiments.cells import Overrides, override, plan_cells
 from experiments.latents import run as latents
+from experiments.terminal import say
 from vae.build import Config
 from vae.types import UserError
 
 # Which experiments read a flag; the others refuse it.
 READ_BY = {
-    "config": ("train", "evaluate", "sweep", "reproduce", "benchmark"),
+    "config": (
+        "train",
+        "evaluate",
+        "sweep",
+        "reproduce",
+        "latents",
+        "anomaly",
+        "benchmark",
+    ),
     "sweep": ("sweep",),
     "print_only": ("sweep",),
     "yes": ("sweep",),
@@ -22,8 +44,11 @@ READ_BY = {
     "ray_address": ("sweep", "reproduce"),
     "score": ("anomaly",),
     "false_alarm_rate": ("anomaly",),
+    "data": ("train", "evaluate", "latents", "anomaly"),
 }
-CONFIG_OPTIONAL = ("train", "evaluate")  # with --workdir, which then has one
+# With --workdir of a run, which has a config.
+CONFIG_OPTIONAL = ("train", "evaluate", "latents", "anomaly")
+MEMBERS_TRAINED = ("sweep", "reproduce")
 RUN_NEEDED = ("evaluate", "latents", "anomaly")
 FALSE_ALARM_RATE = 0.05
 
@@ -34,6 +59,7 @@ class Asked(NamedTuple):
     experiment: str
     config: Config | None
     config_file: str  # FILE[:MODE]
+    overrides: dict[str, Any]  # of the config of the run in `workdir`
     workdir: str | None
     sweep: list[str] | None
     print_only: bool | None
@@ -42,6 +68,7 @@ class Asked(NamedTuple):
     ray_address: str | None
     score: str | None
     false_alarm_rate: float | None
+    data: str | None
 
     @property
     def file_and_mode(self) -> tuple[str, str]:
@@ -52,7 +79,7 @@ class Asked(NamedTuple):
     def folder(self) -> Path:
         """The workdir: by default `runs/NAME` of the config, or `runs/NAME_MODE`."""
         if self.workdir is not None:
-            return Path(self.workdir)
+            return Path(expanduser(self.workdir))
         file, mode = self.file_and_mode
         return Path("runs") / (Path(file).stem + (f"_{mode}" if mode else ""))
 
@@ -69,6 +96,19 @@ class Asked(NamedTuple):
             raise UserError(f"{file} has no function {name}(){instead}")
         return held[name]
 
+    def attempt(self, name: str, call: Callable[[], Any]) -> Any:
+        """Calls the function `name` of the config's file, by `call`.
+
+        Raises:
+          UserError: it fails.
+        """
+        try:
+            return call()
+        except Exception as error:  # what a config file raises is the user's to mend
+            file, _ = self.file_and_mode
+            told = f"{type(error).__name__}: {error}"
+            raise UserError(f"{name}() of {file} failed ({told})") from error
+
 
 def launch(asked: Asked) -> None:
     """Launches an experiment.
@@ -77,17 +117,26 @@ def launch(asked: Asked) -> None:
       UserError: a flag is missing, or none of this experiment's; or see there.
     """
     _check(asked)
+    if asked.experiment in MEMBERS_TRAINED:
+        sweep.use_cores()
+    if asked.experiment != "collect":
+        _start_devices()
+    if asked.overrides:
+        config = override(workdir.config_of(asked.folder), asked.overrides)
+        asked = asked._replace(config=config)
+    if not asked.print_only and asked.experiment not in ("collect", "benchmark"):
+        say("loading data")
     match asked.experiment:
         case "train":
-            train.run(asked.config, asked.folder)
+            train.run(asked.config, asked.folder, data=asked.data)
         case "evaluate":
-            evaluate.run(asked.config, asked.folder)
+            evaluate.run(asked.config, asked.folder, data=asked.data)
         case "sweep":
             _sweep(asked)
         case "reproduce":
             _reproduce(asked)
         case "latents":
-            latents.run(asked.folder)
+            latents.run(asked.folder, config=asked.config, data=asked.data)
         case "anomaly":
             _score(asked)
         case "benchmark":
@@ -97,11 +146,18 @@ def launch(asked: Asked) -> None:
             collect.run(None if asked.workdir is None else asked.folder)
 
 
+def _start_devices() -> None:
+    if fault := environment.find_fault_of_devices(jax):
+        raise UserError(fault)
+
+
 def _check(asked: Asked) -> None:
     """Refuses flags that nothing reads, and the lack of those that are needed."""
     experiment = asked.experiment
     for flag, readers in READ_BY.items():
-        if getattr(asked, flag) is not None and experiment not in readers:
+        is_given = getattr(asked, flag) is not None
+        is_given |= flag == "config" and bool(asked.overrides)
+        if is_given and experiment not in readers:
             raise UserError(
                 f"--{flag} is for --experiment={', '.join(readers)}; --experiment="
                 f"{experiment} does not read it: leave it out"
@@ -112,12 +168,26 @@ def _check(asked: Asked) -> None:
     is_read = experiment in READ_BY["config"]
     if asked.config is None and is_read and not is_optional:
         raise UserError("--config is missing, as in --config=configs/quickstart.py")
+    folder = "" if asked.config is None and asked.workdir is None else asked.folder
+    if not _is_utf8(abspath(folder)):
+        raise UserError(
+            f"--workdir={folder}: checkpoints need a path in UTF-8; choose another, "
+            "or set LC_ALL=C.UTF-8 if the path is in UTF-8"
+        )
+
+
+def _is_utf8(path: str) -> bool:
+    """Says if a path has no bytes that Python could not read as characters."""
+    return not any("\udc80" <= character <= "\udcff" for character in path)
 
 
 def _sweep(asked: Asked) -> None:
-    sweep.use_cores()
+    def generator(name: str) -> Callable[[], list[Overrides]]:
+        generate = asked.beside_config(name)
+        return lambda: asked.attempt(name, lambda: list(generate()))
+
     cells = plan_cells(
-        asked.config, asked.sweep or [], asked.beside_config, allow_many=bool(asked.yes)
+        asked.config, asked.sweep or [], generator, allow_many=bool(asked.yes)
     )
     if asked.print_only:
         sweep.print_cells(cells, executor=asked.executor)
@@ -127,16 +197,12 @@ def _sweep(asked: Asked) -> None:
 
 
 def _reproduce(asked: Asked) -> None:
-    sweep.use_cores()
     file, mode = asked.file_and_mode
     plan = asked.beside_config("table")
 
     def table() -> Any:
-        try:
-            return plan(mode) if signature(plan).parameters else plan()
-        except Exception as error:  # what a config file raises is the user's to mend
-            told = f"{type(error).__name__}: {error}"
-            raise UserError(f"table() of {file} failed ({told})") from error
+        arguments = (mode,) if signature(plan).parameters else ()
+        return asked.attempt("table", lambda: plan(*arguments))
 
     said = asked.beside_config("__doc__") or asked.config_file
     reproduce.run(
@@ -167,4 +233,10 @@ def _score(asked: Asked) -> None:
             "--score=npz:images.npz"
         )
     rate = asked.false_alarm_rate
-    score.run(asked.folder, asked.score, FALSE_ALARM_RATE if rate is None else rate)
+    score.run(
+        asked.folder,
+        asked.score,
+        FALSE_ALARM_RATE if rate is None else rate,
+        config=asked.config,
+        data=asked.data,
+    )

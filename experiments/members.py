@@ -162,6 +162,11 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         jax.clear_caches()
 
 
+def most_together() -> int:
+    """Returns how many members are trained together on one device, at most."""
+    return TOGETHER_ON_CPU if jax.default_backend() == "cpu" else TOGETHER
+
+
 def _answer_unless(failed: threading.Event, run: Run) -> bool:
     """Answers a run's requests to its end, unless another member fails, or the process
     is asked to stop before the first; says whether the end was reached."""
@@ -241,8 +246,7 @@ def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program
     """Compiles the training of as many of `count` members together as fit, and returns
     the program with it and how many these are."""
     devices = base.placement.num_devices
-    most = TOGETHER_ON_CPU if jax.default_backend() == "cpu" else TOGETHER
-    parts = -(-count // (most * devices))
+    parts = -(-count // (most_together() * devices))
     request = ask_call(base, program, program.initialize(base), program.data, 0)
     while True:
         width = -(-count // (parts * devices)) * devices

@@ -1,6 +1,5 @@
 """What a sweep leaves: `results.csv`, `summary.csv` and `report.html`."""
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from experiments import page, plots, tables
+from experiments import page, plots, tables, workdir
 from vae.evaluation.evaluate import standard_error
 
 Row = dict[str, Any]  # of results.csv, lists as they are
@@ -74,7 +73,7 @@ def write(
         groups=_describe_groups(rows),
         facts=_facts(rows),
     )
-    (folder / "report.html").write_text(report, encoding="utf-8")
+    workdir.write_text(folder / "report.html", report)
 
 
 def _not_finite(rows: Sequence[Row]) -> list[str]:
@@ -138,18 +137,12 @@ def _flat(cell: dict[str, Any]) -> Row:
 def _write_csv(path: Path, rows: Iterable[Row]) -> None:
     rows = list(rows)
     names = dict.fromkeys(name for row in rows for name in row)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(
-                {
-                    name: json.dumps(value)
-                    if isinstance(value, (list, dict))
-                    else value
-                    for name, value in row.items()
-                }
-            )
+
+    def cell(value: Any) -> Any:
+        return json.dumps(value) if isinstance(value, (list, dict)) else value
+
+    table = [[cell(row.get(name, "")) for name in names] for row in rows]
+    workdir.write_csv(path, [[*names], *table])
 
 
 class Column(NamedTuple):

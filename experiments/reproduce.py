@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import members, sweep, table_plots, tables, workdir
+from experiments import members, origin, sweep, table_plots, tables, workdir
 from experiments.cells import Cell, make_cell
 from experiments.codes import score_agreement
 from experiments.table_plan import ABOUT, COLUMNS, check_plan, with_texts
@@ -63,7 +63,7 @@ def run(
         outcomes = [row | _outcome(row, folder, failures) for row in rows]
         written = {"title": title} | _gather(plan, outcomes, config, changed)
         workdir.write_json(folder / "table.json", written)
-        (folder / "table.md").write_text(tables.as_markdown(written))
+        workdir.write_text(folder / "table.md", tables.as_markdown(written))
 
     def note(cell: Cell, error: UserError | None) -> None:
         if error is not None:
@@ -138,7 +138,7 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
     ]
     return {
         "results": [a | b for a, b in zip(results, agreement, strict=True)],
-        "commits": sorted({workdir.short(each["git_commit"]) for each in launches}),
+        "commits": sorted({origin.short(each["git_commit"]) for each in launches}),
     }
 
 
@@ -164,7 +164,7 @@ def _gather(
     return {
         "command": f"python {' '.join(sys.argv)}",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{workdir.cores()} cores of {workdir.processor()}",
+        "machine": f"{origin.cores()} cores of {origin.processor()}",
         "seeds": plan["seeds"],
         "samples": config.evaluate.importance_samples,
         "hours": sum(result["train/seconds"] for result in done) / 3600,

@@ -1,7 +1,7 @@
 """Scores a user's own images by the model of a run that is done."""
 
-import csv
 import hashlib
+import os
 from pathlib import Path
 
 from experiments import workdir
@@ -9,7 +9,7 @@ from experiments.anomaly import PRIMARY, score_splits
 from experiments.program import answer
 from experiments.runs import open_run
 from experiments.terminal import say
-from vae.build import from_operative
+from vae.build import Config, from_operative
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.datasets import other_images
@@ -17,7 +17,14 @@ from vae.evaluation.detection import threshold_of
 from vae.types import UserError
 
 
-def run(folder: Path, name: str, false_alarm_rate: float) -> None:
+def run(
+    folder: Path,
+    name: str,
+    false_alarm_rate: float,
+    *,
+    config: Config | None = None,
+    data: str | None = None,
+) -> None:
     """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly; and
     `scores/NAME.json`, by which threshold.
 
@@ -26,6 +33,8 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
       name: of the images, as for `dataset.name`.
       false_alarm_rate: the share of the run's test images that may be taken for
         anomalies; it sets the threshold.
+      config: None for the run's own; if given, it may differ in `evaluate.*` only.
+      data: where the run's data are, if they have moved; as for `dataset.name`.
 
     Raises:
       UserError: there are no such images, the model cannot look at them, the run is
@@ -35,28 +44,31 @@ def run(folder: Path, name: str, false_alarm_rate: float) -> None:
         raise UserError(
             f"--false_alarm_rate={false_alarm_rate} must be at least 0 and below 1"
         )
-    experiment, program, state, _ = open_run(folder)
-    config, where = from_operative(experiment.config), f"--score={name}"
+    experiment, program, state, _ = open_run(folder, config=config, data=data)
+    own, where = from_operative(experiment.config), f"--score={name}"
     split, names = load_other(
         name,
-        config.dataset.data_dir,
-        read_options(config),
+        own.dataset.data_dir,
+        read_options(own),
         where=where,
         channels=experiment.everything.image_shape[-1],
     )
-    split = other_images(config, experiment.everything, split, where)
+    split = other_images(own, experiment.everything, split, where)
     splits = experiment.dataset.test, split
+    say(
+        f"scoring {experiment.dataset.test.size} test images of the run, then "
+        f"{split.size} of {name}"
+    )
     normal, scores = answer(score_splits(experiment, program, state, splits))
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"
     path.parent.mkdir(exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "is_anomaly", *scores])
-        for i, image in enumerate(names):
-            values = [f"{scores[score][i]:.6g}" for score in scores]
-            writer.writerow([image, int(is_anomaly[i]), *values])
+    rows = [
+        [image, int(is_anomaly[i]), *(f"{of_all[i]:.6g}" for of_all in scores.values())]
+        for i, image in enumerate(names)
+    ]
+    workdir.write_csv(path, [["image", "is_anomaly", *scores], *rows])
     workdir.write_json(
         path.with_suffix(".json"),
         {
@@ -79,5 +91,5 @@ def _slug(name: str) -> str:
     kind, _, path = name.partition(":")
     if kind not in ("npz", "images"):
         return name.replace("/", "_").replace(":", "_")
-    digest = hashlib.sha256(name.encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f"{Path(path).stem}_{digest[:6]}"

@@ -7,19 +7,18 @@ A config file may describe sweeps beside its `get_config` by generators of overr
             yield {"objective.beta": beta}
 """
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from experiments import executors, members, report, workdir
+from experiments import executors, members, origin, report, workdir
 from experiments.cells import Cell, changes_nothing
 from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
-from experiments.terminal import duration, say
+from experiments.terminal import ProgressReport, say
 from vae.build import operative
 from vae.training.checkpoint import saved_steps
 from vae.types import UserError
@@ -33,7 +32,7 @@ def use_cores() -> None:
     devices than cores change how XLA splits its sums, and so the last bits."""
     settings: Any = jax.config  # its fields are not known to type checkers
     if settings.jax_num_cpu_devices < 1:
-        cores = min(workdir.cores(), MEMBERS_SIDE_BY_SIDE)
+        cores = min(origin.cores(), MEMBERS_SIDE_BY_SIDE)
         jax.config.update("jax_num_cpu_devices", cores)
 
 
@@ -136,25 +135,29 @@ def do_members(
     left = [cell for cell in cells if state_of(cell, folder)[0] == "to do"]
     if len(left) < len(cells):
         say(f"{len(cells) - len(left)} of {len(cells)} members are done already")
-    before = done = len(cells) - len(left)
-    start = time.perf_counter()
+    done = len(cells) - len(left)
+    progress = ProgressReport(
+        "members",
+        done,
+        len(cells),
+        "members",
+        side_by_side=executors.side_by_side(executor, left),
+    )
 
     def tell(cell: Cell, error: UserError | None) -> None:
         nonlocal done
         done += 1
         outcome = error or state_of(cell, folder)[1]
-        seconds = (time.perf_counter() - start) / (done - before) * (len(cells) - done)
-        time_left = f"; {duration(seconds)} left" if seconds else ""
-        say(
+        progress.advance_with_line(
             f"member {done}/{len(cells)} ({members.describe(cell)}): {outcome}"
-            f"{time_left}"
         )
         on_member(cell, error)
 
     if left:
         programs = len(members.group_by_program(left))
         say(f"members to do: {len(left)}; compiled programs: {programs}")
-        executors.execute(executor, left, folder, tell, address=address)
+        with progress:
+            executors.execute(executor, left, folder, tell, address=address)
 
 
 def swept_fields(cells: Sequence[Cell]) -> list[str]:
@@ -222,7 +225,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "objective.name": config.objective.name,
         "evaluate.importance_samples": config.evaluate.importance_samples,
         "precision": config.precision,
-        "git_commit": workdir.short(provenance["launches"][-1]["git_commit"]),
+        "git_commit": origin.short(provenance["launches"][-1]["git_commit"]),
         "device": provenance["launches"][-1]["device"].partition(" x ")[2],
     }
 

@@ -1,7 +1,8 @@
 """What a person sees of a run: progress while it goes on, a table at its end."""
 
+import functools
 import logging
-import re
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -17,30 +18,54 @@ SECONDS_BETWEEN_LINES = 10.0
 SHOWN = ("train/loss", "validation/elbo_nats")  # beside the bar
 
 
+@functools.cache
+def _console() -> Console:
+    """Returns the one console: lines that it prints appear above a bar that it shows.
+    It prints words as they are: brackets and colons have no meaning."""
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
 class ProgressReport:
-    """A bar with rate, loss and time left; plain lines if not on a terminal.
+    """A bar with pace, loss and time left; plain lines if not on a terminal.
 
     Use as a context manager; `advance_to` is cheap enough to call at every log.
+
+    Args:
+      what: names the work.
+      start: units that were done before.
+      total: units in all.
+      unit: names the units.
+      quiet: shows nothing.
+      side_by_side: how many units are in work at a time, and so end at about the same
+        time, if each is reported when it ends.
     """
 
     def __init__(
-        self, what: str, start: int, total: int, unit: str, *, quiet: bool = False
+        self,
+        what: str,
+        start: int,
+        total: int,
+        unit: str,
+        *,
+        quiet: bool = False,
+        side_by_side: int = 1,
     ):
         self._what, self._total, self._unit = what, total, unit
-        self._quiet = quiet
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._quiet, self._side_by_side = quiet, side_by_side
+        self._console = _console()
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
             transient=True,
         )
         self._task = self._bar.add_task(what, total=total, completed=start, note="")
         self._done = start
-        self._first: tuple[float, int] | None = None  # when, and what was done then
+        self._reports = 0
+        self._first: list[tuple[float, int]] = []  # when, and what was done then
         self._last_line = -float("inf")
 
     def __enter__(self) -> "ProgressReport":
@@ -60,23 +85,16 @@ class ProgressReport:
         self.advance_to(self._done + count, {})
 
     def advance_to(self, done: int, values: Mapping[str, float]) -> None:
-        """Reports that `done` of the total are done, and the metrics there.
-
-        Pace and time left count from the first report on: before it, programs compile.
-        """
-        self._done = done
+        """Reports that `done` of the total are done, and the metrics there."""
         now = time.perf_counter()
         shown = [
             f"{name.split('/')[-1]} {value:.2f}"
             for name, value in values.items()
             if name in SHOWN
         ]
-        if self._first is None:
-            self._first = now, done
-        elif done > self._first[1]:
-            pace = (done - self._first[1]) / max(now - self._first[0], 1e-9)
+        if pace := self._pace(now, done):
             shown.append(f"{pace:.{2 if pace < 1 else 0}f} {self._unit}/s")
-            shown.append(f"{duration((self._total - done) / pace)} left")
+            shown.append(self._time_left(pace))
         note = ", ".join(shown)
         self._bar.update(self._task, completed=done, note=note)
         is_due = now - self._last_line >= SECONDS_BETWEEN_LINES or done >= self._total
@@ -85,10 +103,79 @@ class ProgressReport:
             line = f"{self._what} {done}/{self._total}"
             self._console.print(f"{line}: {note}" if note else line)
 
+    def advance_with_line(self, line: str) -> None:
+        """Reports that one more unit is done, with a line of its own."""
+        pace = self._pace(time.perf_counter(), self._done + 1)
+        left = self._time_left(pace) if pace and self._done < self._total else ""
+        self._bar.update(self._task, completed=self._done, note=left)
+        if not self._quiet:
+            is_beside_bar = self._console.is_terminal or not left
+            self._console.print(line if is_beside_bar else f"{line}; {left}")
+
+    def _pace(self, now: float, done: int) -> float | None:
+        """Returns units per second since a report that came a multiple of
+        `side_by_side` reports ago; None before there is one.
+
+        The time until the first reports does not count: programs compile in it. Units
+        side by side end in groups, and so the n-th of a group is compared with the n-th
+        of the first group.
+        """
+        self._done = done
+        place = self._reports % self._side_by_side
+        self._reports += 1
+        if place == len(self._first):
+            self._first.append((now, done))
+            return None
+        then, before = self._first[place]
+        return (done - before) / max(now - then, 1e-9)
+
+    def _time_left(self, pace: float) -> str:
+        return f"{duration((self._total - self._done) / pace)} left"
+
 
 def duration(seconds: float) -> str:
     """Returns hours, minutes and seconds, as in 1:02:03."""
     return str(timedelta(seconds=round(seconds)))
+
+
+class Tolerant:
+    """A stream that stops in silence once it cannot be written, as where `head` has
+    read enough or the terminal is closed: what is printed must not end a run."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return self._attempt(self._stream.write, text) or 0
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, do: Any, *arguments: Any) -> Any:
+        try:
+            return do(*arguments)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            return None
+
+
+def prepare_streams() -> None:
+    """Makes standard output and error take every character, and end no run.
+
+    A character that the terminal's encoding lacks is shown by its number. A stream that
+    was closed before the start is replaced by one that leads nowhere.
+    """
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if stream is None:
+            stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, Tolerant(stream))
 
 
 def fail(status: int, message: object) -> int:
@@ -97,27 +184,10 @@ def fail(status: int, message: object) -> int:
     return status
 
 
-def explain_flags(error: Exception) -> str:
-    """Returns the cause of a refused command line, which ml_collections wraps in
-    layers."""
-    text = str(error).replace("\\'", "'").replace("\\n", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if "No such file" in text:
-        return f"--config: {lines[-1]} (configs/... is looked for in this folder)"
-    if "Error whilst parsing config file" in text:
-        return f"--config: {lines[-1].removeprefix('ValueError: ')}"
-    if match := re.search(r"""Did you mean "(.*)" instead of "(.*)"\?""", text):
-        return f"the config has no field {match[2]}; did you mean {match[1]}?"
-    if isinstance(error, (AttributeError, KeyError)):
-        return f"the config has no field {' '.join(lines)}"
-    if "'config." in text:
-        return f"{' '.join(lines)} (overrides need --config=FILE before them)"
-    return " ".join(lines)
-
-
 def quieten_libraries() -> None:
-    """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise."""
-    for library in ("absl", "asyncio"):
+    """Mutes what Orbax, TFDS and TensorStore log of errors that they also raise, and
+    what Matplotlib logs of folders that it can do without."""
+    for library in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     logging.basicConfig(format="%(message)s")  # our own warnings are for people
 
@@ -131,7 +201,7 @@ def quieten_libraries() -> None:
 
 def say(message: str) -> None:
     """Prints one line."""
-    Console(highlight=False, soft_wrap=True).print(message, markup=False)
+    _console().print(message)
 
 
 def print_results(results: Mapping[str, Any], workdir: str) -> None:
@@ -143,4 +213,4 @@ def print_results(results: Mapping[str, Any], workdir: str) -> None:
         else:
             shown = f"{value:.3f}" if isinstance(value, float) else str(value)
         table.add_row(name, shown)
-    Console(soft_wrap=True).print(table)
+    _console().print(table)

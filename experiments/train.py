@@ -105,6 +105,8 @@ def _train_in(
     if step == experiment.plan.steps:
         return carry[0], cost
     ask = functools.partial(ask_call, experiment, program)
+    if not quiet:
+        say("compiling")
     carry = yield ask(carry, program.data, 0)  # compiles, and takes no step
     clock = Clock(cost)
     is_main = jax.process_index() == 0

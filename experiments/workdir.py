@@ -1,29 +1,24 @@
 """The folder of a run: what lies in it, and whether a launch may use it."""
 
+import csv
 import fcntl
-import functools
+import io
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
 from configs import default
+from experiments import origin
 from vae.build import Config, from_operative, operative
 from vae.sharing import HOW_NOT_WHAT, WHERE_DATA_ARE, depends_on_length
 from vae.training.metrics import finite
 from vae.types import UserError
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -110,8 +105,8 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str | None) -> None:
         return
     if not any((workdir / "checkpoints").glob("[0-9]*")):
         return  # nothing there is worth keeping
-    provenance = read_json(workdir / "provenance.json")
-    held_hash = provenance["data_sha256"] if provenance else data_hash
+    past = read_json(workdir / "provenance.json")
+    held_hash = past["data_sha256"] if past else data_hash
     is_same_data = data_hash in (None, held_hash)
     if fields := _differing_fields(held, config, is_same_data=is_same_data):
         hint = ""
@@ -181,71 +176,12 @@ def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
     if jax.process_index() != 0:
         return
     old = read_json(workdir / "provenance.json") or {"launches": []}
-    provenance = {
+    launches = {
         "data_sha256": data_hash,
-        "launches": [*old["launches"], describe_launch(config)],
+        "launches": [*old["launches"], origin.describe_launch(config)],
     }
-    write_json(workdir / "provenance.json", provenance)
+    write_json(workdir / "provenance.json", launches)
     write_json(workdir / "config.json", config)
-
-
-def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what else than configuration and data a result depends on."""
-    devices = jax.devices()
-    return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "git_commit": git_commit(),
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": f"{len(devices)} x {devices[0].device_kind}",
-        "processes": jax.process_count(),
-        "precision": config["precision"],
-    }
-
-
-def cores() -> int:
-    """Returns how many cores of the processor this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def processor() -> str:
-    """Returns the name that the processor gives itself."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
-    return names[0].strip() if names else "unknown"
-
-
-@functools.cache  # what a process runs is what it started with
-def git_commit() -> str:
-    """Returns the commit of this code, with "+changes" if Python files differ from it,
-    new ones included."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        changes = git("-C", "..", "status", "--short", "--", "*.py")
-        return git("rev-parse", "HEAD") + ("+changes" if changes else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def short(commit: str) -> str:
-    """Returns twelve digits of a commit, and whether code differed from it."""
-    digits, plus, changes = commit.partition("+")
-    return digits[:12] + plus + changes
 
 
 def read_json(path: Path) -> Any:
@@ -254,7 +190,7 @@ def read_json(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return _with_nan(json.loads(path.read_text()))
+        return _with_nan(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error})") from error
 
@@ -271,6 +207,20 @@ def _with_nan(value: Any) -> Any:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all. JSON has no nan and no infinity: both are
     written as null."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table, its header first, whole or not at all."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file in UTF-8, whole or not at all, in whichever locale. Names of files
+    keep their bytes; of a name that is not UTF-8, bytes are written as in `\\xff`."""
+    named = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_bytes(named.encode())
     partial.replace(path)

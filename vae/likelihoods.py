@@ -170,12 +170,8 @@ class GaussianOptimal(_RealPixels):
     ) -> jax.Array:
         """Returns a scalar zero whose gradient moves the average; see `layers.track`.
 
-        Args:
-          likelihood: of this module, batch shape [K, B].
-          x: [B, H, W, C]
-          keys: a key per example [B]; nothing here is random.
+        Takes p(x | z), batch shape [K, B], and x [B, H, W, C]; no key is used.
         """
-        del keys
         return track(self.average_variance, ((x - likelihood.mean) ** 2).mean())
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import workdir
+from experiments import origin, workdir
 from experiments.benchmark import convolutions, flops, ours, table
 from experiments.benchmark.isolation import Isolated
 from experiments.benchmark.timing import AT_ONCE, Contestant, measure
@@ -37,7 +37,7 @@ class Maker(NamedTuple):
 
 
 MEASURES = {"train": "steps/s", "sweep": "member-steps/s", "nll": "images/s"}
-CORES = workdir.cores()
+CORES = origin.cores()
 # What the other libraries' models are written for.
 COMPARABLE: dict[str, tuple[Any, ...]] = {
     "precision": ("float32",),
@@ -87,7 +87,7 @@ def run(
     results["convolutions"] = convolutions.measure_layers()
     # Only now, and together: a table that is there stays whole until it is replaced.
     workdir.write_json(folder / "table.json", results)
-    (folder / "table.md").write_text(table.as_markdown(results))
+    workdir.write_text(folder / "table.md", table.as_markdown(results))
     say(f"written to {folder}/table.md")
 
 
@@ -239,7 +239,7 @@ def _check_installed() -> None:
 
 
 def _about(config: Config) -> dict[str, Any]:
-    about = workdir.describe_launch(config)
+    about = origin.describe_launch(config)
     others = {name: metadata.version(name) for name in ("torch", "pythae")}
     about["packages"] |= others
-    return about | {"processor": workdir.processor(), "cores": CORES}
+    return about | {"processor": origin.processor(), "cores": CORES}

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments import workdir
+from experiments import origin
 
 NOTES = """Every number is the median over the rounds of one run, with the least and the
 most in brackets. In a round all rows of a table are timed, one right after the other;
@@ -31,7 +31,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     peaks = ", ".join(f"{value:.0f} GFLOP/s by {by}" for by, value in gflops.items())
     lines = [
         f"Written by `python {' '.join(about['command'])}`, commit "
-        f"{workdir.short(about['git_commit'])}, {about['time'][:10]}.",
+        f"{origin.short(about['git_commit'])}, {about['time'][:10]}.",
         "",
         f"{about['processor']}, {about['cores']} cores; Python {about['python']}, "
         f"{versions}. Peak of float32 matrix products: {peaks}.",

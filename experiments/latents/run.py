@@ -20,17 +20,20 @@ from experiments.latents.section import Section, left_out
 from experiments.latents.subject import Subject, make_subject
 from experiments.runs import open_run
 from experiments.terminal import say
+from vae.build import Config
 from vae.training.loop import Interrupted
 
 T = TypeVar("T")
 
 
-def run(folder: Path) -> None:
+def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
     """Writes `latents.html`, which needs no other file, and its pictures and numbers,
     `latents/*.png` and `latents/results.json`.
 
     Args:
       folder: of a run that is done.
+      config: None for the run's own; if given, it may differ in `evaluate.*` only.
+      data: where the run's data are, if they have moved; as for `dataset.name`.
 
     A part that cannot be computed says so on the page, and harms no other.
 
@@ -39,7 +42,8 @@ def run(folder: Path) -> None:
         there.
       Interrupted: the process was asked to stop.
     """
-    experiment, _, state, _ = open_run(folder)
+    experiment, _, state, _ = open_run(folder, config=config, data=data)
+    say("encoding the training and test images")
     subject = make_subject(experiment, state)
     with workdir.locked(folder):
         _write(subject, folder)
@@ -71,12 +75,12 @@ def _write(subject: Subject, folder: Path) -> None:
         sections=sections,
         not_finite=page.not_finite(results),
     )
-    (folder / "latents.html").write_text(text, encoding="utf-8")
+    workdir.write_text(folder / "latents.html", text)
     if failures:
-        told = "; ".join(f"{title} ({why})" for title, why in failures.items())
+        why = "; ".join(f"{title} ({reason})" for title, reason in failures.items())
         say(
             f"warning: {len(failures)} of {len(sections)} parts of the page could not "
-            f"be computed: {told}"
+            f"be computed: {why}"
         )
     say(f"written to {folder}/latents.html")
 

@@ -1,17 +1,20 @@
 """Kills, signals and full disks: the same command continues as if nothing happened."""
 
 import json
+import os
 import random
 import resource
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from experiments import interrupt, workdir
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_train import without_measurements
 from vae.training.checkpoint import Checkpointer, saved_steps
@@ -104,6 +107,70 @@ def test_killed_at_five_moments_and_continued(tmp_path: Path) -> None:
     assert not (workdir / "results.json").exists()
     finish(workdir)
     assert outcome(workdir) == outcome(tmp_path / "whole")
+
+
+@pytest.fixture
+def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts back what the process does with signals."""
+    before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
+    monkeypatch.setattr(interrupt, "_received", [])
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("name", ["HUP", "INT", "TERM", "USR1", "USR2", "XCPU"])
+def test_all_that_schedulers_send_asks_to_stop(handlers, name: str) -> None:
+    interrupt.watch()
+    assert not interrupt.requested()
+    signal.raise_signal(signal.Signals[f"SIG{name}"])
+    assert interrupt.requested()
+
+
+def test_under_nohup_a_closed_terminal_stops_nothing(handlers) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupt.watch()
+    signal.raise_signal(signal.SIGHUP)
+    assert not interrupt.requested()
+
+
+NAMES = (b"a", "\u00fc".encode(), b"b\xff")
+LISTS_NAMES = """
+import sys
+from pathlib import Path
+from experiments import workdir
+rows = [["name"], *([path.name] for path in sorted(Path(sys.argv[1]).iterdir()))]
+workdir.write_csv(Path(sys.argv[2]), rows)
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_names_of_files_are_written_in_any_locale(tmp_path: Path, locale: str) -> None:
+    (tmp_path / "images").mkdir()
+    for name in NAMES:
+        (tmp_path / "images" / os.fsdecode(name)).touch()
+    arguments = str(tmp_path / "images"), str(tmp_path / "list.csv")
+    subprocess.run(
+        [sys.executable, "-c", LISTS_NAMES, *arguments],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0"},
+    )
+    listed = (tmp_path / "list.csv").read_bytes().decode("utf-8")
+    assert sorted(listed.split()) == sorted(["name", "a", "\u00fc", "b\\xff"])
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    workdir.write_csv(path, [["a"], [1]])
+
+    def rows() -> Iterator[list[int]]:
+        yield [2]
+        raise OSError
+
+    with pytest.raises(OSError):
+        workdir.write_csv(path, rows())
+    assert path.read_text() == "a\n1\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

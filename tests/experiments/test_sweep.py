@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from experiments import executors, members, plots, sweep, train, workdir
+from experiments import executors, members, origin, plots, sweep, train
 from experiments.cells import Cell
 from experiments.program import make_program
 from tests.conftest import ROOT, launch_command, launch_environment
@@ -171,10 +171,10 @@ def test_cores_count_if_they_may_be_used() -> None:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:
-        assert workdir.cores() == 1
+        assert origin.cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
-    assert workdir.cores() == len(allowed)
+    assert origin.cores() == len(allowed)
 
 
 def test_the_command_line(launch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import evaluate, train, workdir
+from experiments import evaluate, origin, train, workdir
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -52,8 +52,8 @@ def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
     assert len(provenance["data_sha256"]) == 64
     assert provenance["launches"][0]["packages"].keys() >= {"jax", "flax", "optax"}
     commit = provenance["launches"][0]["git_commit"]
-    assert workdir.short(commit) in (commit[:12], f"{commit[:12]}+changes")
-    assert ("+" in workdir.short(commit)) == ("+" in commit)
+    assert origin.short(commit) in (commit[:12], f"{commit[:12]}+changes")
+    assert ("+" in origin.short(commit)) == ("+" in commit)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     metrics = {line["step"]: line for line in map(json.loads, lines)}
     assert list(metrics) == [10, 15, 20]

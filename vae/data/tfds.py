@@ -132,7 +132,9 @@ def _prepared_builder(name: str, data_dir: str) -> Any:
 
     try:
         builder = tfds.builder(
-            name, data_dir=data_dir or None, file_format="array_record"
+            name,
+            data_dir=os.path.expanduser(data_dir) or None,
+            file_format="array_record",
         )
     except (ValueError, AssertionError) as error:  # DatasetNotFoundError is the former
         raise UserError(_unknown_dataset(name, tfds)) from error

@@ -19,7 +19,7 @@ class MetricWriter:
     def __init__(self, workdir: Path, resumed_step: int):
         path = workdir / "metrics.jsonl"
         _keep_lines_until(path, resumed_step)
-        self._file = path.open("a")
+        self._file = path.open("a", encoding="utf-8")
         # Events later than the resumed step are hidden by TensorBoard's purge_step.
         self._events = SummaryWriter(str(workdir), purge_step=resumed_step + 1)
 
@@ -56,11 +56,11 @@ def _keep_lines_until(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         if line.endswith("\n") and json.loads(line)["step"] <= step:
             kept.append(line)
     partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept))
+    partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)
 
 

@@ -1,0 +1,75 @@
+"""What a failure is called, and by which exit status a launch ends with it."""
+
+import tempfile
+import traceback
+from os.path import expanduser
+from pathlib import Path
+
+import jax
+
+from vae.training.checkpoint import SaveError
+from vae.training.loop import Diverged, Interrupted
+from vae.types import UserError
+
+# In what XLA and the system say where memory, or room for a thread's stack, is lacking.
+NO_MEMORY = (
+    "RESOURCE_EXHAUSTED",
+    "out of memory",
+    "bad_alloc",
+    "can't start new thread",
+)
+
+
+def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
+    """Returns the exit status and the line to print.
+
+    Args:
+      error: what ended the launch.
+      workdir: as it was given. The traceback of a fault of this program is written
+        there if a run is there, else to a temporary file.
+    """
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, Diverged):
+        return 3, str(error)
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        said = str(error) or "interrupted"
+        return 130, f"{said}; launch the same command again to continue"
+    if _is_no_memory(error):
+        return 1, (
+            "out of memory; lower dataset.batch_size (training), evaluate.batch_size "
+            "(evaluation), the widths of encoder and decoder, or train.steps_per_call "
+            f"({_first_line(error)})"
+        )
+    if isinstance(error, (SaveError, OSError)):
+        return 1, str(error)
+    return 1, _explain_fault(error, workdir)
+
+
+def _is_no_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    is_of_machine = isinstance(error, (jax.errors.JaxRuntimeError, RuntimeError))
+    return is_of_machine and any(words in str(error) for words in NO_MEMORY)
+
+
+def _explain_fault(error: BaseException, workdir: str | None) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    at = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    folder = Path(expanduser(workdir or ""))
+    is_run = workdir is not None and (folder / "config.json").exists()
+    path = (folder if is_run else Path(tempfile.mkdtemp())) / "traceback.txt"
+    text = "".join(traceback.format_exception(error))
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        kept = f"for a report, the traceback is in {path}"
+    except OSError as unwritten:
+        kept = f"its traceback could not be written: {unwritten}"
+    return (
+        f"a fault of this program: {type(error).__name__}: {_first_line(error)}{at}; "
+        f"{kept}"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["no message"])[0]

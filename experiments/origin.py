@@ -1,0 +1,76 @@
+"""What a result depends on besides configuration and data: code, packages, machine."""
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
+
+
+def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns what else than configuration and data a result depends on."""
+    devices = jax.devices()
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind}",
+        "processes": jax.process_count(),
+        "precision": config["precision"],
+    }
+
+
+def cores() -> int:
+    """Returns how many cores of the processor this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Returns the name that the processor gives itself."""
+    try:
+        text = Path("/proc/cpuinfo").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return "unknown"
+    lines = text.splitlines()
+    names = [line.partition(":")[2] for line in lines if line.startswith("model name")]
+    return names[0].strip() if names else "unknown"
+
+
+@functools.cache  # what a process runs is what it started with
+def git_commit() -> str:
+    """Returns the commit of this code, with "+changes" if Python files differ from it,
+    new ones included."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+        ).stdout.strip()
+
+    try:
+        changes = git("-C", "..", "status", "--short", "--", "*.py")
+        return git("rev-parse", "HEAD") + ("+changes" if changes else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def short(commit: str) -> str:
+    """Returns twelve digits of a commit, and whether code differed from it."""
+    digits, plus, changes = commit.partition("+")
+    return digits[:12] + plus + changes

@@ -1,0 +1,75 @@
+"""Environment variables and limits with which JAX cannot start."""
+
+import resource
+import tempfile
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import environment
+
+
+@pytest.mark.parametrize("devices", ["abc", "-1", "0", "", "1.5", "100000"])
+def test_numbers_of_devices_that_cannot_be(
+    devices: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", devices)
+    said = environment.find_fault()
+    assert said is not None
+    assert said.startswith(f"JAX_NUM_CPU_DEVICES={devices} must be a whole number")
+
+
+def test_a_good_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", tempfile.gettempdir())
+    assert environment.find_fault() is None
+    assert environment.find_fault_of_devices(jax) is None
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["invalid truth value 'x' for environment 'JAX_ENABLE_X64'", "jax_enable_x64"],
+)
+def test_the_variable_is_named(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAX_ENABLE_X64", "x")
+    said = environment._explain_settings(ValueError(told))
+    assert said.startswith("JAX_ENABLE_X64=x: ")
+
+
+def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise AssertionError  # as JAX does for JAX_PLATFORMS=cuda without a plugin
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(jax, "devices", fail)
+    said = environment.find_fault_of_devices(jax)
+    assert said is not None
+    assert said.startswith("JAX_PLATFORMS=cuda: ")
+    assert "set it to cpu" in said
+
+
+def test_a_tight_limit_of_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (10**9, -1))
+    said = environment.find_fault()
+    assert said is not None
+    assert "0.9 GiB" in said
+
+
+def test_numba_has_somewhere_to_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(**variables: str) -> str | None:
+        for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        environment._find_numba_a_cache()
+        return environment.os.environ.get("NUMBA_CACHE_DIR")
+
+    assert chosen(XDG_CACHE_HOME=str(tmp_path)) is None
+    assert chosen(NUMBA_CACHE_DIR=str(tmp_path / "new")) == str(tmp_path / "new")
+    found = chosen(XDG_CACHE_HOME="/dev/null/cache")
+    assert found is not None
+    assert found.startswith(tempfile.gettempdir())
+    assert chosen(XDG_CACHE_HOME="/dev/null", NUMBA_CACHE_DIR="/dev/null") == found
