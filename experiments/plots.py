@@ -62,7 +62,8 @@ def save_histogram(
             how = {"bins": 60, "range": (low, high), "density": True, "alpha": 0.6}
             axes.hist(inside, label=name, **how)
     axes.set(xlabel=label, ylabel="density")
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 
