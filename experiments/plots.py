@@ -57,11 +57,13 @@ def save_histogram(
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     for values, name in ((normal, "test images"), (anomalous, "anomalies")):
-        axes.hist(
-            values, bins=60, range=(low, high), density=True, alpha=0.6, label=name
-        )
+        inside = values[(values >= low) & (values <= high)]
+        if len(inside):
+            how = {"bins": 60, "range": (low, high), "density": True, "alpha": 0.6}
+            axes.hist(inside, label=name, **how)
     axes.set(xlabel=label, ylabel="density")
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
 

@@ -129,7 +129,8 @@ def _draw(scorer: style.Scorer, name: str, groups: Groups, folder: Path) -> Pict
     shown = order[evenly_spaced(len(order), min(DRAWN, len(order)))]
     codes = subject.test.codes[shown]
     own, body = subject.decode(codes), swap_matrix(subject, groups, codes)
-    head = np.concatenate([np.ones_like(own[:1]), own])
+    corner = np.full_like(own[:1], subject.display.high)  # white
+    head = np.concatenate([corner, own])
     images = np.concatenate([own[:, None], body], axis=1)
     return matrix(
         folder,

@@ -182,7 +182,7 @@ def test_other_parts_of_models(tmp_path: Path, changes: dict[str, Any]) -> None:
     evaluated = read(tmp_path / "results.json")
     section = curves.show_traversals(subject, evaluated, tmp_path)
     assert "Left out" in section.text
-    assert usage.show_usage(evaluated, tmp_path).title
+    assert "Verdict" in usage.show_usage(evaluated, tmp_path).text
 
 
 def test_codes_that_no_tool_moves_are_refused() -> None:

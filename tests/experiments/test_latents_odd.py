@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.latents import curves, generation, plane, swapping
+from experiments.figures import Display
+from experiments.latents import curves, generation, plane, run, swapping
 from experiments.latents.attributes import Attributes, find_attributes
+from experiments.latents.section import Section
 from experiments.latents.subject import Subject
 from tests.experiments.test_latents_editing import COUNT, make
+from vae.data.splits import Split
 from vae.evaluation import probe
 
 CODES = np.random.default_rng(0).normal(size=(COUNT, 3))
@@ -85,6 +88,71 @@ def test_a_plane_of_few_or_constant_codes(
     assert [picture.path.name for picture in section.pictures] == pictures
     assert ("Left out" in section.text) == (not pictures)
     assert "UMAP" not in section.text
+
+
+def test_thumbnails_of_any_channels(tmp_path: Path) -> None:
+    subject = subject_of(CODES[:9])
+    for channels in (2, 3, 5):
+
+        def decode(z: Any, labels: Any = None, channels: int = channels) -> np.ndarray:
+            return np.repeat(np.asarray(z)[:, None, :, None], channels, axis=-1)
+
+        section = plane.show_plane(subject._replace(decode=decode), NOTHING, tmp_path)
+        assert section.pictures[0].path.exists()
+
+
+def test_many_values_go_from_dark_to_light_and_some_are_named(tmp_path: Path) -> None:
+    ten, many = (plane._colour(np.arange(count) * 7 - 30, count) for count in (10, 99))
+    assert len(np.unique(ten, axis=0)) == 10
+    assert (np.diff(many[:, :3].sum(axis=1)) > -0.1).all()
+    subject = subject_of(CODES)
+    values = {"label": np.arange(COUNT)}
+    attributes = NOTHING._replace(train=values, test=values)
+    section = plane.show_plane(subject, attributes, tmp_path)
+    assert section.pictures[0].path.exists()
+
+
+def test_a_part_that_fails_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    calls = []
+
+    def fail() -> Any:
+        calls.append(1)
+        raise ValueError("two\nlines")
+
+    shared = run._once(fail)
+    parts = {
+        "Bad": shared,
+        "Good": lambda: Section("Well.", results={"a": float("nan")}),
+        "Worse": shared,
+    }
+    monkeypatch.setattr(run, "_parts", lambda *_: parts)
+    subject = subject_of(CODES)
+    subject.experiment.config.update(
+        dataset={"name": "npz:a"},
+        objective={"name": "elbo", "beta": 1.0},
+        train={"steps": 2},
+    )
+    subject.experiment.config["model"]["latent_dim"] = 3
+    run._write(subject._replace(display=Display(-1, 1)), tmp_path)
+    page = " ".join((tmp_path / "latents.html").read_text().split())
+    assert page.count("Left out: could not be computed (ValueError: two lines)") == 2
+    assert "<p>Well.</p>" in page
+    assert "Not a finite number (nan on this page): a." in page
+    assert "Pixels are shown from -1 (black) to 1 (white)" in page
+    assert calls == [1]
+    told = capsys.readouterr().out
+    assert "2 of 3 parts of the page could not be computed: Bad (ValueError" in told
+
+
+def test_fewer_training_images_than_neighbours_fill_their_rows(tmp_path: Path) -> None:
+    subject = subject_of(CODES[:6])
+    split = Split(subject.train.pixels[:3], None)
+    subject.experiment.dataset = SimpleNamespace(train=split)
+    generated = {"prior": subject.test.pixels}
+    section = generation.show_neighbours(subject, generated, tmp_path)
+    assert "followed by the 3 training images" in section.pictures[0].caption
 
 
 def test_labels_of_test_images_alone_are_no_attribute(

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from experiments import members, reproduce, train, workdir
+from experiments.table_plan import check_plan, with_texts
 from tests.conftest import ROOT
 from tests.experiments.test_cells import cells_of
 from vae.training.loop import Interrupted
@@ -112,6 +113,36 @@ def test_a_row_that_is_done_stands_without_its_data(
     done, late = json.loads((tmp_path / "table/table.json").read_text())["rows"]
     assert "values" in done
     assert "images.npz" in late["missing"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "row", "is_shown"),
+    [
+        (20, {}, True),
+        (30, {}, False),  # the notes speak of 20 steps
+        (20, {"missing": "diverged"}, False),
+    ],
+)
+def test_notes_stand_under_the_run_that_they_speak_of(
+    small_config, steps: int, row: dict[str, Any], is_shown: bool
+) -> None:
+    own = small_config.copy_and_resolve_references()
+    small_config.train.steps = steps
+    small_config.num_devices, small_config.dataset.data_dir = 2, "elsewhere"
+    changed = reproduce._changes(small_config, own)
+    assert changed == ({} if steps == 20 else {"train.steps": [30, 20]})
+    result = {"train/seconds": 1.0}
+    rows = [{"name": "a", "group": "row", "results": [result], "commits": []} | row]
+    plan = check_plan(plan_of(notes="Better than the paper's."))
+    written = reproduce._gather(plan, rows, small_config, changed)
+    assert ("notes" in written) == is_shown
+    assert written.get("changed", {}) == changed
+
+
+def test_what_differs_may_depend_on_the_config(small_config) -> None:
+    row = plan_of({"differs": lambda c: f"{c.train.steps} of 3 steps"})["rows"][0]
+    assert with_texts(row, small_config)["differs"] == "20 of 3 steps"
+    assert "differs" not in with_texts({"differs": lambda c: ""}, small_config)
 
 
 def plan_of(row: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -115,6 +115,23 @@ def test_what_a_table_says_of_itself(changes: dict[str, Any], said: str) -> None
     assert said in tables.as_markdown(table_of(row("VAE", 87.0), **changes))
 
 
+def test_a_number_that_is_not_finite_is_named_and_shown(tmp_path: Path) -> None:
+    table = table_of(row("VAE", float("nan")), row("IWAE", 85.0))
+    text = tables.as_markdown(table)
+    assert "Not a finite number (nan in the table): NLL of VAE\n" in text
+    assert "| VAE | nan +- 0.25 |" in text
+    table_plots.draw(table, tmp_path / "table.png")
+    table_plots.draw(table | {"plane": ["NLL", "NLL"]}, tmp_path / "plane.png")
+
+
+def test_another_config_than_the_files_own_is_told() -> None:
+    changed = {"train.steps": [20, 1000]}
+    text = tables.as_markdown(table_of(row("VAE", 87.0), changed=changed))
+    assert (
+        "Not the config file's own values (in brackets): train.steps=20 (1000)" in text
+    )
+
+
 @pytest.mark.parametrize("plane", [None, ["NLL", "rate"]])
 def test_plots_have_every_row(tmp_path: Path, plane: list[str] | None) -> None:
     table = table_of(

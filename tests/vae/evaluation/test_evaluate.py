@@ -8,6 +8,7 @@ import pytest
 from experiments.evaluate import evaluate_split
 from experiments.program import Program, answer, make_program
 from vae.build import Experiment, build
+from vae.evaluation.evaluate import mean_and_error
 from vae.evaluation.latent import active_units, variance_of_means
 from vae.training.state import TrainState
 
@@ -16,6 +17,12 @@ def test_active_units_counts_means_that_vary() -> None:
     variances = np.array([1.0, 0.02, 0.0, 0.009])
     means = np.random.default_rng(0).normal(size=(4000, 4)) * np.sqrt(variances)
     assert active_units(variance_of_means(means, np.zeros_like(means))) == 2
+
+
+def test_one_value_has_no_standard_error() -> None:
+    assert mean_and_error("test/elbo", np.array([3.0])) == {"test/elbo_nats": 3.0}
+    found = mean_and_error("a", np.array([1.0, 3.0]))
+    assert found == {"a_nats": 2.0, "a_stderr": pytest.approx(1.0)}
 
 
 def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None:

@@ -85,12 +85,21 @@ def test_digits_of_mnist(mnist_dir: str) -> None:
         {},
         {"far": np.zeros(3, int)},
         {"far": np.zeros(4)},
-        {"far": np.array([0, 1, -1, 0])},
     ],
 )
 def test_attributes_that_are_none_are_refused(attributes) -> None:
     with pytest.raises(UserError):
         train_probe(bars(0, 4)[0], attributes, seed=0)
+
+
+def test_values_need_not_be_counted_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "STEPS", 200)
+    images = np.repeat(np.uint8([0, 255, 120]), 20)[:, None, None, None]
+    images = np.tile(images, (1, 8, 8, 1))
+    values = np.repeat([-1, 7, 10**9], 20)
+    found = train_probe(images, {"label": values}, seed=0)
+    assert found.network.heads == (("label", 3),)
+    np.testing.assert_array_equal(found.read(images)["label"], values)
 
 
 def line(step: int, *, shift: int = 0) -> np.ndarray:
