@@ -13,7 +13,7 @@ from vae.build import Config, from_operative
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.datasets import other_images
-from vae.evaluation.detection import threshold_of
+from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError
 
 
@@ -69,19 +69,27 @@ def run(
         for i, image in enumerate(names)
     ]
     workdir.write_csv(path, [["image", "is_anomaly", *scores], *rows])
+    held_out = experiment.dataset.test.size
+    low, high = false_alarm_interval(held_out, false_alarm_rate)
     workdir.write_json(
         path.with_suffix(".json"),
         {
             "score": PRIMARY,
             "threshold": threshold,
             "false_alarm_rate": false_alarm_rate,
-            "held_out_images": experiment.dataset.test.size,
+            "false_alarm_rate_low": low,
+            "false_alarm_rate_high": high,
+            "held_out_images": held_out,
         },
     )
     say(
-        f"{is_anomaly.sum()} of {len(names)} images are anomalies: {PRIMARY} above "
-        f"{threshold:.2f} nats, as {false_alarm_rate:.3g} of the run's "
-        f"{experiment.dataset.test.size} test images; written to {path}"
+        f"{is_anomaly.sum()} of {len(names)} images are anomalies ({PRIMARY} above "
+        f"{threshold:.2f} nats); written to {path}"
+    )
+    say(
+        f"the threshold passes {1 - false_alarm_rate:.3g} of the run's {held_out} test "
+        f"images: of new normal images, {low:.1%} to {high:.1%} will be false alarms "
+        "(90% interval; more test images narrow it)"
     )
 
 

@@ -141,7 +141,7 @@ VALUES = {
     "objective": ("objective.name", "beta", "beta_vae.*choose from"),
     "encoder": ("model.encoder.name", "cnn", "choose from mlp, gated_mlp"),
     "activation": ("model.decoder.activation", "rleu", "did you mean relu"),
-    "binarize": ("dataset.binarize", "always", "choose from dynamic"),
+    "binarize": ("dataset.binarize", "always", "choose from auto, dynamic"),
     "precision": ("precision", "float16", "choose from float32"),
     "parallel": ("parallel", "xmap", "choose from auto"),
     "schedule": ("optimizer.schedule.name", "poly", "choose from constant"),

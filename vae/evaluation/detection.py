@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from vae.types import UserError
 
@@ -66,3 +67,18 @@ def threshold_of(normal: np.ndarray, false_alarm_rate: float) -> float:
     this share of them lies above it."""
     allowed = int(false_alarm_rate * len(normal))
     return float(np.sort(normal)[len(normal) - allowed - 1])
+
+
+def false_alarm_interval(count: int, false_alarm_rate: float) -> tuple[float, float]:
+    """Returns the 90% interval of the share of new normal images above `threshold_of`
+    the scores of `count` images.
+
+    If scores are continuous, that share has the distribution Beta(k + 1, count - k),
+    where k of the scores lie above the threshold.
+
+    References:
+      David & Nagaraja 2003, Order Statistics, sec. 2.1.
+    """
+    above = int(false_alarm_rate * count)
+    low, high = stats.beta.ppf((0.05, 0.95), above + 1, count - above)
+    return float(low), float(high)

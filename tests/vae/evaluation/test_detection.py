@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae.evaluation.detection import detect, threshold_of
+from vae.evaluation.detection import detect, false_alarm_interval, threshold_of
 from vae.types import UserError
 
 
@@ -76,3 +76,17 @@ def test_at_most_the_chosen_share_is_above_the_threshold(
 ) -> None:
     scores = np.random.default_rng(0).permutation(100).astype(float)
     assert (scores > threshold_of(scores, rate)).sum() == above
+
+
+def test_the_interval_of_false_alarms_covers_nine_tenths() -> None:
+    """Thresholds of 60 scores, uniform so that the share above is 1 - threshold."""
+    random, trials = np.random.default_rng(0), 4_000
+    low, high = false_alarm_interval(60, 0.05)
+    shares = np.array(
+        [1 - threshold_of(random.random(60), 0.05) for _ in range(trials)]
+    )
+    for covered, share in ((shares < low, 0.05), (shares > high, 0.05)):
+        error = np.sqrt(share * (1 - share) / trials)
+        assert abs(covered.mean() - share) < 4 * error
+    assert low < 0.05 < high
+    assert np.diff(false_alarm_interval(6_000, 0.05)) < np.diff((low, high)) / 5
