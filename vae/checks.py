@@ -49,7 +49,7 @@ POSITIVE_NUMBERS = (
     "optimizer.eps",
     "objective.growth_steps",
 )
-FLOAT32_RANGE = 1e-37, 1e38
+FLOAT32_RANGE, MOST_INTEGER = (1e-37, 1e38), 2**31 - 1
 DECAYS = ("optimizer.b1", "optimizer.b2")
 WEIGHTS = (
     "objective.beta",
@@ -151,7 +151,7 @@ def check_numbers(config: Mapping[str, Any]) -> None:
             is_number = isinstance(value, kind) and not isinstance(value, bool)
             if not (is_number and (value > 0 or (value == 0 and "zero" in what))):
                 raise UserError(f"{field}={value!r} must be {what}")
-    _check_float32(config)
+    _check_machine_numbers(config)
     for field in LAYER_SIZES:
         sizes = _get(config, field)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
@@ -186,19 +186,22 @@ def check_numbers(config: Mapping[str, Any]) -> None:
         raise UserError(f"seed={_get(config, 'seed')} must be below 2**32")
 
 
-def _check_float32(group: Mapping[str, Any], prefix: str = "") -> None:
-    """Refuses finite numbers that are infinite, or zero, in single precision."""
+def _check_machine_numbers(group: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuses numbers that 32 bits do not hold: finite ones that would be infinite or
+    zero, and larger integers."""
     for name, value in group.items():
+        field = f"{prefix}{name}"
         if isinstance(value, Mapping):
-            _check_float32(value, f"{prefix}{name}.")
+            _check_machine_numbers(value, f"{field}.")
         elif isinstance(value, float) and math.isfinite(value) and value:
             low, high = FLOAT32_RANGE
-            if low <= abs(value) <= high:
-                continue
-            raise UserError(
-                f"{prefix}{name}={value} is beyond single precision: choose a number "
-                f"between {low:.0e} and {high:.0e}"
-            )
+            if not low <= abs(value) <= high:
+                raise UserError(
+                    f"{field}={value} is beyond single precision: choose a number "
+                    f"between {low:.0e} and {high:.0e}"
+                )
+        elif isinstance(value, int) and field != "seed" and abs(value) > MOST_INTEGER:
+            raise UserError(f"{field}={value} must be at most {MOST_INTEGER}")
 
 
 def _get(config: Mapping[str, Any], field: str) -> Any:
