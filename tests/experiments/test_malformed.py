@@ -19,7 +19,7 @@ from experiments.workdir import flatten
 from tests.conftest import ROOT, launch_command, launch_environment
 from vae.build import operative
 
-COUNT = int(os.environ.get("VAE_MALFORMED", 100))  # of inputs
+COUNT = int(os.environ.get("VAE_MALFORMED", "100"))  # of inputs
 CONFIG = f"--config={ROOT}/configs/default.py:smoke"
 TINY = (
     "--config.train.steps=2",
