@@ -30,7 +30,7 @@ def load(name: str) -> Any:
     config.num_devices = 1
     is_sprites = config.dataset.name.startswith("sprites")
     config.dataset.name = "sprites:16" if is_sprites else "mnist_5k"
-    config.dataset.validation_size = 0
+    config.dataset.validation_size, config.dataset.resize = 0, ()
     # Factors and anomalies have tests of their own.
     config.evaluate.factor_points = config.evaluate.regret_images = 0
     config.dataset.keep_labels, config.evaluate.anomalies = (), ""
