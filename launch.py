@@ -7,7 +7,8 @@
     python launch.py --experiment=sweep --config=configs/quickstart.py \\
         --sweep=objective.beta=1,4 --sweep=model.latent_dim=2,10 --sweep=seed=0,1
 
-Exit status: 0 done; 1 the machine failed (a full disk); 2 the input is wrong; 3 the
+Exit status: 0 done; 1 the machine failed (a full disk, too little memory) or this
+program did; 2 the input is wrong; 3 the
 run diverged; 130 interrupted. Each failure is one line on standard error, and the same
 command launched again continues.
 """

@@ -164,6 +164,8 @@ def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
             compiled[key] = jax.jit(functools.partial(_create, experiment, own))
         first = member.dataset.train[: experiment.batch_size]
         carry = compiled[key](np.uint32(member.seed), member.hparams, first)
+        # Where memory lacks, this raises; `device_get` alone would wait for ever.
+        carry = jax.block_until_ready(carry)
         return jax.device_put(jax.device_get(carry), member.placement.replicated)
 
     return initialize

@@ -95,7 +95,7 @@ def _in_batches(
             raise Interrupted("stopped while images were annealed; the rest is saved")
         count = min(BATCH, len(places) - start)
         padded = np.resize(places[start : start + count], min(BATCH, len(places)))
-        part = jax.device_get(find(*given, test[padded], padded))
+        part = jax.device_get(jax.block_until_ready(find(*given, test[padded], padded)))
         parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
         on_batch(count)
     return jax.tree.map(lambda *arrays: np.concatenate(arrays).astype(float), *parts)

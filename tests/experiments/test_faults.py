@@ -34,9 +34,9 @@ FLAGS = [
 ]
 
 
-def start(workdir: Path, **environment: str) -> subprocess.Popen[str]:
+def start(workdir: Path, *flags: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        launch_command(*FLAGS, f"--workdir={workdir}"),
+        launch_command(*FLAGS, *flags, f"--workdir={workdir}"),
         env=launch_environment(**environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -185,6 +185,16 @@ def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, number: int) -> None
     assert "Traceback" not in errors
     (step,) = [n for n in saved_steps(tmp_path) if f"step {n} of" in errors]
     assert 0 < step <= 2400
+
+
+def test_too_little_memory_ends_in_one_line(tmp_path: Path) -> None:
+    wide = "--config.model.encoder.widths=(2_000_000,)"  # of 6 GB
+    process = start(tmp_path, wide)
+    resource.prlimit(process.pid, resource.RLIMIT_AS, (4 * 2**30, 4 * 2**30))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert errors.startswith("error: out of memory; lower dataset.batch_size")
+    assert len(errors.splitlines()) == 1
 
 
 def test_a_full_disk_is_told_of_and_earlier_checkpoints_stay(tmp_path: Path) -> None:

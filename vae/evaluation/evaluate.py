@@ -129,7 +129,8 @@ def bounds_of_split(
         images, places = jax.device_put((stored, positions), by_example)
         moment = name, int(positions[0])
         request = Request(routine, (*state, images), (places,), moment)
-        part = jax.device_get((yield request))
+        # Where memory lacks, the former raises; the latter alone would wait for ever.
+        part = jax.device_get(jax.block_until_ready((yield request)))
         parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
         on_batch(count)
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)

@@ -54,7 +54,9 @@ def sample_codes(
         return inference.groups[0].z[0]
 
     parts = [
-        jax.device_get(codes_of(variables, stored, jnp.asarray(positions)))[:count]
+        jax.device_get(
+            jax.block_until_ready(codes_of(variables, stored, jnp.asarray(positions)))
+        )[:count]
         for stored, positions, count in split.padded_batches(BATCH)
     ]
     return np.concatenate(parts)
