@@ -131,7 +131,6 @@ def _report_factors(report: Report) -> None:
     if report.experiment.factor_points:
         given = report.experiment, report.program, report.state
         save_codes(*given, report.folder)
-        # A score that is now infinite has no number: its old value must not stay.
         report.add(score_factors(*given), instead_of=SCORES)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 
 from configs import default
@@ -20,7 +19,7 @@ from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
 from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build, operative
-from vae.data.preprocess import to_unit
+from vae.data.preprocess import pixel_range
 from vae.evaluation.collapse import COLLAPSED_RATE, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
@@ -29,8 +28,6 @@ from vae.training.state import TrainState
 from vae.types import Request
 
 Run = Generator[Request, Any, Any]
-
-LOOKED_AT = 500  # images whose range is printed
 
 
 def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
@@ -133,8 +130,7 @@ def _train_in(
 def _cause_before_training(experiment: Experiment) -> str:
     """Returns what may be wrong if the first parameters, which no step has changed,
     have no finite loss: the images, or numbers that are far from their defaults."""
-    images = np.asarray(experiment.dataset.train.images[:LOOKED_AT])
-    pixels = to_unit(images)
+    low, high = pixel_range(experiment.dataset.train)
     defaults = workdir.flatten(operative(default.get_config()))
     odd = [
         f"{field}={value} (default {defaults[field]})"
@@ -143,7 +139,7 @@ def _cause_before_training(experiment: Experiment) -> str:
     ]
     return (
         "no step of training was taken, so the images or the config are the cause: "
-        f"pixels range from {pixels.min():.4g} to {pixels.max():.4g}; "
+        f"pixels range from {low:.4g} to {high:.4g}; "
         f"{', '.join(odd) or 'all numbers of the config are near their defaults'}"
     )
 

@@ -60,6 +60,8 @@ def _held(workdir: Path) -> dict[str, Any] | None:
     """Returns the configuration of the run there, if there is one. A field that is
     newer than the run has its default, by which all is as it was without the field."""
     held = read_json(workdir / "config.json")
+    if held is not None and not isinstance(held, dict):
+        raise UserError(f"{workdir}/config.json holds no config; restore the file")
     return held and _filled_up(held, operative(default.get_config()))
 
 

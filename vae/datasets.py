@@ -40,13 +40,16 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         return "none", []
     if preprocess.is_nearly_binary(dataset.train):
         return "dynamic", []
+    low, high = preprocess.pixel_range(dataset.train)
     channels = dataset.image_shape[-1]
-    if channels > 1:
+    if low < 0 or high > 1 or channels > 1:
+        what = f"{channels} channels, with values from {low:.4g} to {high:.4g}"
         raise UserError(
-            f"dataset.name={config.dataset.name} holds images of {channels} channels "
-            f"that are not black or white, which model.likelihood.name={likelihood} "
-            "cannot model: set --config.model.likelihood.name=gaussian_shared, or "
-            "--config.dataset.binarize=dynamic to draw each channel as 0 or 1"
+            f"dataset.name={config.dataset.name} holds images of {what}, and "
+            f"model.likelihood.name={likelihood} models black or white: set "
+            "--config.model.likelihood.name=gaussian_shared for shades and colours "
+            "(values near 0 to 1), or --config.dataset.binarize=dynamic to draw each "
+            "value of 0 to 1 as 0 or 1"
         )
     note = (
         "note: the images have shades of grey, and dataset.binarize=auto draws each "

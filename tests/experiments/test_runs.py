@@ -141,3 +141,10 @@ def test_a_cosine_schedule_is_not_prolonged(small_config, tmp_path: Path) -> Non
     small_config.train.steps = 40
     with pytest.raises(UserError, match="trained longer, but not if its schedule"):
         train.run(small_config, tmp_path)
+
+
+@pytest.mark.parametrize(("text", "message"), [("[1]", "no config"), ("{", "not JSON")])
+def test_a_damaged_config_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=message):
+        runs.open_run(tmp_path)

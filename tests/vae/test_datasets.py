@@ -48,7 +48,7 @@ def test_auto_binarises_for_bernoulli_pixels_only(
 
 
 def test_colours_are_not_drawn_as_black_or_white_unless_asked(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"likelihood.name=gaussian_shared, or .*=dyn"):
+    with pytest.raises(UserError, match=r"3 channels, .*gaussian_shared .*, or .*=dyn"):
         build(config_of(COLOUR, tmp_path))
     build(config_of(COLOUR, tmp_path, binarize="dynamic"))
 

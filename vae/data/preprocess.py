@@ -20,7 +20,7 @@ NEARLY_BINARY = 0.25
 STATIC_FIRST = 10_000  # of the training images, from its end
 BLOCK = 4096  # images held in float64 at once
 MOST = 60_000  # images of which the mean is taken
-LOOKED_AT = 500  # images by which `is_nearly_binary` judges
+LOOKED_AT = 500  # images by which `is_nearly_binary` and `pixel_range` judge
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
 
@@ -98,6 +98,13 @@ def is_nearly_binary(split: Split) -> bool:
     if low < 0 or high > 1 or not 0 < mean < 1:
         return 0 <= low <= high <= 1
     return 1 - float(pixels.var()) / (mean * (1 - mean)) < NEARLY_BINARY
+
+
+def pixel_range(split: Split) -> tuple[float, float]:
+    """Returns the least and the largest scaled pixel of `LOOKED_AT` images."""
+    places = evenly_spaced(split.size, min(split.size, LOOKED_AT))
+    pixels = to_unit(split.images[places])
+    return float(pixels.min()), float(pixels.max())
 
 
 def mean_image(split: Split) -> np.ndarray:
