@@ -9,7 +9,15 @@ import numpy as np
 
 from experiments import interrupt, workdir
 from experiments.codes import CODES_FILE
-from experiments.parts import PARTS, Report, fitted_name, noting_failure
+from experiments.failures import EvaluationError
+from experiments.parts import (
+    FAILED,
+    PARTS,
+    Report,
+    describe_failure,
+    fitted_name,
+    noting_failure,
+)
 from experiments.program import Program, answer
 from experiments.runs import keep_examples, open_run
 from experiments.terminal import ProgressReport, print_results
@@ -38,7 +46,7 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     with workdir.locked(folder):
         workdir.describe(folder, experiment.config, program.data_hash)
         if jax.process_index() == 0:
-            keep_examples(folder, experiment)
+            keep_examples(folder, experiment, program.data_hash)
         answer(evaluate_and_report(experiment, program, state, folder, cost))
     if jax.process_index() == 0:
         print_results(read_json(folder / "results.json"), str(folder))
@@ -85,6 +93,7 @@ def evaluate_and_report(
 
     Raises:
       UserError: parts failed; the others are done and written.
+      EvaluationError: the same, by no error of the user's.
     """
     report = Report(experiment, program, state, folder, quiet=quiet)
     bounds = yield from measure_bounds(report)
@@ -94,13 +103,17 @@ def evaluate_and_report(
         if before.get("train/steps") != experiment.plan.steps:
             before = {}
     report.add(before | bounds | _about_training(experiment, cost))
-    failures: dict[str, str] = {}
+    failures: dict[str, Exception] = {}
     for name, part in PARTS.items():
         with noting_failure(name, folder, failures):
             yield from part(report)
+    report.add({}, instead_of=FAILED)
     if failures:
-        said = "; ".join(f"{name} ({error})" for name, error in failures.items())
-        raise UserError(
+        reasons = {name: describe_failure(error) for name, error in failures.items()}
+        report.add({FAILED: reasons})
+        said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+        are_users = all(isinstance(error, UserError) for error in failures.values())
+        raise (UserError if are_users else EvaluationError)(
             f"could not be computed: {said}; all other results are in "
             f"{folder}/results.json"
         )
@@ -138,7 +151,7 @@ def measure_bounds(report: Report) -> Generator[Request, Any, dict[str, Any]]:
 def is_done(config: dict[str, Any], folder: Path) -> bool:
     """Whether `results.json` holds what this configuration asks for."""
     results = read_json(folder / "results.json") or {}
-    if results.get("train/steps") != config["train"]["steps"]:
+    if FAILED in results or results.get("train/steps") != config["train"]["steps"]:
         return False
     wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
     if components := config["evaluate"]["fitted_components"]:

@@ -64,7 +64,8 @@ def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
     for cell in cells:
         place = folder_of(cell, folder)
         place.mkdir(parents=True, exist_ok=True)
-        workdir.write_json(place / "config.json", operative(cell.config))
+        config = workdir.settle_as_held(place, operative(cell.config))
+        workdir.write_json(place / "config.json", config)
         command = [sys.executable, str(ROOT / "launch.py"), f"--workdir={place}"]
         status, errors = _run_process(command)
         if interrupt.requested() or status == 130:

@@ -5,8 +5,6 @@ import traceback
 from os.path import expanduser
 from pathlib import Path
 
-import jax
-
 from vae.training.checkpoint import SaveError
 from vae.training.loop import Diverged, Interrupted
 from vae.types import UserError
@@ -20,6 +18,11 @@ NO_MEMORY = (
 )
 
 
+class EvaluationError(UserError):
+    """Parts of an evaluation failed, by no error of the user's. A sweep goes on with
+    its other members, as after any error of one of them."""
+
+
 def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
     """Returns the exit status and the line to print.
 
@@ -29,13 +32,13 @@ def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
         there if a run is there, else to a temporary file.
     """
     if isinstance(error, UserError):
-        return 2, str(error)
+        return (1 if isinstance(error, EvaluationError) else 2), str(error)
     if isinstance(error, Diverged):
         return 3, str(error)
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
         said = str(error) or "interrupted"
         return 130, f"{said}; launch the same command again to continue"
-    if _is_no_memory(error):
+    if is_no_memory(error):
         return 1, (
             "out of memory; lower dataset.batch_size (training), evaluate.batch_size "
             "(evaluation), the widths of encoder and decoder, or train.steps_per_call "
@@ -46,11 +49,13 @@ def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
     return 1, _explain_fault(error, workdir)
 
 
-def _is_no_memory(error: BaseException) -> bool:
+def is_no_memory(error: BaseException) -> bool:
+    """Whether memory is lacking."""
     if isinstance(error, MemoryError):
         return True
-    is_of_machine = isinstance(error, (jax.errors.JaxRuntimeError, RuntimeError))
-    return is_of_machine and any(words in str(error) for words in NO_MEMORY)
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in NO_MEMORY
+    )
 
 
 def _explain_fault(error: BaseException, workdir: str | None) -> str:

@@ -13,10 +13,11 @@ import numpy as np
 from experiments import figures
 from experiments.anomaly import measure_detection
 from experiments.codes import SCORES, posterior_means, save_codes, score_factors
+from experiments.failures import is_no_memory
 from experiments.program import Program, own_model
 from experiments.truth import measure_truth
 from experiments.usage import report_usage
-from experiments.workdir import write_json
+from experiments.workdir import write_json, write_text
 from vae import rng
 from vae.build import Experiment
 from vae.compatibility import encodes_to_means
@@ -31,6 +32,7 @@ from vae.training.state import TrainState
 from vae.types import Request, UserError
 
 TRAVERSED = 4  # test images whose codes are traversed
+FAILED = "failed"  # in `results.json`: the parts that failed, and why
 
 
 class Report:
@@ -64,20 +66,35 @@ Part = Generator[Request, Any, None]
 
 
 @contextmanager
-def noting_failure(name: str, folder: Path, failures: dict[str, str]) -> Iterator[None]:
-    """A context whose error, unless it ends the launch, is noted under `name`; what is
-    no user's error leaves its traceback in the folder."""
+def noting_failure(
+    name: str, folder: Path, failures: dict[str, Exception]
+) -> Iterator[None]:
+    """A context whose error, unless it ends the launch, is noted under `name`. If it is
+    no error of the user's, its traceback is written to the folder.
+
+    On several hosts every error ends the launch, as the others may wait for this one.
+    """
+    trace = folder / f"failed_{name.replace(' ', '_')}.txt"
     try:
         yield
-    except (Interrupted, OSError, MemoryError):
+        trace.unlink(missing_ok=True)
+    except (Interrupted, OSError):
         raise
-    except UserError as error:
-        failures[name] = str(error)
     except Exception as error:
-        trace = folder / f"failed_{name.replace(' ', '_')}.txt"
-        trace.write_text(traceback.format_exc(), encoding="utf-8")
-        said = " ".join(str(error).split())[:200]
-        failures[name] = f"{type(error).__name__}: {said}; see {trace}"
+        if jax.process_count() > 1 or is_no_memory(error):
+            raise
+        failures[name] = error
+        if not isinstance(error, UserError):
+            write_text(trace, traceback.format_exc())
+            error.add_note(f"see {trace}")
+
+
+def describe_failure(error: Exception) -> str:
+    """Returns one line on an error that `noting_failure` noted."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return said
+    return f"{type(error).__name__}: {said[:200]}; {' '.join(error.__notes__)}"
 
 
 def _report_anomalies(report: Report) -> Part:

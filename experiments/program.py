@@ -179,7 +179,7 @@ def _create(
     examples: Split,
 ) -> Carry:
     """Returns the state of a run whose model is `own`, and its totals, at step 0."""
-    positions = jnp.arange(experiment.batch_size, dtype=jnp.int32)
+    positions = jnp.arange(examples.size, dtype=jnp.int32)
     batch = make_batch(examples, experiment.preprocess, positions, seed, 0)
     state = create_train_state(
         seed,

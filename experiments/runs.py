@@ -3,7 +3,7 @@
 import zipfile
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from experiments.terminal import say
 from vae.build import Config, Experiment, build
 from vae.data.preprocess import is_drawn
 from vae.data.splits import Dataset, Split, evenly_spaced
+from vae.datasets import load_dataset
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,
@@ -26,7 +27,7 @@ from vae.types import UserError
 # Images of train and of test that are kept with a run: by their number, and by their
 # bytes, but a few in any case.
 KEPT_IMAGES, KEPT_BYTES, KEPT_ANYWAY = 500, 4 * 2**20, 16
-KEPT_LABELS = 200  # at least one image of each, of so many labels
+KEPT_LABELS = 200  # one image at least of each of up to this many labels
 EXAMPLES = "examples.npz"
 
 
@@ -63,22 +64,31 @@ def open_run(
         needed and not there.
     """
     config = workdir.choose_config(folder, config, data)
+    is_used = not needs_all_data
+    dataset, reason = None, ""
     try:
-        experiment = build(config)
-        program = make_program(experiment)
-        workdir.check(folder, experiment.config, program.data_hash)
+        dataset = load_dataset(config)
     except UserError as error:
-        kept = None if data or needs_all_data else _load_examples(folder)
+        reason = str(error)
+    if dataset is not None:
+        experiment = build(config, dataset=dataset, is_used=is_used)
+        program = make_program(experiment)
+        try:
+            workdir.check(folder, experiment.config, program.data_hash)
+        except workdir.OtherData as error:
+            dataset, reason = None, str(error)
+    if dataset is None:
+        kept = _load_examples(folder) if is_used and data is None else None
         if kept is None:
             hint = "" if data else "; if the data are elsewhere, give --data=SOURCE"
-            raise UserError(f"{error}{hint}") from error
-        experiment = build(config, stored=kept)
+            raise UserError(f"{reason}{hint}")
+        experiment = build(config, dataset=kept, is_used=True)
         program = make_program(experiment)
         workdir.check(folder, experiment.config, data_hash=None)
         say(
-            f"the run's data are not at hand ({error}): using the {kept.train.size} "
-            f"training and {kept.test.size} test images kept in {folder}; "
-            "--data=SOURCE says where all are"
+            f"the run's data are missing or changed ({reason}): using the "
+            f"{kept.train.size} training and {kept.test.size} test images kept in "
+            f"{folder}; --data=SOURCE says where the data are"
         )
     state, cost = _restore_trained(experiment, program, folder)
     return Run(experiment, program, state, cost)
@@ -108,13 +118,13 @@ def restore_carry(checkpointer: Checkpointer, carry: Carry) -> Restored | None:
     return restored._replace(tree=with_hparams(restored.tree, carry[0].hparams))
 
 
-def keep_examples(folder: Path, experiment: Experiment) -> None:
+def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
     """Writes some training and test images into a run's folder, by which the run can be
     used where its data are gone; nothing if they are there, or drawn by this code."""
     path = folder / EXAMPLES
-    if path.exists() or is_drawn(experiment.dataset.train):
+    if is_drawn(experiment.dataset.train) or _hash_of_examples(path) == data_hash:
         return
-    arrays = {}
+    arrays: dict[str, Any] = {"data_sha256": np.array(data_hash)}
     for name in ("train", "test"):
         split = getattr(experiment.dataset, name)
         some = split[_chosen(split)]
@@ -124,6 +134,15 @@ def keep_examples(folder: Path, experiment: Experiment) -> None:
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **arrays)
     partial.replace(path)
+
+
+def _hash_of_examples(path: Path) -> str | None:
+    """Returns the hash of the data that the kept examples are from."""
+    try:
+        with np.load(path) as file:
+            return str(file["data_sha256"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
 
 
 def _chosen(split: Split) -> np.ndarray:

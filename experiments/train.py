@@ -25,7 +25,7 @@ from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
 from vae.training.metrics import MetricWriter, NullWriter
 from vae.training.state import TrainState
-from vae.types import Request
+from vae.types import Request, UserError
 
 Run = Generator[Request, Any, Any]
 
@@ -38,7 +38,15 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
       folder: the workdir.
       data: where the data are now, as for `dataset.name`; None for where they were.
     """
-    experiment = build(workdir.choose_config(folder, config, data))
+    config = workdir.choose_config(folder, config, data)
+    try:
+        experiment = build(config)
+    except UserError as error:
+        if not _is_finished(config, folder):
+            raise
+        say(f"{folder}: trained and evaluated already ({error})")
+        print_results(workdir.read_json(folder / "results.json"), str(folder))
+        return
     for note in experiment.notes:
         say(note)
     program = make_program(experiment)
@@ -51,6 +59,17 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
         print_results(workdir.read_json(folder / "results.json"), str(folder))
 
 
+def _is_finished(config: Config, folder: Path) -> bool:
+    """Whether the folder holds the results of this configuration, whose data need not
+    be there to show them."""
+    settled = workdir.settle_as_held(folder, operative(config))
+    try:
+        workdir.check(folder, settled, data_hash=None)
+    except UserError:
+        return False
+    return is_done(settled, folder)
+
+
 def train_and_evaluate(
     experiment: Experiment, program: Program, folder: Path, *, quiet: bool = False
 ) -> Run:
@@ -58,7 +77,7 @@ def train_and_evaluate(
     with workdir.locked(folder):
         workdir.describe(folder, experiment.config, program.data_hash)
         if jax.process_index() == 0:
-            keep_examples(folder, experiment)
+            keep_examples(folder, experiment, program.data_hash)
         try:
             state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
         except Diverged as error:

@@ -56,6 +56,17 @@ def choose_config(workdir: Path, config: Config | None, data: str | None) -> Con
     return chosen
 
 
+def settle_as_held(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """Returns an operative configuration in which "auto" binarisation is what the run
+    in the folder has, if there is a run."""
+    held = _held(workdir)
+    dataset = config["dataset"]
+    if held is None or dataset["binarize"] != "auto":
+        return config
+    settled = {**dataset, "binarize": held["dataset"]["binarize"]}
+    return {**config, "dataset": settled}
+
+
 def _held(workdir: Path) -> dict[str, Any] | None:
     """Returns the configuration of the run there, if there is one. A field that is
     newer than the run has its default, by which all is as it was without the field."""
@@ -78,6 +89,10 @@ def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]
     }
 
 
+class OtherData(UserError):
+    """The data are not those that the run was trained on."""
+
+
 def check(workdir: Path, config: dict[str, Any], data_hash: str | None) -> None:
     """Refuses a workdir that cannot be written or holds another run; writes nothing.
 
@@ -90,6 +105,7 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str | None) -> None:
       data_hash: of the data; None if the run is to be used without them.
 
     Raises:
+      OtherData: the config is the run's, but the data are not.
       UserError: says which fields differ, or what is in the way.
     """
     existing = workdir
@@ -117,12 +133,13 @@ def check(workdir: Path, config: dict[str, Any], data_hash: str | None) -> None:
         said = "; ".join(
             f"{f}: {old} there, {new} now" for f, (old, new) in fields.items()
         )
-        raise UserError(
+        kind = OtherData if fields.keys() <= WHERE_DATA_ARE else UserError
+        raise kind(
             f"--workdir={workdir} holds a run of another config ({said}){hint}; "
             "choose another workdir"
         )
     if not is_same_data:
-        raise UserError(
+        raise OtherData(
             f"--workdir={workdir} was trained on other data under the same name "
             f"(SHA-256 {str(held_hash)[:12]} there, {str(data_hash)[:12]} now); "
             "choose another workdir"

@@ -1,5 +1,6 @@
 """From configuration to built objects: the only reader of `ConfigDict`."""
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,13 +9,12 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae.checks import check_fields_are_read, check_numbers, one_of
+from vae.checks import check_fields_are_read, check_numbers, describe_lopsided, one_of
 from vae.compatibility import (
     check_annealing,
     check_factors,
     check_fitted_density,
     check_minibatch,
-    describe_lopsided,
 )
 from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
@@ -83,7 +83,8 @@ def build(
     config: Config,
     placement: Placement | None = None,
     *,
-    stored: Dataset | None = None,
+    dataset: Dataset | None = None,
+    is_used: bool = False,
 ) -> Experiment:
     """Checks the configuration and builds what it names.
 
@@ -92,8 +93,9 @@ def build(
     Args:
       config: is left as it is; the experiment's own says what "auto" stands for.
       placement: the devices; None chooses them by the configuration.
-      stored: examples that stand for the data set of a model that is used and not
-        trained. Anomalies and factors are then not loaded.
+      dataset: the data, or examples that stand for them; None loads them.
+      is_used: whether the model is used and not trained or evaluated: what matters to
+        those only is not checked, and anomalies are not loaded.
 
     Raises:
       UserError: a value is not acceptable, or the data do not fit it.
@@ -101,14 +103,14 @@ def build(
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     _set_numerics(config)
-    data = load_dataset(config) if stored is None else stored
+    data = load_dataset(config) if dataset is None else dataset
     config = config.copy_and_resolve_references()
     config.dataset.binarize, notes = settle_binarize(config, data)
-    everything = for_model(data, config)
+    everything = for_model(data, config, is_used=is_used)
     dataset = keep_labels(everything, config.dataset.keep_labels)
     batch_size = config.dataset.batch_size
     visited = epoch_size(everything.train, len(config.dataset.keep_labels))
-    if batch_size > visited and stored is None:
+    if batch_size > visited and not is_used:
         raise UserError(
             f"dataset.batch_size={batch_size} is larger than the training data "
             f"({visited} images): set it to that at most"
@@ -128,7 +130,12 @@ def build(
         min(dataset.train.size, FITTED_CODES),
     )
     factors = anomalies = None
-    if stored is None:
+    if is_used:
+        with contextlib.suppress(UserError):  # the data may be gone
+            factors = sources.factor_source(
+                config.dataset.name, config.dataset.data_dir
+            )
+    else:
         check_annealing(config, dataset.test.size)
         factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
         check_factors(config, factors)

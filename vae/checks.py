@@ -211,6 +211,22 @@ def _get(config: Mapping[str, Any], field: str) -> Any:
     return value
 
 
+def describe_lopsided(c: Any) -> list[str]:
+    """Returns a note if encoder and decoder, of the group `c`, are of one kind but
+    differ in a field that both read: a change of one leaves the other as it was."""
+    if c.encoder.name != c.decoder.name:
+        return []
+    differing = [
+        f"{field}={c.encoder[field]} in model.encoder and {c.decoder[field]} in "
+        f"model.decoder"
+        for field in ("widths", "activation", "channels", "blocks")
+        if c.encoder[field] != c.decoder[field]
+    ]
+    if not differing:
+        return []
+    return [f"note: encoder and decoder differ: {'; '.join(differing)}"]
+
+
 def pick(field: str, name: str, menu: Mapping[str, Any]) -> Any:
     """Returns the entry of `menu` called `name`; see `one_of`."""
     return menu[one_of(field, name, tuple(menu))]

@@ -6,7 +6,7 @@ import numpy as np
 
 from vae.data.factors import FactorSource
 from vae.data.preprocess import pixels_to_check, to_unit
-from vae.data.splits import Dataset
+from vae.data.splits import Dataset, Split, evenly_spaced
 from vae.types import UserError
 
 # Where the codes of posteriors live; a prior must live there too.
@@ -50,28 +50,37 @@ LARGEST_PIXELS = 10.0
 
 
 def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    """Refuses images that the likelihood called `name` is no density of, or that are
-    of another scale than models begin at.
+    """Refuses images that the likelihood called `name` is no density of.
 
     Raises:
-      UserError: some pixels are outside its support, or most are large.
+      UserError: some pixels are outside its support.
     """
     for split_name, split in dataset._asdict().items():
         images = pixels_to_check(split)
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
-            if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
-                raise UserError(
-                    f"the {split_name} images hold values from {pixels.min():.4g} to "
-                    f"{pixels.max():.4g}, and models begin at a scale of about 1: "
-                    "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
-                )
             if not likelihood.supports(pixels):
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
                     f"{likelihood.support}, but the {split_name} images hold other "
                     f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
                 )
+
+
+def check_scale(split: Split) -> None:
+    """Refuses images of another scale than models begin at.
+
+    Raises:
+      UserError: the root mean square of their pixels is above `LARGEST_PIXELS`.
+    """
+    images = pixels_to_check(split)
+    pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
+    if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
+        raise UserError(
+            f"the training images hold values from {pixels.min():.4g} to "
+            f"{pixels.max():.4g}, and models begin at a scale of about 1: rescale them "
+            "to [0, 1] (values of 0 to 255 may be saved as uint8)"
+        )
 
 
 def check_labels(dataset: Dataset) -> None:
@@ -155,22 +164,6 @@ def check_halvings(
             f"times, but {size[0]}x{size[1]} pixels cannot be divided by {factor}: "
             "give fewer channels, or choose another architecture if these are fixed"
         )
-
-
-def describe_lopsided(c: Any) -> list[str]:
-    """Returns a note if encoder and decoder, of the group `c`, are of one kind but
-    differ in a field that both read: a change of one leaves the other as it was."""
-    if c.encoder.name != c.decoder.name:
-        return []
-    differing = [
-        f"{field}={c.encoder[field]} in model.encoder and {c.decoder[field]} in "
-        f"model.decoder"
-        for field in ("widths", "activation", "channels", "blocks")
-        if c.encoder[field] != c.decoder[field]
-    ]
-    if not differing:
-        return []
-    return [f"note: encoder and decoder differ: {'; '.join(differing)}"]
 
 
 def check_minibatch(c: Any, batch_size: int) -> None:

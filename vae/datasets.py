@@ -6,7 +6,7 @@ import numpy as np
 
 from vae import menus
 from vae.checks import one_of, pick
-from vae.compatibility import check_support
+from vae.compatibility import check_scale, check_support
 from vae.data import preprocess, sources
 from vae.data.options import read_options
 from vae.data.splits import Dataset, Split, cut_validation
@@ -59,18 +59,20 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
     return "dynamic", [note]
 
 
-def for_model(dataset: Dataset, config: Config) -> Dataset:
+def for_model(dataset: Dataset, config: Config, *, is_used: bool = False) -> Dataset:
     """Returns images binarised as configured, once it is checked that the likelihood is
-    a density over them.
+    a density over them and, unless a trained model `is_used`, that training can begin.
 
     Raises:
-      UserError: some pixels are outside its support.
+      UserError: some pixels are outside its support, or most are large.
     """
     c = config.model.likelihood
     likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
     dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, c.name)
+        if not is_used:
+            check_scale(dataset.train)
     return dataset
 
 
@@ -97,7 +99,9 @@ def other_images(
             f"{own_dtype}, {form}"
         )
     none = Split(images.images[:0], None)
-    return for_model(Dataset(none, none, images._replace(labels=None)), config).test
+    return for_model(
+        Dataset(none, none, images._replace(labels=None)), config, is_used=True
+    ).test
 
 
 def _check_unconditional(config: Config, where: str) -> None:

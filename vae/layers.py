@@ -12,7 +12,6 @@ from vae.types import Params
 Activation = Callable[[jax.Array], jax.Array]
 Initializer = nn.initializers.Initializer
 AVERAGE_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
-WIDE = 4_096  # inputs of a dense layer: all of 64x64 grey pixels
 KERNEL_INIT = nn.initializers.glorot_uniform()
 
 # What encoder and decoder of Locatello et al. 2019 (arXiv 1811.12359, table 1) share.
@@ -23,51 +22,12 @@ LOCATELLO: dict[str, Any] = {
 }
 
 
-class WideDense(nn.Dense):
-    """A dense layer whose inputs are scaled down, and whose kernel starts larger by as
-    much, if there are more than `WIDE` of them; else `nn.Dense`.
-
-    It starts as the same function. But Adam moves each weight by the learning rate,
-    whatever its gradient, so that one step moves the output by up to the rate times the
-    sum of the inputs: with many inputs of one sign, as the pixels of a photo, that is
-    enough to make the exponential of a log-variance overflow within a few steps. Scaled
-    inputs limit a step to what it is with `WIDE` inputs.
-
-    References:
-      Yang et al. 2022, arXiv 2203.03466, table 3 (Adam's rate falls as 1 / inputs).
-    """
-
-    @nn.nowrap
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Maps [..., F] to [..., features]."""
-        scale = input_scale(inputs.shape[-1])
-        return super().__call__(inputs if scale == 1 else inputs * scale)
-
-
-def input_scale(inputs: int) -> float:
-    """Returns by what `WideDense` multiplies so many inputs."""
-    return min(1.0, WIDE / inputs)
-
-
-def scaled(init: Initializer) -> Initializer:
-    """Returns an initializer of the kernel [inputs, features] of a `WideDense` that as
-    a function of its inputs is as `init` draws it."""
-
-    def draw(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-        kernel = init(key, shape, dtype)
-        scale = input_scale(shape[0]) if len(shape) == 2 else 1.0
-        return kernel if scale == 1 else kernel / scale
-
-    return draw
-
-
 def dense(width: int, name: str | None, dtype: Any, **kwargs: Any) -> nn.Dense:
     """A dense layer, Glorot-initialised unless `kwargs` say otherwise; parameters stay
     at least float32."""
     param_dtype = jnp.promote_types(dtype, jnp.float32)
     fields = {"kernel_init": KERNEL_INIT, "param_dtype": param_dtype} | kwargs
-    fields["kernel_init"] = scaled(fields["kernel_init"])
-    return WideDense(width, name=name, dtype=dtype, **fields)
+    return nn.Dense(width, name=name, dtype=dtype, **fields)
 
 
 def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
@@ -104,7 +64,7 @@ def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
     for own_key, (path, leaf) in zip(keys, leaves, strict=True):
         part, *within, name = (entry.key for entry in path)
         if name == "kernel" and part != "prior" and "flow" not in within:
-            anew = scaled(init)(own_key, leaf.shape, leaf.dtype)
+            anew = init(own_key, leaf.shape, leaf.dtype)
             drawn.append(jnp.where((leaf == 0).all(), leaf, anew))
         else:
             drawn.append(leaf)

@@ -27,11 +27,13 @@ HOW_NOT_WHAT = (
     "evaluate.batch_size",
 )
 # Fields that say where the data are: their hash says which data they are.
-WHERE_DATA_ARE = (
-    "dataset.name",
-    "dataset.resize",
-    "dataset.skip_unreadable",
-    "dataset.channels_first",
+WHERE_DATA_ARE = frozenset(
+    (
+        "dataset.name",
+        "dataset.resize",
+        "dataset.skip_unreadable",
+        "dataset.channels_first",
+    )
 )
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments import anomaly, score, train
+from experiments.failures import EvaluationError
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.data.sources import load
@@ -80,14 +81,18 @@ def test_an_evaluation_that_fails_leaves_the_others(
 
     monkeypatch.setattr(anomaly, "fit_ppca", fail)
     one_class.evaluate.fitted_components = 2
-    with pytest.raises(UserError, match=r"anomalies \(ValueError: no such number; see"):
+    with pytest.raises(EvaluationError, match=r"anomalies \(ValueError: no such numb"):
         train.run(one_class, tmp_path)
     results = read(tmp_path / "results.json")
     assert {"test/elbo_nats", "collapse", "latent/fitted2_nll_nats"} <= results.keys()
     assert "in fail" in (tmp_path / "failed_anomalies.txt").read_text()
+    assert results["failed"].keys() == {"anomalies"}
     monkeypatch.undo()
-    train.run(one_class, tmp_path)
-    assert read(tmp_path / "results.json")["anomalies"] == "other_labels"
+    train.run(one_class, tmp_path)  # is tried again
+    results = read(tmp_path / "results.json")
+    assert results["anomalies"] == "other_labels"
+    assert "failed" not in results
+    assert not (tmp_path / "failed_anomalies.txt").exists()
 
 
 def test_asking_later_scores_later(one_class, tmp_path: Path) -> None:

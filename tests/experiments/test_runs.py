@@ -44,6 +44,8 @@ def test_the_first_run_is_evaluated_again(first_run: Path) -> None:
     (first_run / "results.json").unlink()
     evaluate.run(None, first_run, data=FIRST_DATA)
     assert_same_results(first_run)
+    score.run(first_run, FIRST_DATA, 0.05)  # by the examples that are kept since
+    assert list((first_run / "scores").glob("*.csv"))
 
 
 def test_the_first_run_is_resumed(first_run: Path) -> None:
@@ -61,6 +63,7 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
     def with_new_number(mode: str = "") -> Any:
         config = get_config(mode)
         config.objective.renyi_alpha = 0.5
+        config.model.mood, config.dataset.sizes = "new", (1, 2)
         return config
 
     monkeypatch.setattr(default, "get_config", with_new_number)
@@ -90,7 +93,7 @@ def test_a_run_is_used_without_its_data(
     data.rename(tmp_path / "moved.npz")
     capsys.readouterr()
     without = runs.open_run(folder)
-    assert "the run's data are not at hand" in capsys.readouterr().out
+    assert "the run's data are missing or changed" in capsys.readouterr().out
     jax.tree.map(
         np.testing.assert_array_equal, with_data.state.params, without.state.params
     )
@@ -109,6 +112,46 @@ def test_a_run_is_used_without_its_data(
     config.dataset.name = f"npz:{tmp_path}/moved.npz"
     train.run(config, folder)
     assert "trained and evaluated already" in capsys.readouterr().out
+
+
+def test_few_kept_images_serve_a_larger_batch(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KEPT_IMAGES", "KEPT_ANYWAY"):
+        monkeypatch.setattr(runs, name, 5)
+    data, folder = tmp_path / "data.npz", tmp_path / "run"
+    config = train_on(small_config, data, folder)
+    whole = runs.open_run(folder)
+    data.unlink()
+    few = runs.open_run(folder)
+    assert few.experiment.dataset.train.size < config.dataset.batch_size
+    jax.tree.map(np.testing.assert_array_equal, whole.state.params, few.state.params)
+    # What a run is done with is shown without its data, but not another run.
+    train.run(config, folder)
+    config.seed = 1
+    with pytest.raises(UserError, match="no such file"):
+        train.run(config, folder)
+
+
+def test_a_mistake_is_not_taken_for_missing_data(
+    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
+    config.evaluate.ppca_components = 0
+    with pytest.raises(UserError, match="ppca_components=0 must be a positive"):
+        runs.open_run(tmp_path / "run", config=config)
+
+
+def test_examples_are_those_of_the_data(small_config, tmp_path: Path) -> None:
+    config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
+    experiment = runs.open_run(tmp_path / "run").experiment
+    path = tmp_path / "run" / runs.EXAMPLES
+    written = path.stat().st_mtime_ns
+    runs.keep_examples(tmp_path / "run", experiment, runs._hash_of_examples(path) or "")
+    assert path.stat().st_mtime_ns == written
+    runs.keep_examples(tmp_path / "run", experiment, "of other data")
+    assert path.stat().st_mtime_ns > written
+    assert config.dataset.name.endswith("data.npz")
 
 
 def test_other_data_elsewhere_are_refused(small_config, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from configs import default
 from vae.build import build, operative
-from vae.compatibility import describe_lopsided
+from vae.checks import describe_lopsided
 from vae.types import UserError
 
 RANDOM = np.random.default_rng(0)

@@ -3,13 +3,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import linen as nn
 
 from experiments.program import ask_call, make_program
-from vae import layers
 from vae.build import build
-from vae.layers import GatedMLP, dense, with_condition
+from vae.layers import GatedMLP, with_condition
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -37,26 +35,6 @@ def test_gated_layers_are_their_formula() -> None:
         gate = 1 / (1 + np.exp(-affine(expected, f"gate_{i}")))
         expected = affine(expected, f"dense_{i}") * gate
     np.testing.assert_allclose(mlp.apply(params, x), expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize("inputs", [7, 8, 32])
-def test_a_wide_layer_starts_the_same_and_steps_no_further(
-    inputs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(layers, "WIDE", 8)
-    x, key = normal(3, inputs), jax.random.key(0)
-    layer, plain = (
-        dense(5, None, jnp.float32),
-        nn.Dense(5, kernel_init=layers.KERNEL_INIT),
-    )
-    params = layer.init(key, x)
-    expected = plain.apply(plain.init(key, x), x)
-    np.testing.assert_allclose(layer.apply(params, x), expected, rtol=1e-5, atol=1e-6)
-    # Adam moves every weight by about the learning rate.
-    moved = jax.tree.map(lambda leaf: leaf + (0.1 if leaf.ndim == 2 else 0), params)
-    ones = np.ones((1, inputs), np.float32)
-    change = layer.apply(moved, ones) - layer.apply(params, ones)
-    np.testing.assert_allclose(change, 0.1 * min(inputs, 8), rtol=1e-4)
 
 
 def smooth_photos(count: int, side: int) -> np.ndarray:

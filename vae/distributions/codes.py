@@ -222,12 +222,9 @@ def codebook_tracking_loss(
         lambda key: jax.random.randint(key, (positions,), 0, DRAWS * classes)
     )(keys)
     offered = jax.nn.one_hot(offers.reshape(-1), classes, dtype=vectors.dtype)
-    size = DRAWS / (1 - AVERAGE_DECAY)
-    is_dead = count < DEAD / classes
-    is_offered = is_dead & (offered.sum(0) > 0)
-    share = jnp.where(is_offered, size * offered.mean(0), share)
-    moved = size * offered.T @ vectors / len(vectors)
-    mean = jnp.where(is_offered[:, None], moved, mean)
+    size = (count < DEAD / classes) * DRAWS / (1 - AVERAGE_DECAY)
+    share += size * offered.mean(0)
+    mean += size[:, None] * (offered.T @ vectors / len(vectors))
     # One that is not chosen keeps its place: its averages shrink alike, and rest before
     # they vanish.
     rests = (share == 0) & (count < 1e-10)

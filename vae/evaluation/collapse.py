@@ -109,8 +109,9 @@ def judge_codes(counts: np.ndarray) -> CodeUse:
     used = float((counts > 0).sum(axis=1).mean())
     perplexity = float(np.exp(nats).mean())
     classes = counts.shape[1]
+    most = min(classes, counts.sum(axis=1).min())  # few images use few codes
     name = "healthy"
-    if used < SPARE_CODES * classes:
+    if used < SPARE_CODES * most:
         name = "partly collapsed"
     if perplexity < 1.1:
         name = "collapsed"

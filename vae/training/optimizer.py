@@ -12,6 +12,8 @@ from vae.layers import AVERAGE_DECAY
 # (learning rate at its peak, step) -> learning rate at this step
 Schedule = Callable[[jax.Array, jax.Array], jax.Array]
 
+WIDE = 4_096  # inputs of a dense layer: the pixels of 64x64 grey images
+
 
 def constant() -> Schedule:
     """The learning rate as it is given."""
@@ -103,12 +105,18 @@ def make_optimizer(
     rate_name: str = "learning_rate",
 ) -> optax.GradientTransformationExtraArgs:
     """Chains clipping by global norm (0: none), `scaling` (such as
-    `scale_by_adam()`) and descent at the scheduled learning rate.
+    `scale_by_adam()`) and descent at the scheduled learning rate, which is lower for
+    the kernels of dense layers of more than `WIDE` inputs.
 
     Its `update` needs the keywords `hparams` (with `rate_name`) and `step`.
     """
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else None
-    steps = [clip, scaling, _scale_by_learning_rate(schedule, rate_name)]
+    steps = [
+        clip,
+        scaling,
+        _limit_wide_layers(),
+        _scale_by_learning_rate(schedule, rate_name),
+    ]
     return optax.chain(*(step for step in steps if step is not None))
 
 
@@ -130,6 +138,30 @@ def by_part(
     return optax.partition(
         {"model": model, "objective": objective, "average": averaging},
         lambda params: jax.tree_util.tree_map_with_path(label, params),
+    )
+
+
+def _limit_wide_layers() -> optax.GradientTransformation:
+    """Multiplies the update of a dense kernel [inputs, features] by WIDE / inputs if it
+    has more than `WIDE` inputs.
+
+    Adam moves each weight by the learning rate, whatever its gradient, so one step
+    moves a layer's output by up to the rate times the sum of the inputs. With many
+    inputs of one sign, such as the pixels of a photo, the log-variances of the codes
+    then overflow within a few steps.
+
+    References:
+      Yang et al. 2022, arXiv 2203.03466, table 3 (Adam's rate falls as 1 / inputs).
+    """
+
+    def limit(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
+        is_dense = path[-1].key == "kernel" and update.ndim == 2
+        if not is_dense or update.shape[0] <= WIDE:
+            return update
+        return update * (WIDE / update.shape[0])
+
+    return optax.stateless(
+        lambda updates, params: jax.tree_util.tree_map_with_path(limit, updates)
     )
 
 

@@ -93,6 +93,7 @@ def test_no_active_unit_is_collapse_at_any_rate() -> None:
         ([[25, 25, 25, 25]], 4, 4, "healthy"),
         ([[50, 50, 0, 0, 0]], 2, 2, "partly collapsed"),
         ([[10, 10], [20, 0]], 1.5, 1.5, "healthy"),  # means over two positions
+        ([[1] * 20 + [0] * 44], 20, 20, "healthy"),  # twenty images, all apart
     ],
 )
 def test_use_of_discrete_codes(

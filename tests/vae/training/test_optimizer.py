@@ -139,3 +139,23 @@ def test_each_part_is_optimized_in_its_own_way() -> None:
     np.testing.assert_allclose(layer["average_sum"], -0.01 * 100, rtol=1e-5)
     np.testing.assert_allclose(objective["average_excess"], -0.01 * 100, rtol=1e-5)
     np.testing.assert_allclose(objective["weight"], -0.5 * 100, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("inputs", "share"), [(7, 1.0), (8, 1.0), (32, 0.25)])
+def test_a_wide_layer_steps_no_further_than_others(
+    inputs: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimizer, "WIDE", 8)
+    tx = optimizer.make_optimizer(optimizer.scale_by_adam(), optimizer.constant())
+    params = {
+        "kernel": jnp.zeros((inputs, 3)),
+        "bias": jnp.zeros(inputs),
+        "conv": {"kernel": jnp.zeros((inputs, 2, 2, 3))},
+    }
+    gradients = jax.tree.map(jnp.ones_like, params)
+    hparams = {"learning_rate": jnp.float32(0.1)}
+    state = tx.init(params)
+    updates, _ = tx.update(gradients, state, params, hparams=hparams, step=0)
+    np.testing.assert_allclose(updates["kernel"], -0.1 * share, rtol=1e-5)
+    np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
+    np.testing.assert_allclose(updates["conv"]["kernel"], -0.1, rtol=1e-5)
