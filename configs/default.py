@@ -33,7 +33,9 @@ def get_config(mode: str = "") -> Config:
     # and scaled; (): as they are.
     dataset.resize = ()
     dataset.skip_unreadable = False  # images:DIR: leave out files that cannot be read
-    dataset.channels_first = False  # npz:PATH: arrays are [N, C, H, W]
+    # npz:PATH: arrays are [N, C, H, W] (first) or [N, H, W, C] (last) | auto (last, but
+    # a shape that looks like first is refused)
+    dataset.channels = "auto"
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

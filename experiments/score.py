@@ -53,7 +53,7 @@ def run(
         where=where,
         channels=experiment.everything.image_shape[-1],
     )
-    split = other_images(own, experiment.everything, split, where)
+    split = other_images(own, experiment.everything, split, where, name=name)
     splits = experiment.dataset.test, split
     say(
         f"scoring {experiment.dataset.test.size} test images of the run, then "

@@ -16,6 +16,7 @@ import jax
 from configs import default
 from experiments import origin
 from vae.build import Config, from_operative, operative
+from vae.data.options import drop_unused
 from vae.sharing import HOW_NOT_WHAT, WHERE_DATA_ARE, depends_on_length
 from vae.training.metrics import finite
 from vae.types import UserError
@@ -43,8 +44,10 @@ def config_of(workdir: Path) -> Config:
 
 
 def choose_config(workdir: Path, config: Config | None, data: str | None) -> Config:
-    """Returns the configuration, without one that of the run there; with `data`, as for
-    `dataset.name`, in place of its data set.
+    """Returns the configuration, or that of the run there if `config` is None.
+
+    `data`, as for `dataset.name`, replaces its data set. Options that the new data set
+    does not use, as `dataset.resize` for arrays, are set to their defaults.
 
     Raises:
       UserError: there is neither a configuration nor a run.
@@ -53,6 +56,7 @@ def choose_config(workdir: Path, config: Config | None, data: str | None) -> Con
     if data is not None:
         chosen = chosen.copy_and_resolve_references()
         chosen.dataset.name = data
+        drop_unused(chosen)
     return chosen
 
 

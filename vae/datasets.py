@@ -9,6 +9,7 @@ from vae.checks import one_of, pick
 from vae.compatibility import check_scale, check_support
 from vae.data import preprocess, sources
 from vae.data.options import read_options
+from vae.data.pictures import as_type
 from vae.data.splits import Dataset, Split, cut_validation
 from vae.types import UserError
 
@@ -77,9 +78,18 @@ def for_model(dataset: Dataset, config: Config, *, is_used: bool = False) -> Dat
 
 
 def other_images(
-    config: Config, everything: Dataset, images: Split, where: str
+    config: Config, everything: Dataset, images: Split, where: str, *, name: str
 ) -> Split:
     """Returns images of another source as the model of this configuration takes them.
+
+    Pictures of 8 and of 16 bits can be mixed: they become what the run's pictures are.
+
+    Args:
+      config: of the run.
+      everything: the run's data.
+      images: of the other source.
+      where: the field or flag and its value, for messages.
+      name: of the other source, as for `dataset.name`.
 
     Raises:
       UserError: they are of another shape, type or range than the model's.
@@ -91,7 +101,10 @@ def other_images(
             f"{where}: its images are {' x '.join(map(str, shape))}, the model's "
             f"{' x '.join(map(str, own_shape))} (height, width, channels)"
         )
-    dtype, own_dtype = images.images.dtype, everything.train.images.dtype
+    own_dtype = everything.train.images.dtype
+    if all(n.startswith("images:") for n in (name, config.dataset.name)):
+        images = images._replace(images=as_type(images.images, own_dtype))
+    dtype = images.images.dtype
     if dtype != own_dtype:
         form = "0 to 255" if own_dtype == np.uint8 else "0 to 1"
         raise UserError(
@@ -130,7 +143,7 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
             where=where,
             channels=everything.image_shape[-1],
         )
-        return other_images(config, everything, images, where)
+        return other_images(config, everything, images, where, name=name)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()

@@ -12,6 +12,7 @@ import numpy as np
 from vae import menus
 from vae.checks import check_numbers
 from vae.compatibility import is_padded
+from vae.data.options import READ_FOR
 from vae.data.splits import Dataset
 from vae.models.padding import padded_width
 
@@ -27,14 +28,7 @@ HOW_NOT_WHAT = (
     "evaluate.batch_size",
 )
 # Fields that say where the data are: their hash says which data they are.
-WHERE_DATA_ARE = frozenset(
-    (
-        "dataset.name",
-        "dataset.resize",
-        "dataset.skip_unreadable",
-        "dataset.channels_first",
-    )
-)
+WHERE_DATA_ARE = frozenset(("dataset.name", *(f"dataset.{f}" for f in READ_FOR)))
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 
 

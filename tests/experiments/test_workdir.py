@@ -2,7 +2,12 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
+from configs import default
 from experiments import workdir
+from vae.build import operative
+from vae.data.options import ReadOptions, read_options
 from vae.training.metrics import MetricWriter
 
 
@@ -29,3 +34,29 @@ def test_metrics_are_json_whatever_they_are(tmp_path: Path) -> None:
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     held = json.loads(line, parse_constant=refuse)
     assert held == {"step": 1, "train/norm": None, "train/loss": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "moved"),
+    [
+        ("images:a", "resize", (8,), "npz:b"),
+        ("images:a", "skip_unreadable", True, "mnist_5k"),
+        ("npz:a", "channels", "first", "images:b"),
+    ],
+)
+def test_data_of_another_kind_drop_the_options_of_the_old_kind(
+    tmp_path: Path, name: str, field: str, value: object, moved: str
+) -> None:
+    config = default.get_config()
+    config.dataset.name, config.dataset[field] = name, value
+    workdir.write_json(tmp_path / "config.json", operative(config))
+    own = ReadOptions()._replace(**{field: value})
+    for given in (config, None):
+        chosen = workdir.choose_config(tmp_path, given, moved)
+        assert chosen.dataset.name == moved
+        assert read_options(chosen) == ReadOptions()
+        same_kind = workdir.choose_config(tmp_path, given, f"{name}/elsewhere")
+        assert read_options(same_kind) == own
+    config.evaluate.anomalies = name  # still uses the option
+    assert read_options(workdir.choose_config(tmp_path, config, moved)) == own
+    assert read_options(config) == own

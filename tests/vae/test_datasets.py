@@ -9,6 +9,8 @@ import pytest
 from configs import default
 from vae.build import build, operative
 from vae.checks import describe_lopsided
+from vae.data.splits import Dataset, Split
+from vae.datasets import other_images
 from vae.types import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -80,3 +82,27 @@ def test_numbers_beyond_single_precision_are_refused(
     with pytest.raises(UserError, match=r"optimizer.eps=.*beyond single precision"):
         build(small_config)
     assert operative(small_config)["optimizer"]["eps"] == value
+
+
+def test_pictures_of_8_and_of_16_bits_can_be_scored_by_runs_on_either() -> None:
+    own = default.get_config()
+    own.dataset.name, own.dataset.binarize = "images:own", "none"
+    own.model.likelihood.name = "gaussian"
+    as_bytes = GREY[..., np.newaxis]
+    as_floats = as_bytes / np.float32(255)
+    everything = {
+        images.dtype: Dataset(*[Split(images, None)] * 3)
+        for images in (as_bytes, as_floats)
+    }
+    given = Split(as_bytes, None), Split(as_floats, None), Split(as_floats + 1e-3, None)
+    for split, run, expected in (
+        (given[0], as_floats, as_floats),
+        (given[1], as_bytes, as_bytes),
+        (given[2]._replace(images=given[2].images.clip(0, 1)), as_bytes, as_bytes),
+    ):
+        of_run = everything[run.dtype]
+        got = other_images(own, of_run, split, "--score", name="images:a").images
+        assert got.dtype == expected.dtype
+        np.testing.assert_array_equal(got, expected)
+        with pytest.raises(UserError, match="save them as"):
+            other_images(own, of_run, split, "--score", name="npz:a")

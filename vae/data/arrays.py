@@ -12,14 +12,14 @@ from vae.data.options import ReadOptions, advice
 from vae.data.splits import Split
 from vae.types import UserError
 
-MOST_CHANNELS = 4  # that an axis must be able to hold to be taken for the channels
+MOST_CHANNELS = 4  # of an axis that "auto" may take for the channels
 
 
 def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split]:
     """Returns the arrays `x_train` and `x_test` with optional labels `y_train` and
     `y_test`. Other arrays of the file are not read.
 
-    Images are [N, H, W] or [N, H, W, C] (with `channels_first` [N, C, H, W]) and uint8
+    Images are [N, H, W] or [N, H, W, C] (with channels "first" [N, C, H, W]) and uint8
     in 0..255, bool, or finite floating point.
 
     Raises:
@@ -129,28 +129,23 @@ def _images(
 def _channels_last(
     images: np.ndarray, key: str, where: str, options: ReadOptions
 ) -> np.ndarray:
-    """Moves the channels to the last axis if they are said to come first.
+    """Moves the channels to the last axis if the options say that they come first.
 
     Raises:
-      UserError: the shape says otherwise: the channels are many, and the height, as it
-        would be, is at most that of an axis of channels.
+      UserError: the options do not say where they are, and the second axis looks like
+        the channels: it is short, and the last is long.
     """
-    first, last = images.shape[1], images.shape[-1]
-    is_first = options.channels_first
-    channels, height = (first, last) if is_first else (last, first)
-    if height <= MOST_CHANNELS < channels:
-        fix = advice(
-            where,
-            f"channels_first={not is_first}",
-            "save it with the channels "
-            + ("first, as the run's were" if is_first else "last, [N, H, W, C]"),
-        )
+    if options.channels == "first":
+        return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+    is_second_short = images.shape[1] <= MOST_CHANNELS < images.shape[-1]
+    if options.channels == "auto" and is_second_short:
+        setting = "channels=first if it is [N, C, H, W], or =last if it is [N, H, W, C]"
+        otherwise = "save it with the channels last, [N, H, W, C]"
         raise UserError(
             f"{where}: {key} has shape {images.shape}, which looks like channels "
-            f"{'last' if is_first else 'first'}, but dataset.channels_first="
-            f"{is_first}: {fix}"
+            f"first: {advice(where, setting, otherwise)}"
         )
-    return np.ascontiguousarray(images.transpose(0, 2, 3, 1)) if is_first else images
+    return images
 
 
 def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:

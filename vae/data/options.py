@@ -2,13 +2,15 @@
 
 from typing import Any, NamedTuple
 
+from vae.checks import one_of
 from vae.types import UserError
 
+CHANNELS = ("auto", "first", "last")  # where the axis of channels is
 LARGEST_SIDE = 4096  # of pictures after resizing, in pixels
 READ_FOR = {  # the data sets that each option is for
     "resize": "images:DIR",
     "skip_unreadable": "images:DIR",
-    "channels_first": "npz:PATH",
+    "channels": "npz:PATH",
 }
 
 
@@ -17,7 +19,9 @@ class ReadOptions(NamedTuple):
 
     resize: tuple[int, ...] = ()  # (side,) or (height, width); (): pictures stay
     skip_unreadable: bool = False  # pictures that cannot be read are left out
-    channels_first: bool = False  # arrays of four axes are [N, C, H, W]
+    # In arrays of four axes: [N, C, H, W] is "first", [N, H, W, C] is "last"; "auto" is
+    # last, but refuses shapes that look like first.
+    channels: str = "auto"
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -29,8 +33,8 @@ def read_options(config: Any) -> ReadOptions:
     """Returns the options of a configuration.
 
     Raises:
-      UserError: `dataset.resize` is no size, or an option is set that neither
-        `dataset.name` nor `evaluate.anomalies` uses.
+      UserError: `dataset.resize` is not a size, `dataset.channels` is unknown, or an
+        option is set that neither `dataset.name` nor `evaluate.anomalies` uses.
     """
     group = config.dataset
     resize = tuple(group.resize)
@@ -39,16 +43,34 @@ def read_options(config: Any) -> ReadOptions:
             f"dataset.resize={resize} must be one side, as in 64, or height and width, "
             f"as in (48,64), in whole pixels from 1 to {LARGEST_SIDE}; or () for none"
         )
-    options = ReadOptions(resize, group.skip_unreadable, group.channels_first)
-    kinds = {n.partition(":")[0] for n in (group.name, config.evaluate.anomalies)}
-    for field, value in options._asdict().items():
-        if value and READ_FOR[field].partition(":")[0] not in kinds:
+    channels = one_of("dataset.channels", group.channels, CHANNELS)
+    options = ReadOptions(resize, group.skip_unreadable, channels)
+    for field, default in _unused(config).items():
+        value = getattr(options, field)
+        if value != default:
             raise UserError(
                 f"dataset.{field}={value} applies to {READ_FOR[field]} only, and "
-                f"dataset.name={group.name} is not of that kind: leave it at "
-                f"{ReadOptions()._asdict()[field]}"
+                f"dataset.name={group.name} is not of that kind: leave it at {default}"
             )
     return options
+
+
+def drop_unused(config: Any) -> None:
+    """Sets the options that the configuration's data do not use to their defaults."""
+    for field, default in _unused(config).items():
+        config.dataset[field] = default
+
+
+def _unused(config: Any) -> dict[str, Any]:
+    """Returns the options that neither `dataset.name` nor `evaluate.anomalies` uses,
+    each with its default."""
+    names = config.dataset.name, config.evaluate.anomalies
+    kinds = {name.partition(":")[0] for name in names}
+    return {
+        field: default
+        for field, default in ReadOptions()._asdict().items()
+        if READ_FOR[field].partition(":")[0] not in kinds
+    }
 
 
 def _is_side(side: Any) -> bool:

@@ -56,7 +56,8 @@ def read_files(
     """Decodes files, given relative to the folder; of several frames, each of them.
 
     Raises:
-      UserError: some cannot be read, all of which it counts, and are not to be skipped.
+      UserError: some files cannot be read and `skip_unreadable` is off, or no file can
+        be read.
     """
     pictures: list[Picture] = []
     faults: list[str] = []
@@ -183,9 +184,20 @@ def stack(pictures: list[Picture], where: str, least_channels: int = 1) -> np.nd
         np.uint8 if is_bytes else np.float32,
     )
     for image, (_, _, pixels) in zip(images, pictures, strict=True):
-        scale = 1 if is_bytes or pixels.dtype != np.uint8 else np.float32(255)
-        image[:] = pixels if scale == 1 else pixels / scale
+        image[:] = as_type(pixels, images.dtype)
     return images
+
+
+def as_type(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Returns the pixels of pictures as uint8, or as float32 in [0, 1].
+
+    Bytes become floats without loss; floats are rounded to the nearest of 256 levels.
+    """
+    if pixels.dtype == dtype:
+        return pixels
+    if dtype == np.uint8:
+        return np.rint(pixels * 255).astype(np.uint8)
+    return pixels / np.float32(255)
 
 
 def _check_sizes(pictures: list[Picture], where: str) -> None:

@@ -88,23 +88,24 @@ def test_arrays_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
 def test_channels_first_are_refused_or_transposed_but_not_guessed(
     tmp_path: Path,
 ) -> None:
-    first = ReadOptions(channels_first=True)
+    first, last_ = (ReadOptions(channels=where) for where in ("first", "last"))
     x = bytes_(4, 6, 5, 3)
     for channels in (1, 2, 3):
         last = x[..., :channels]
         moved = np.moveaxis(last, -1, 1)
         arrays = {"x_train": moved, "x_test": moved}
         name = save(tmp_path / "chw.npz", **arrays, x=moved)
-        with pytest.raises(UserError, match="or set dataset.channels_first=True"):
+        with pytest.raises(UserError, match="or set dataset.channels=first"):
             load(name)
         with pytest.raises(UserError, match=r"last, \[N, H, W, C\]$"):
             load_other(name, where="--score=chw")
         np.testing.assert_array_equal(load(name, "", first)[0].images, last)
         other, _ = load_other(name, "", first, where="--score=chw")
         np.testing.assert_array_equal(other.images, last)
-    name = save(tmp_path / "hwc.npz", x_train=x, x_test=x)
-    with pytest.raises(UserError, match="or set dataset.channels_first=False"):
-        load(name, "", first)
+        np.testing.assert_array_equal(load(name, "", last_)[0].images, moved)
+    name = save(tmp_path / "many.npz", x_train=x, x_test=x)  # 6 channels, if first
+    many = np.moveaxis(x, 1, -1)
+    np.testing.assert_array_equal(load(name, "", first)[0].images, many)
     name = save(tmp_path / "grey.npz", x_train=x[..., 0], x_test=x[..., 0])
     np.testing.assert_array_equal(load(name, "", first)[0].images, x[..., :1])
 

@@ -171,7 +171,8 @@ def test_a_bomb_is_one_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("resize", (10_000_000,), "must be one side"),
         ("resize", (8,), "dataset.resize=.* images:DIR only.*mnist_5k"),
         ("skip_unreadable", True, "images:DIR only"),
-        ("channels_first", True, "npz:PATH only"),
+        ("channels", "first", "npz:PATH only"),
+        ("channels", "fist", "did you mean first"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(
