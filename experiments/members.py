@@ -15,6 +15,7 @@ import psutil
 from experiments import interrupt, workdir
 from experiments.cells import Cell
 from experiments.program import Program, ask_call, make_program, put
+from experiments.terminal import say
 from experiments.train import Run, train_and_evaluate
 from vae.build import Config, Experiment, build, operative, vary
 from vae.sharing import program_key
@@ -44,13 +45,19 @@ def group_by_program(cells: Sequence[Cell]) -> list[list[Cell]]:
     return list(groups.values())
 
 
-def check(cells: Sequence[Cell], *, alone: bool) -> None:
-    """Refuses cells that cannot be trained, before any is; `alone` if each is to be
-    launched by itself, on all devices.
+def check(cells: Sequence[Cell], *, alone: bool, said: set[str] | None = None) -> None:
+    """Refuses cells that cannot be trained, before any is; says each note on the others
+    once.
+
+    Args:
+      cells: of one sweep, or of one row of a table.
+      alone: whether each is to be launched by itself, on all devices.
+      said: the notes that are said already; those said here are added.
 
     Raises:
       UserError: the first such cell, and why.
     """
+    said = set() if said is None else said
     for group in group_by_program(cells):
         experiment = None
         for cell in group:
@@ -62,6 +69,10 @@ def check(cells: Sequence[Cell], *, alone: bool) -> None:
                 vary(experiment, cell.config)
             except UserError as error:
                 raise UserError(f"the cell {describe(cell)}: {error}") from error
+        for note in experiment.notes if experiment else ():
+            if note not in said:
+                said.add(note)
+                say(note)
 
 
 def describe(cell: Cell) -> str:

@@ -14,9 +14,9 @@ from vae.evaluation.evaluate import standard_error
 
 Row = dict[str, Any]  # of results.csv, lists as they are
 
-# Rows that differ in one of these may not be compared by their likelihoods.
+# Rows that differ in one of these may not be compared by their likelihoods. Data may
+# move: their hash says which they are, not their name.
 ALIKE = (
-    "dataset.name",
     "dataset.binarize",
     "data_sha256",
     "model.likelihood.name",
@@ -178,6 +178,8 @@ def _describe_groups(rows: Sequence[Row]) -> dict[str, str]:
     if len(letters) < 2:
         return {}
     differing = [f for f in ALIKE if len({str(row.get(f)) for row in rows}) > 1]
+    if "data_sha256" in differing:
+        differing.insert(0, "dataset.name")  # says more to people than the hash
     firsts = {row["comparable"]: row for row in reversed(rows)}
     return {
         letter: ", ".join(f"{field}={firsts[letter].get(field)}" for field in differing)
@@ -187,7 +189,7 @@ def _describe_groups(rows: Sequence[Row]) -> dict[str, str]:
 
 def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
     """What all rows share, to be read before the numbers."""
-    names = (*ALIKE, "objective.name", "git_commit", "device")
+    names = ("dataset.name", *ALIKE, "objective.name", "git_commit", "device")
     facts = [(name, {str(row.get(name)) for row in rows}) for name in names]
     seeds = sorted({row["seed"] for row in rows})
     return [

@@ -56,7 +56,10 @@ def run(
     plan, executor = check_plan(table()), sweep.choose_executor(executor)
     plan = with_texts(plan, config)
     changed = _changes(config, config if own is None else own)
-    rows = [_plan_row(row, config, plan, executor, folder) for row in plan["rows"]]
+    said: set[str] = set()
+    rows = [
+        _plan_row(row, config, plan, executor, folder, said) for row in plan["rows"]
+    ]
     failures: dict[str, UserError] = {}
 
     def write() -> None:
@@ -91,15 +94,20 @@ def run(
 
 
 def _plan_row(
-    row: Row, config: Config, plan: dict[str, Any], executor: str, folder: Path
+    row: Row,
+    config: Config,
+    plan: dict[str, Any],
+    executor: str,
+    folder: Path,
+    said: set[str],
 ) -> Row:
     """Adds to a row its cells, or none and why it is `missing`; what is done stands,
-    even if its data are no longer there."""
+    even if its data are no longer there. Notes that are not yet `said` are printed."""
     overrides = row["overrides"]
     try:
         cells = [make_cell(config, (overrides, {"seed": s})) for s in plan["seeds"]]
         left = [cell for cell in cells if sweep.state_of(cell, folder)[0] != "done"]
-        members.check(left, alone=executor == "serial")
+        members.check(left, alone=executor == "serial", said=said)
     except UserError as error:
         say(f"row {row['name']}: {error}")
         row = with_texts(row, config)

@@ -19,7 +19,8 @@ from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
 from experiments.terminal import ProgressReport, say
-from vae.build import operative
+from vae.build import from_operative, operative
+from vae.sharing import WHERE_DATA_ARE
 from vae.training.checkpoint import saved_steps
 from vae.types import UserError
 
@@ -87,6 +88,7 @@ def _write_report(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
         say(f"members left out of the report: {', '.join(told)}")
     if not shown:
         return []
+    shown = [_as_trained(cell, folder) for cell in shown]
     swept = swept_fields(shown)
     rows = [gather(cell, swept, folder) for cell in shown]
     _add_agreement(rows, swept, folder)
@@ -108,6 +110,18 @@ def members_beside(cells: Sequence[Cell], folder: Path) -> tuple[list[Cell], int
         except UserError:
             unreadable += 1
     return sorted(found, key=lambda cell: repr(_trained(cell))), unreadable
+
+
+def _as_trained(cell: Cell, folder: Path) -> Cell:
+    """Returns the cell with the configuration in its folder, which says what "auto"
+    stood for and where its data were. What is evaluated stays as this launch asks.
+
+    Raises:
+      UserError: the folder holds no configuration that can be read.
+    """
+    trained = operative(workdir.config_of(folder_of(cell, folder)))
+    trained["evaluate"] = operative(cell.config)["evaluate"]
+    return cell._replace(config=from_operative(trained))
 
 
 def choose_executor(name: str | None) -> str:
@@ -162,11 +176,13 @@ def do_members(
 
 def swept_fields(cells: Sequence[Cell]) -> list[str]:
     """Returns the fields that any cell overrides, and those in which what is trained
-    differs between two cells, but the seed."""
+    differs between two cells. The seed is left out, and so is where the data are, if no
+    cell overrides it: the data's hash says which they are."""
     fields = dict.fromkeys(field for cell in cells for field in cell.overrides)
     trained = [_trained(cell) for cell in cells]
     for field in dict.fromkeys(field for config in trained for field in config):
-        if len({repr(config.get(field)) for config in trained}) > 1:
+        differs = len({repr(config.get(field)) for config in trained}) > 1
+        if differs and field not in WHERE_DATA_ARE:
             fields[field] = None
     return [field for field in fields if field != "seed"]
 

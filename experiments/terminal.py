@@ -10,9 +10,12 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
+
+from experiments.page import not_finite
 
 SECONDS_BETWEEN_LINES = 10.0
 SHOWN = ("train/loss", "validation/elbo_nats")  # beside the bar
@@ -205,12 +208,15 @@ def say(message: str) -> None:
 
 
 def print_results(results: Mapping[str, Any], workdir: str) -> None:
-    """Prints results as a table; a list is shown by its length and range."""
+    """Prints results as a table, and names those that are not finite. A list is shown
+    by its length and range; the range is nan if any value is."""
     table = Table("result", "value", title=f"results in {workdir}/results.json")
     for name, value in results.items():
         if isinstance(value, list):
-            shown = f"{len(value)} values, {min(value):.3f} to {max(value):.3f}"
+            shown = f"{len(value)} values, {np.min(value):.3f} to {np.max(value):.3f}"
         else:
             shown = f"{value:.3f}" if isinstance(value, float) else str(value)
         table.add_row(name, shown)
     _console().print(table)
+    if names := not_finite(results):
+        say(f"not a finite number: {', '.join(names)}")

@@ -57,6 +57,22 @@ def test_programs_work_side_by_side_where_they_are_alike_in_precision(
         assert alone == outcome(members.folder_of(cell, tmp_path / "sweep"))
 
 
+def test_each_note_on_the_cells_is_said_once(
+    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    np.savez(tmp_path / "grey.npz", x_train=grey, x_test=grey[:10])
+    small_config.dataset.name = f"npz:{tmp_path}/grey.npz"
+    cells = cells_of(small_config, "objective.num_samples=1,2", "seed=0,1")
+    assert len(members.group_by_program(cells)) == 2
+    sweep.print_cells(cells, executor="map")
+    assert capsys.readouterr().out.count("shades of grey") == 1
+    said: set[str] = set()
+    for cell in cells:  # as the rows of a table
+        members.check([cell], alone=False, said=said)
+    assert capsys.readouterr().out.count("shades of grey") == 1
+
+
 def test_a_full_disk_stops_all_members(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

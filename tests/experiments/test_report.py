@@ -40,7 +40,7 @@ def row(beta: float, seed: int, nll: float, **changes: Any) -> dict[str, Any]:
 
 
 DIVERGED = {"id": "bad", "status": "diverged", "objective.beta": 4.0, "seed": 2}
-KEPT = (*report.ALIKE, "objective.name", "git_commit", "device")
+KEPT = ("dataset.name", *report.ALIKE, "objective.name", "git_commit", "device")
 ROWS = [row(1.0, 0, 100.0), row(1.0, 1, 104.0), row(4.0, 0, 110.0)]
 ROWS.append(DIVERGED | {name: ROWS[0][name] for name in KEPT})
 
@@ -64,9 +64,11 @@ def test_rows_of_other_data_are_told_apart() -> None:
             row(4.0, 0, 110.0),
             row(1.0, 0, 90.0, **{"dataset.binarize": "static"}),
             row(1.0, 0, 90.0, **{"evaluate.importance_samples": 50}),
+            row(1.0, 1, 100.0, **{"dataset.name": "npz:moved.npz"}),
+            row(1.0, 0, 100.0, **{"data_sha256": "1"}),
         ]
     )
-    assert groups == ["A", "A", "B", "C"]
+    assert groups == ["A", "A", "B", "C", "A", "D"]
 
 
 def test_the_page_is_one_file_and_holds_every_figure(
@@ -74,12 +76,16 @@ def test_the_page_is_one_file_and_holds_every_figure(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["launch.py", "<this>"])
     rows = [*ROWS, row(1.0, 0, 90.0, **{"dataset.binarize": "static"})]
+    rows.append(row(1.0, 0, 80.0, **{"dataset.name": "mnist", "data_sha256": "1"}))
     report.write(rows, ["objective.beta"], tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert "python launch.py &lt;this&gt;" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))
     assert page.count("<svg") == 7  # the plane, five metrics, one heat map
-    assert "<b>B</b>: dataset.binarize=static" in page
+    told = "dataset.name=mnist_5k, dataset.binarize=static, data_sha256=0"
+    assert f"<b>B</b>: {told}" in page
+    told = "dataset.name=mnist, dataset.binarize=dynamic, data_sha256=1"
+    assert f"<b>C</b>: {told}" in page
     assert '<a href="members/bad/">2</a> (diverged)' in page
 
 

@@ -66,6 +66,20 @@ def test_words_of_a_user_are_no_markup(capsys: pytest.CaptureFixture[str]) -> No
     assert printed.count(words) == 5
 
 
+def test_results_that_are_not_finite_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nan = float("nan")
+    lists = {"first": [nan, 1.0], "last": [1.0, nan], "fine": [1.0, 2.0]}
+    terminal.print_results({"elbo": float("inf"), **lists}, "run")
+    printed = capsys.readouterr().out
+    assert printed.count("2 values, nan to nan") == 2
+    assert "2 values, 1.000 to 2.000" in printed
+    assert printed.splitlines()[-1] == "not a finite number: elbo, first, last"
+    terminal.print_results({"fine": 1.0}, "run")
+    assert "not a finite" not in capsys.readouterr().out
+
+
 PRINTS_MUCH = """
 from experiments import terminal
 terminal.prepare_streams()

@@ -1,5 +1,6 @@
 """How well a score tells anomalies from normal images."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -65,8 +66,14 @@ def _false_alarms(normal: np.ndarray, anomalous: np.ndarray) -> float:
 def threshold_of(normal: np.ndarray, false_alarm_rate: float) -> float:
     """Returns the least of the scores [N] of held-out normal images such that at most
     this share of them lies above it."""
-    allowed = int(false_alarm_rate * len(normal))
+    allowed = _allowed(len(normal), false_alarm_rate)
     return float(np.sort(normal)[len(normal) - allowed - 1])
+
+
+def _allowed(count: int, rate: float) -> int:
+    """Returns how many of `count` scores may lie above the threshold: the largest
+    number whose share is at most `rate`, up to rounding (0.29 * 100 is 28.999...)."""
+    return math.floor(rate * count + 1e-9)
 
 
 def false_alarm_interval(count: int, false_alarm_rate: float) -> tuple[float, float]:
@@ -79,6 +86,6 @@ def false_alarm_interval(count: int, false_alarm_rate: float) -> tuple[float, fl
     References:
       David & Nagaraja 2003, Order Statistics, sec. 2.1.
     """
-    above = int(false_alarm_rate * count)
+    above = _allowed(count, false_alarm_rate)
     low, high = stats.beta.ppf((0.05, 0.95), above + 1, count - above)
     return float(low), float(high)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from vae.evaluation.detection import detect, false_alarm_interval, threshold_of
 from vae.types import UserError
@@ -70,12 +71,18 @@ def test_what_cannot_be_compared_is_refused(normal: list, message: str) -> None:
         detect(np.array(normal), np.array([1.0]))
 
 
-@pytest.mark.parametrize(("rate", "above"), [(0.0, 0), (0.05, 5), (0.999, 99)])
+@pytest.mark.parametrize(
+    ("rate", "above"), [(0.0, 0), (0.05, 5), (0.29, 29), (0.999, 99)]
+)
 def test_at_most_the_chosen_share_is_above_the_threshold(
     rate: float, above: int
 ) -> None:
     scores = np.random.default_rng(0).permutation(100).astype(float)
     assert (scores > threshold_of(scores, rate)).sum() == above
+    low, high = false_alarm_interval(100, rate)
+    assert stats.beta.cdf([low, high], above + 1, 100 - above) == pytest.approx(
+        [0.05, 0.95]
+    )
 
 
 def test_the_interval_of_false_alarms_covers_nine_tenths() -> None:
