@@ -78,6 +78,8 @@ class Asked(NamedTuple):
     @property
     def folder(self) -> Path:
         """The workdir: by default `runs/NAME` of the config, or `runs/NAME_MODE`."""
+        if self.workdir == "":
+            raise UserError("--workdir= is empty: name a folder")
         if self.workdir is not None:
             return Path(expanduser(self.workdir))
         file, mode = self.file_and_mode

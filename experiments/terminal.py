@@ -192,7 +192,9 @@ def quieten_libraries() -> None:
     what Matplotlib logs of folders that it can do without."""
     for library in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
-    logging.basicConfig(format="%(message)s")  # our own warnings are for people
+    logging.basicConfig(
+        format="%(message)s", force=True
+    )  # our own warnings are for people
 
     def tell(unraisable: Any) -> None:
         # TensorStore calls a loop that Orbax has closed after a failed write.

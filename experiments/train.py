@@ -20,6 +20,7 @@ from experiments.terminal import ProgressReport, print_results, say
 from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build, operative
 from vae.data.preprocess import pixel_range
+from vae.datasets import load_dataset
 from vae.evaluation.collapse import COLLAPSED_RATE, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
@@ -40,13 +41,16 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     """
     config = workdir.choose_config(folder, config, data)
     try:
-        experiment = build(config)
+        dataset = load_dataset(config)
     except UserError as error:
-        if not _is_finished(config, folder):
-            raise
-        say(f"{folder}: trained and evaluated already ({error})")
-        print_results(workdir.read_json(folder / "results.json"), str(folder))
-        return
+        if _is_finished(config, folder):
+            say(f"{folder}: trained and evaluated already ({error})")
+            print_results(workdir.read_json(folder / "results.json"), str(folder))
+            return
+        is_run = data is None and (folder / "config.json").exists()
+        hint = "; if the data are elsewhere, give --data=SOURCE" if is_run else ""
+        raise UserError(f"{error}{hint}") from error
+    experiment = build(config, dataset=dataset)
     for note in experiment.notes:
         say(note)
     program = make_program(experiment)

@@ -195,10 +195,15 @@ def locked(workdir: Path) -> Iterator[None]:
 
 def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
     """Writes `config.json` and adds this launch to `provenance.json`; on several hosts
-    the first process does."""
+    the first process does. Where the data were when the run began stays on record."""
     if jax.process_index() != 0:
         return
     old = read_json(workdir / "provenance.json") or {"launches": []}
+    held = _held(workdir)
+    if held is not None and old.get("data_sha256") == data_hash:
+        places = {field.removeprefix("dataset.") for field in WHERE_DATA_ARE}
+        were = {k: v for k, v in held["dataset"].items() if k in places}
+        config = {**config, "dataset": {**config["dataset"], **were}}
     launches = {
         "data_sha256": data_hash,
         "launches": [*old["launches"], origin.describe_launch(config)],

@@ -51,6 +51,7 @@ COMMAND_LINES = {
         ],
         "evaluate.annealed_images moves codes by gradients",
     ),
+    "empty workdir": ([CONFIG, "--workdir="], "--workdir= is empty"),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
 }
 

@@ -108,6 +108,8 @@ def test_a_run_is_used_without_its_data(
     with pytest.raises(UserError, match="no such file; if the data are elsewhere"):
         evaluate.run(None, folder)
     evaluate.run(None, folder, data=f"npz:{tmp_path}/moved.npz")
+    held = workdir.config_of(folder).dataset.name
+    assert held == f"npz:{data}"  # where they were when it was trained
     # The same data elsewhere are no other config: the run is done, and shown.
     config.dataset.name = f"npz:{tmp_path}/moved.npz"
     train.run(config, folder)

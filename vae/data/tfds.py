@@ -154,6 +154,10 @@ def _unknown_dataset(name: str, tfds) -> str:
     stem = re.split("[:/]", name)[0]
     near = difflib.get_close_matches(stem, builders, n=3)
     hint = f" (nearest: {', '.join(near)})" if near else ""
+    if Path(name).is_dir():
+        hint = f" (there is such a folder: did you mean images:{name}?)"
+    elif Path(name).is_file():
+        hint = f" (there is such a file: did you mean npz:{name}?)"
     return (
         f"dataset.name={name} is unknown{hint}: use mnist_5k, npz:PATH, images:DIR or "
         "the name of an image data set of TensorFlow Datasets, such as mnist, "
