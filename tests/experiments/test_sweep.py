@@ -19,6 +19,7 @@ import pytest
 from experiments import executors, members, origin, plots, sweep, train
 from experiments.cells import Cell
 from experiments.program import make_program
+from experiments.runs import restore_carry
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import outcome, wait_for
@@ -62,7 +63,8 @@ def final_params(folder: Path, cells: list[Cell]) -> list[np.ndarray]:
         experiment = members.build(cell.config)
         program = make_program(experiment)
         place = members.folder_of(cell, folder)
-        restored = train.Checkpointer(place).restore(program.initialize(experiment))
+        carry = program.initialize(experiment)
+        restored = restore_carry(train.Checkpointer(place), carry)
         assert restored is not None
         leaves = jax.tree.leaves(restored.tree[0].params)
         vectors.append(np.concatenate([np.ravel(leaf) for leaf in leaves]))
