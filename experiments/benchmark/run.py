@@ -41,7 +41,7 @@ CORES = origin.cores()
 # What the other libraries' models are written for.
 COMPARABLE: dict[str, tuple[Any, ...]] = {
     "precision": ("float32",),
-    "dataset.binarize": ("dynamic", "none"),
+    "dataset.binarize": ("auto", "dynamic", "none"),  # auto is dynamic for Bernoulli
     "model.condition": ("none",),
     "model.encoder.name": ("mlp", "conv_locatello"),
     "model.encoder.activation": ("relu", "tanh"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from vae.data.files import png_lengths
+from vae.data.png import png_lengths
 
 from experiments.figures import MOST_WIDTH, Display, display_of, make_grid
 from vae.data.splits import Dataset, Split
