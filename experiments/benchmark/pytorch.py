@@ -101,7 +101,7 @@ def training(
         eps=config.optimizer.eps,
         fused=True,
     )
-    binarizes = config.dataset.binarize == "dynamic"
+    binarizes = config.dataset.binarize != "none"
 
     def loss_of(batch: torch.Tensor) -> torch.Tensor:
         x = batch.permute(0, 3, 1, 2).float() / 255

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from vae.data.png import png_lengths
 
 from experiments.figures import MOST_WIDTH, Display, display_of, make_grid
+from vae.data.png import png_lengths
 from vae.data.splits import Dataset, Split
 
 RANDOM = np.random.default_rng(0)
