@@ -199,7 +199,7 @@ def test_wrong_uses(launch, trained, tmp_path: Path) -> None:
     config = f"--config={Path(default.__file__)}"
     for flags, message in (
         ([], "needs --workdir"),
-        ([f"--workdir={folder}", config], "--config is for --experiment=train"),
+        ([f"--workdir={folder}", config], "holds a run of another config"),
         ([f"--workdir={tmp_path / 'none'}"], "holds no run"),
     ):
         done = launch("--experiment=latents", *flags)
