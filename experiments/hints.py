@@ -16,7 +16,7 @@ NUMBERS = {int: ("a whole number", "10000"), float: ("a number", "0.5")}
 
 
 def unknown_field(field: str, known: Iterable[str]) -> str:
-    """Returns what to tell of a field that the config lacks: the nearest it has.
+    """Returns the message for an unknown field, with the closest match.
 
     That is one with the same last part, as objective.beta for beta; else one that is
     written nearly so; else one whose last part is.
@@ -41,7 +41,7 @@ def unknown_field(field: str, known: Iterable[str]) -> str:
 
 
 def wrong_type(field: str, value: Any, current: Any) -> str:
-    """Returns what to tell of a value that is not of the type of the field's value.
+    """Returns the message for a value of the wrong type.
 
     Args:
       field: its name.
@@ -67,7 +67,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def missing_file(file: str) -> str:
-    """Returns what to tell of a config file that does not exist: the nearest."""
+    """Returns the message for a missing config file, with the closest match."""
     here = Path("configs") if Path("configs").is_dir() else ROOT / "configs"
     by_stem = {path.stem: path for path in sorted(here.rglob("[!_]*.py"))}
     near = difflib.get_close_matches(Path(file).stem, by_stem, n=1, cutoff=0.5)
