@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae.checks import check_fields_are_read, check_numbers, describe_lopsided, one_of
+from vae.checks import check_fields_are_read, check_numbers, describe_lopsided
 from vae.compatibility import (
     check_annealing,
     check_factors,
@@ -32,7 +32,7 @@ from vae.sharing import PRECISIONS, latent_width, traced_hparams
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES, Placement, make_placement
 from vae.training.state import create_train_state
-from vae.types import Batch, Objective, UserError
+from vae.types import Batch, Objective, UserError, one_of
 
 Config = Any  # a ConfigDict, whose fields no type checker knows
 

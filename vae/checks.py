@@ -1,11 +1,10 @@
 """Checks of single values of a configuration, with messages for people."""
 
-import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from vae.types import UserError
+from vae.types import UserError, one_of
 
 POSITIVE_INTEGERS = (
     "dataset.batch_size",
@@ -230,16 +229,3 @@ def describe_lopsided(c: Any) -> list[str]:
 def pick(field: str, name: str, menu: Mapping[str, Any]) -> Any:
     """Returns the entry of `menu` called `name`; see `one_of`."""
     return menu[one_of(field, name, tuple(menu))]
-
-
-def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
-    """Returns `name` if the menu has it.
-
-    Raises:
-      UserError: it has not; the message gives the menu and the nearest name.
-    """
-    if name in menu:
-        return name
-    near = difflib.get_close_matches(str(name), menu, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
-    raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")

@@ -9,7 +9,7 @@ import optax
 from flax import linen as nn
 
 from vae import decoders, menus
-from vae.checks import one_of, pick
+from vae.checks import pick
 from vae.compatibility import (
     check_halvings,
     check_labels,
@@ -21,7 +21,7 @@ from vae.data.splits import Dataset, evenly_spaced
 from vae.layers import LOCATELLO
 from vae.models.base import Model
 from vae.training import optimizer
-from vae.types import Objective, UserError
+from vae.types import Objective, UserError, one_of
 
 Group = menus.Group
 CONVOLUTIONS = ("auto", "matmul", "lax")

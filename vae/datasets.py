@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 
 from vae import menus
-from vae.checks import one_of, pick
+from vae.checks import pick
 from vae.compatibility import check_scale, check_support
 from vae.data import preprocess, sources
 from vae.data.options import read_options
 from vae.data.pictures import as_type
 from vae.data.splits import Dataset, Split, cut_validation
-from vae.types import UserError
+from vae.types import UserError, one_of
 
 Config = Any  # a ConfigDict
 

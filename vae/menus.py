@@ -13,7 +13,6 @@ import optax
 from flax import linen as nn
 
 from vae import decoders, encoders, flows, likelihoods, posteriors, priors
-from vae.checks import one_of
 from vae.layers import Initializer
 from vae.models.base import Model
 from vae.models.vae import VAE
@@ -28,7 +27,7 @@ from vae.objectives import (
     total_correlation,
 )
 from vae.training import optimizer
-from vae.types import Objective
+from vae.types import Objective, one_of
 
 Group = Any  # a group of the configuration
 

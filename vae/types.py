@@ -4,6 +4,7 @@ Shape alphabet: K samples, B batch, L latent groups, D latent dimension, H W C i
 All log-densities and divergences are in nats.
 """
 
+import difflib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,19 @@ Metrics = dict[str, jax.Array]
 
 class UserError(Exception):
     """The user's input is wrong: one sentence on what, where and what to do."""
+
+
+def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
+    """Returns `name` if the menu has it.
+
+    Raises:
+      UserError: it has not; the message gives the menu and the nearest name.
+    """
+    if name in menu:
+        return name
+    near = difflib.get_close_matches(str(name), menu, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")
 
 
 class Batch(NamedTuple):

@@ -2,8 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from vae.checks import one_of
-from vae.types import UserError
+from vae.types import UserError, one_of
 
 CHANNELS = ("auto", "first", "last")  # where the axis of channels is
 LARGEST_SIDE = 4096  # of pictures after resizing, in pixels
