@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import Split
-from vae.evaluation.annealed import (
+from vae.evaluation.ais import (
     AnnealedBound,
     AnnealedBounds,
     make_annealed_bounds,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from benchmarks import run as benchmark
 from experiments import (
     collect,
     environment,
@@ -19,7 +20,6 @@ from experiments import (
     train,
     workdir,
 )
-from experiments.benchmark import run as benchmark
 from experiments.cells import Overrides, override, plan_cells
 from experiments.latents import run as latents
 from experiments.terminal import say

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from vae import rng
 from vae.build import Experiment
 from vae.data.splits import Split
-from vae.distributions.flowed import Flowed
+from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.collapse import decoder_sensitivity, information
 from vae.evaluation.evaluate import look_at
 from vae.evaluation.regret import make_likelihood_regret
@@ -123,7 +123,7 @@ def _make_use(experiment: Experiment) -> Callable[..., Usage]:
             return model.apply(variables, z, label=labels, method="decode").mean
 
         mutual = marginal = None
-        if not isinstance(group.posterior, Flowed):
+        if not isinstance(group.posterior, TransformedDistribution):
             mutual, marginal = information(
                 group.posterior, group.prior, z, group.log_q[0]
             )

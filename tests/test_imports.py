@@ -10,17 +10,8 @@ ROOT = Path(__file__).parents[1]
 # Modules of one rank do not import each other, except within one entry.
 RANKS = [
     {"vae.types", "vae.rng"},
-    {"vae.data", "vae.layers"},
-    {"vae.convolutions"},
-    {"vae.distributions", "vae.flows"},
-    {
-        "vae.encoders",
-        "vae.decoders",
-        "vae.reparameterization",
-        "vae.posteriors",
-        "vae.priors",
-        "vae.likelihoods",
-    },
+    {"vae.data", "vae.nn"},
+    {"vae.distributions"},
     {"vae.models"},
     {"vae.objectives"},
     {"vae.training", "vae.evaluation", "vae.latents"},
@@ -29,6 +20,8 @@ RANKS = [
     {"vae.compose", "vae.datasets", "vae.sharing"},
     {"vae.build"},
     {"experiments"},
+    {"benchmarks"},
+    {"experiments.launches"},
     {"launch"},
 ]
 PARTS = {part: rank for rank, parts in enumerate(RANKS) for part in parts}
@@ -52,7 +45,8 @@ def imported(path: Path) -> set[str]:
 
 def modules() -> dict[str, Path]:
     paths = [*ROOT.glob("vae/**/*.py"), *ROOT.glob("experiments/**/*.py")]
-    paths += [*ROOT.glob("configs/**/*.py"), ROOT / "launch.py"]
+    paths += [*ROOT.glob("configs/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
+    paths += [ROOT / "launch.py"]
     return {
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(
             ".__init__"

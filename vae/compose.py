@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from vae import decoders, menus
+from vae import menus
 from vae.checks import pick
 from vae.compatibility import (
     check_halvings,
@@ -18,8 +18,9 @@ from vae.compatibility import (
 )
 from vae.data import preprocess
 from vae.data.splits import Dataset, evenly_spaced
-from vae.layers import LOCATELLO
 from vae.models.base import Model
+from vae.nn import decoders
+from vae.nn.layers import LOCATELLO
 from vae.training import optimizer
 from vae.types import Objective, UserError, one_of
 

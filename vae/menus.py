@@ -12,10 +12,11 @@ import numpy as np
 import optax
 from flax import linen as nn
 
-from vae import decoders, encoders, flows, likelihoods, posteriors, priors
-from vae.layers import Initializer
+from vae.models import likelihoods, posteriors, priors
 from vae.models.base import Model
 from vae.models.vae import VAE
+from vae.nn import decoders, encoders, flows
+from vae.nn.layers import Initializer
 from vae.objectives import (
     constrained,
     discrepancy,
@@ -103,12 +104,12 @@ INITIALIZERS: dict[str, Initializer | None] = {
 }
 
 
-def _flow(flow: type[nn.Module], c: Group, p: Parts) -> flows.Composed:
+def _flow(flow: type[nn.Module], c: Group, p: Parts) -> flows.Chain:
     """Stacks `c.num_layers` layers of a flow."""
     fields = {"dim": p.latent_dim, "dtype": p.density_dtype}
     if flow is not flows.Planar:
         fields["widths"] = tuple(c.widths)
-    return flows.Composed([flow(**fields) for _ in range(c.num_layers)])
+    return flows.Chain([flow(**fields) for _ in range(c.num_layers)])
 
 
 def _flow_posterior(flow: type[nn.Module]) -> Callable[[Group, Parts], nn.Module]:

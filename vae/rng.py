@@ -49,3 +49,18 @@ def normal(keys: jax.Array, dim: int, dtype: jnp.dtype) -> jax.Array:
     threefry), so padding a latent space does not change the draws in it.
     """
     return jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (dim,), dtype)))(keys)
+
+
+def fold(keys: jax.Array, number: jax.Array | int) -> jax.Array:
+    """Returns the keys [K, B] of step `number` of K chains, from keys [K, B]."""
+    return jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, number)))(keys)
+
+
+def each_named(keys: jax.Array, name: str) -> jax.Array:
+    """Returns `named` of each of keys [B]."""
+    return jax.vmap(lambda key: named(key, name))(keys)
+
+
+def chains(keys: jax.Array, name: str, num_chains: int) -> jax.Array:
+    """Returns keys [K, B] of the K chains of stream `name`, from keys [B]."""
+    return per_sample(each_named(keys, name), jnp.arange(num_chains))

@@ -56,7 +56,7 @@ class Inference(NamedTuple):
 
     groups: tuple[LatentGroup, ...]  # L groups
     likelihood: Distribution  # p(x | z), batch shape [K, B], event shape [H, W, C]
-    # "tracking_loss": zero, and its gradient moves moving averages (`layers.track`)
+    # "ema_loss": zero, and its gradient moves moving averages (`layers.track`)
     aux: dict[str, jax.Array]
 
 

@@ -15,8 +15,8 @@ from vae.compatibility import POSTERIORS_ON
 from vae.data import factors
 from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
-from vae.distributions.flowed import Flowed
-from vae.evaluation.annealed import draw_prior, prior_of
+from vae.distributions.transformed import TransformedDistribution
+from vae.evaluation.ais import draw_prior
 from vae.latents.aggregate import infer_stored, sample_codes
 from vae.training.state import TrainState
 from vae.types import Array, UserError
@@ -109,7 +109,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         key = rng.stream(seed, "latents")
         _, inference = infer_stored(model, variables, preprocess, stored, places, key)
         (group,) = inference.groups
-        has_mean = not isinstance(group.posterior, Flowed)
+        has_mean = not isinstance(group.posterior, TransformedDistribution)
         return group.posterior.mean if has_mean else group.z[0]
 
     def decode_now(z: Array, labels: Array | None = None) -> jax.Array:
@@ -140,7 +140,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         return sample_codes(model, variables, preprocess, train.stored, key)
 
     def prior_moments(labels: Array) -> tuple[np.ndarray, np.ndarray]:
-        prior = prior_of(model, variables, jnp.asarray(labels))
+        prior = model.apply(variables, jnp.asarray(labels), method="prior_of")
         return np.asarray(prior.mean), np.sqrt(prior.variance)
 
     prior = experiment.config["model"]["prior"]["name"]

@@ -13,7 +13,7 @@ from experiments.latents.section import Picture, Section, left_out, matrix
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
 from vae.evaluation.latent import ACTIVE_VARIANCE
-from vae.latents.swap import discriminants, swap, variance_between
+from vae.latents.swap import linear_discriminants, swap, variance_between
 
 DRAWN, MEASURED = 8, 1000  # test images at most
 
@@ -53,7 +53,7 @@ def by_discriminants(codes: np.ndarray, values: np.ndarray) -> Groups:
     """Takes for content the linear discriminants of the values [N] of codes [N, D]: one
     less than values, but at most half as many as active dimensions."""
     number = min(len(np.unique(values)) - 1, max(1, int(_active(codes).sum()) // 2))
-    basis = discriminants(codes, values)
+    basis = linear_discriminants(codes, values)
     return Groups(basis, np.arange(len(basis)) < number)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from experiments import codes, evaluate, train, workdir
 from experiments.codes import CodeTable
 from experiments.program import make_program, own_model
-from tests.vae.data.stores import Store, install, pictures, shuffled
+from tests.helpers.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
 from vae.data import sources
 from vae.data.factors import FactorSource, factors_at

@@ -16,12 +16,12 @@ from experiments.runs import open_run
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_faults import outcome
 from tests.experiments.test_train import read
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae import menus
 from vae.build import build
 from vae.checks import READ_WITH
 from vae.compatibility import POSTERIORS_ON, PRIORS_ON
-from vae.evaluation.annealed import ACCEPTANCE, make_annealed_bounds
+from vae.evaluation.ais import ACCEPTANCE, make_annealed_bounds
 from vae.training.loop import Interrupted
 from vae.types import UserError
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from numpyro.distributions import Distribution, kl_divergence
 
-from vae.layers import AVERAGE_DECAY, track
+from vae.nn.layers import EMA_DECAY, ema
 from vae.types import Distribution as AnyDistribution
 from vae.types import Params
 
@@ -193,7 +193,7 @@ def nearest(vectors: jax.Array, codebook: jax.Array) -> jax.Array:
     return jax.nn.one_hot(chosen, len(codebook), dtype=codebook.dtype)
 
 
-def codebook_tracking_loss(
+def codebook_ema_loss(
     count: jax.Array, total: jax.Array, quantized: Quantized, keys: jax.Array
 ) -> jax.Array:
     """Zero, whose gradient moves the codebook's averages towards this minibatch.
@@ -222,14 +222,14 @@ def codebook_tracking_loss(
         lambda key: jax.random.randint(key, (positions,), 0, DRAWS * classes)
     )(keys)
     offered = jax.nn.one_hot(offers.reshape(-1), classes, dtype=vectors.dtype)
-    size = (count < DEAD / classes) * DRAWS / (1 - AVERAGE_DECAY)
+    size = (count < DEAD / classes) * DRAWS / (1 - EMA_DECAY)
     share += size * offered.mean(0)
     mean += size[:, None] * (offered.T @ vectors / len(vectors))
     # One that is not chosen keeps its place: its averages shrink alike, and rest before
     # they vanish.
     rests = (share == 0) & (count < 1e-10)
     share, mean = jnp.where(rests, count, share), jnp.where(rests[:, None], total, mean)
-    return track(count, share) + track(total, mean)
+    return ema(count, share) + ema(total, mean)
 
 
 def start_codebook(encodings: jax.Array, num_classes: int, key: jax.Array) -> jax.Array:

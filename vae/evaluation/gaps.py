@@ -14,10 +14,10 @@ import optax
 from numpyro.distributions import Independent, Normal
 
 from vae import rng
+from vae.distributions.reparameterization import frozen_log_prob
 from vae.models.base import Model
 from vae.models.vae import Encoded
 from vae.objectives.elbo import elbo_terms, is_diagonal_gaussian
-from vae.reparameterization import frozen_log_prob
 from vae.types import Array, Distribution, Inference, Params, UserError
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores

@@ -11,10 +11,10 @@ import optax
 from flax import linen as nn
 
 from vae import rng
-from vae.convolutions import HalvingConv
 from vae.data.preprocess import scale, to_unit
 from vae.data.splits import Split
-from vae.layers import dense
+from vae.nn.convolutions import HalvingConv
+from vae.nn.layers import dense
 from vae.types import Array, Params, UserError
 
 CHANNELS = (16, 32)

@@ -26,7 +26,7 @@ def variance_between(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     return np.where(total > 0, between / np.where(total > 0, total, 1), 0)
 
 
-def discriminants(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def linear_discriminants(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Returns a basis [D, D], as columns, in whose coordinates `codes @ basis` the
     classes [N] share the identity as their covariance, the coordinate with the largest
     variance between classes first.

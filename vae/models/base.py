@@ -51,6 +51,10 @@ class Model(Protocol):
         """Returns p(x | z) for codes z [..., B, D], batch shape [..., B]."""
         ...
 
+    def prior_of(self, label: jax.Array | None = None) -> Distribution:
+        """Returns p(z), or p(z | y) of labels [B], batch shape [] or [B]."""
+        ...
+
     def generate(
         self, key: jax.Array, num_samples: int, *, label: jax.Array | None = None
     ) -> Distribution:

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae import reparameterization, rng
+from vae import rng
+from vae.distributions import reparameterization
 from vae.distributions.padded import restrict
-from vae.layers import Initializer, redraw_kernels
+from vae.nn.layers import Initializer, redraw_kernels
 from vae.types import Distribution, Inference, LatentGroup, Params
 
 
@@ -72,14 +73,14 @@ class VAE(nn.Module):
         encoded = self.encode(x, label=label, train=train)
         inference = self.infer(encoded, keys, train=train)
         losses = [
-            part.tracking_loss(distribution, x, key)
+            part.ema_loss(distribution, x, key)
             for part, distribution in (
                 (self.posterior, encoded.posterior),
                 (self.likelihood, inference.likelihood),
             )
-            if hasattr(part, "tracking_loss")
+            if hasattr(part, "ema_loss")
         ]
-        return inference._replace(aux={"tracking_loss": sum(losses, start=0.0)})
+        return inference._replace(aux={"ema_loss": sum(losses, start=0.0)})
 
     def encode(
         self, x: jax.Array, *, label: jax.Array | None = None, train: bool = False
@@ -112,9 +113,13 @@ class VAE(nn.Module):
     ) -> Distribution:
         """Returns p(x | z) for `num_samples` codes drawn from the prior; a conditional
         model needs their labels [num_samples]."""
-        prior = self._in_use(self.prior(self._condition(label)))
+        prior = self.prior_of(label)
         shape = () if prior.batch_shape else (num_samples,)
         return self.decode(prior.sample(key, shape), label=label)
+
+    def prior_of(self, label: jax.Array | None = None) -> Distribution:
+        """Returns p(z), batch shape [], or p(z | y) of labels [B], batch shape [B]."""
+        return self._in_use(self.prior(self._condition(label)))
 
     def _in_use(self, distribution: Distribution) -> Distribution:
         """Restricts a distribution of codes to the dimensions in use."""

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from vae.layers import track
 from vae.models.base import Model
+from vae.nn.layers import ema
 from vae.objectives.elbo import Hparams, conclude, elbo_terms, infer
 from vae.types import Batch, Metrics, Objective, Params
 
@@ -40,6 +40,6 @@ def make_geco(model: Model, *, num_samples: int = 1) -> Objective:
         # Ascent on the multiplier: descent on what has minus the gradient.
         ascent = -log_multiplier * jax.lax.stop_gradient(average)
         ascent -= jax.lax.stop_gradient(ascent)
-        return total + ascent + track(average, excess), metrics
+        return total + ascent + ema(average, excess), metrics
 
     return Objective(init, loss)

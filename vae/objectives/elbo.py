@@ -128,7 +128,7 @@ def conclude(
     Here the moving averages of the model join the loss: see `layers.track`.
     """
     distortion, rate = terms.distortion.mean(), terms.rate.mean()
-    return value + inference.aux["tracking_loss"], {
+    return value + inference.aux["ema_loss"], {
         "loss": value,
         "elbo_nats": -(distortion + rate),
         "distortion_nats": distortion,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from vae.distributions.reparameterization import frozen_log_prob
 from vae.models.base import Model
 from vae.objectives.elbo import (
     Hparams,
@@ -21,7 +22,6 @@ from vae.objectives.elbo import (
     infer,
     no_parameters,
 )
-from vae.reparameterization import frozen_log_prob
 from vae.types import (
     Batch,
     ElboTerms,
@@ -91,7 +91,7 @@ def make_two_sided(
 
         value, inference, terms = loss_of(generative, own)
         other, inferred, _ = loss_of(inferential, set(params["model"]) - own)
-        other += inferred.aux["tracking_loss"]  # of the posterior, held before
+        other += inferred.aux["ema_loss"]  # of the posterior, held before
         total, metrics = conclude(value, inference, terms, {})
         return total + other - jax.lax.stop_gradient(other), metrics
 

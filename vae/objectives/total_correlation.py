@@ -16,8 +16,8 @@ from flax import linen as nn
 
 from vae import rng
 from vae.distributions.padded import PaddedNormal, dimensions_in_use
-from vae.layers import MLP, dense
 from vae.models.base import Model
+from vae.nn.layers import MLP, dense
 from vae.objectives.elbo import (
     Hparams,
     Penalty,

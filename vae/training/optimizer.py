@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from vae.layers import AVERAGE_DECAY
+from vae.nn.layers import EMA_DECAY
 
 # (learning rate at its peak, step) -> learning rate at this step
 Schedule = Callable[[jax.Array, jax.Array], jax.Array]
@@ -126,7 +126,7 @@ def by_part(
     """Optimizes the parameters {"model": ..., "objective": ...} each in its own way.
 
     Wherever they stand, those called `average_...` are moving averages, which take
-    plain steps of size 1 - AVERAGE_DECAY: see `layers.track`.
+    plain steps of size 1 - EMA_DECAY: see `layers.ema`.
     """
 
     def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
@@ -134,7 +134,7 @@ def by_part(
         names = [str(entry.key) for entry in path]
         return "average" if names[-1].startswith("average_") else names[0]
 
-    averaging = optax.sgd(1 - AVERAGE_DECAY)
+    averaging = optax.sgd(1 - EMA_DECAY)
     return optax.partition(
         {"model": model, "objective": objective, "average": averaging},
         lambda params: jax.tree_util.tree_map_with_path(label, params),

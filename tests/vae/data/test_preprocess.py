@@ -13,7 +13,7 @@ from vae.data.preprocess import (
 )
 from vae.data.sources import load
 from vae.data.splits import Dataset, Split, cut_validation
-from vae.likelihoods import MEAN_BOUNDS
+from vae.models.likelihoods import MEAN_BOUNDS
 from vae.types import UserError
 
 

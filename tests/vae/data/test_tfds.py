@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from tests.vae.data.stores import SIZES, Store, grid, install, pictures, shuffled
+from tests.helpers.stores import SIZES, Store, grid, install, pictures, shuffled
 from vae.data import factors as factor_data
 from vae.data import tfds
 from vae.data.factors import FactorSource

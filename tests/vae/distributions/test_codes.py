@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpyro.distributions import kl_divergence
 
-from tests.vae.test_flows import points, random_variables
+from tests.vae.nn.test_flows import points, random_variables
 from vae.distributions import codes as discrete
 from vae.distributions.codes import (
     AutoregressiveCodes,
@@ -16,8 +16,8 @@ from vae.distributions.codes import (
     OneHotCodes,
     Quantized,
 )
-from vae.flows import Autoregressive
-from vae.posteriors import Codebook
+from vae.models.posteriors import Codebook
+from vae.nn.flows import Autoregressive
 
 
 def all_codes(positions: int, classes: int) -> jax.Array:
@@ -148,7 +148,7 @@ def train_codebook(
     def loss(variables, step):
         quantized = Quantized(encodings[:, None], book.apply(variables))
         keys = jax.random.split(jax.random.key(step * draws), len(encodings))
-        return book.apply(variables, quantized, keys, method="tracking_loss")
+        return book.apply(variables, quantized, keys, method="ema_loss")
 
     def train_step(step, variables):
         gradient = jax.grad(loss)(variables, step)

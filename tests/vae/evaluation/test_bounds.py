@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.evaluation import bounds
 from vae.evaluation.bounds import make_importance_bound

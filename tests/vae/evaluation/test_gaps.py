@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.vae import linear_gaussian as exact
-from vae import posteriors, rng
+from tests.helpers import linear_gaussian as exact
+from vae import rng
 from vae.evaluation.gaps import InferenceGaps, make_inference_gaps
+from vae.models import posteriors
 from vae.types import UserError
 
 COUNT = 100

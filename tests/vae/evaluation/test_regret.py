@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.evaluation import regret
 from vae.evaluation.regret import make_likelihood_regret

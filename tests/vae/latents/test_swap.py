@@ -4,7 +4,7 @@ import numpy as np
 from experiments.program import make_program, own_model
 from vae.build import build
 from vae.latents.swap import (
-    discriminants,
+    linear_discriminants,
     style_transfer,
     swap,
     variance_between,
@@ -72,7 +72,7 @@ def test_the_share_of_variance_between_classes() -> None:
 
 def test_discriminants_hold_all_that_tells_classes_apart() -> None:
     codes, classes, covariance = groups()
-    basis = discriminants(codes, classes)
+    basis = linear_discriminants(codes, classes)
     # The best classifier of Gaussians of one covariance S looks along S^-1 (m1 - m0).
     truth = np.linalg.solve(covariance, STEP)
     cosine = basis[:, 0] @ truth / np.linalg.norm(basis[:, 0]) / np.linalg.norm(truth)
@@ -82,7 +82,7 @@ def test_discriminants_hold_all_that_tells_classes_apart() -> None:
     np.testing.assert_allclose(within, 1, atol=0.05)
     means = np.stack([coordinates[classes == i].mean(axis=0) for i in range(3)])
     assert np.ptp(means[:, 1:], axis=0).max() < 0.05 < np.ptp(means[:, 0])
-    one = discriminants(codes[:, :1], classes)
+    one = linear_discriminants(codes[:, :1], classes)
     assert one.shape == (1, 1)
     np.testing.assert_allclose(1 / one[0, 0] ** 2, covariance[0, 0], rtol=0.03)
 
@@ -92,5 +92,5 @@ def test_a_dimension_that_is_hardly_used_is_no_discriminant() -> None:
     random = np.random.default_rng(1)
     codes[:, 2] = 1e-4 * (random.normal(size=len(codes)) + 9 * classes)
     # By itself it would tell the classes apart better than the others do.
-    first = np.abs(discriminants(codes, classes)[:, 0]) * codes.std(axis=0)
+    first = np.abs(linear_discriminants(codes, classes)[:, 0]) * codes.std(axis=0)
     assert first[2] < 0.01 * first[0]

@@ -9,7 +9,7 @@ from numpyro.distributions import (
     Normal,
 )
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.objectives import elbo, schedules
 from vae.objectives.elbo import elbo_terms, kl_per_dimension, make_penalized

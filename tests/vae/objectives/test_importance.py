@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.objectives import elbo, importance, schedules
 from vae.types import Batch

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae.objectives import constrained, discrepancy, elbo, moments, schedules
 from vae.objectives import total_correlation as tc
 from vae.objectives.discrepancy import maximum_mean_discrepancy

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from tests.vae import linear_gaussian as exact
+from tests.helpers import linear_gaussian as exact
 from vae.distributions.padded import PaddedNormal
 from vae.objectives import elbo, schedules, total_correlation
 from vae.objectives.elbo import make_penalized

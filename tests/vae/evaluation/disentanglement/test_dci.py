@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from tests.vae.evaluation.disentanglement import grids
+from tests.helpers import grids
 from vae.evaluation.disentanglement.codes import Sample, sample_codes
 from vae.evaluation.disentanglement.dci import DCI, completeness, dci, disentanglement
 

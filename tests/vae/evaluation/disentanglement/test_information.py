@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from tests.vae.evaluation.disentanglement import grids
+from tests.helpers import grids
 from vae.evaluation.disentanglement.codes import Sample
 from vae.evaluation.disentanglement.information import (
     mig,

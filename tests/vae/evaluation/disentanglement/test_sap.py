@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.vae.evaluation.disentanglement import grids
+from tests.helpers import grids
 from vae.evaluation.disentanglement.codes import Sample
 from vae.evaluation.disentanglement.sap import sap
 

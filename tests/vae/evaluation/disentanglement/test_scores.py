@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tests.vae.evaluation.disentanglement import grids
+from tests.helpers import grids
 from vae.data import factors as factor_data
 from vae.evaluation.disentanglement import codes
 from vae.evaluation.disentanglement.codes import Encode

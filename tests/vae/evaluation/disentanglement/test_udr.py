@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.vae.evaluation.disentanglement import grids
+from tests.helpers import grids
 from vae.evaluation.disentanglement.udr import agreement, udr_lasso, udr_spearman
 from vae.types import UserError
 

@@ -1,0 +1,1 @@
+"""Speed beside PyTorch and others, on one machine."""

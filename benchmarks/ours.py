@@ -1,0 +1,116 @@
+"""This project's side: the compiled functions that a launch runs, timed alone."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.timing import Contestant
+from experiments.cells import override
+from experiments.evaluate import evaluate_split
+from experiments.members import compute_together
+from experiments.program import Program, answer, ask_call, make_program, put
+from experiments.sweep import use_cores
+from vae.build import Config, Experiment, build, vary
+from vae.training.parallel import one_per_device, runs_over_devices
+
+MEMBERS = 8
+
+
+def training(config: Config, name: str) -> Contestant:
+    """Steps of one run."""
+    experiment = build(config)
+    return Contestant(name, _steps_of(experiment, make_program(experiment)))
+
+
+def _steps_of(experiment: Experiment, program: Program) -> Callable[[int], None]:
+    carry = program.initialize(experiment)
+
+    def run(steps: int) -> None:
+        nonlocal carry
+        for size in _calls(steps, program):
+            request = ask_call(experiment, program, carry, program.data, size)
+            carry = jax.block_until_ready(request.compute())
+
+    return run
+
+
+def together(config: Config) -> Contestant:
+    """Steps of `MEMBERS` runs of different seeds, as `--executor=vmap` makes them."""
+    use_cores()
+    base = build(config, runs_over_devices(0))
+    program, members = make_program(base), _members(base, config)
+    carries = [program.initialize(member) for member in members]
+
+    def run(steps: int) -> None:
+        nonlocal carries
+        for size in _calls(steps, program):
+            requests = [
+                ask_call(member, program, carry, program.data, size)
+                for member, carry in zip(members, carries, strict=True)
+            ]
+            carries = jax.block_until_ready(compute_together(requests, MEMBERS))
+
+    return Contestant(f"ours, vmap of {MEMBERS}", run, per_unit=MEMBERS)
+
+
+def in_turn(config: Config) -> Contestant:
+    """Steps of `MEMBERS` runs of different seeds, as `--executor=map` makes them."""
+    use_cores()
+    placements = one_per_device(0)
+    base = build(config, placements[0])
+    program = make_program(base)
+    runs = []
+    for i, member in enumerate(_members(base, config)):
+        placement = placements[i % len(placements)]
+        on_device = member._replace(placement=placement)
+        runs.append(_steps_of(on_device, put(program, placement)))
+
+    def run(steps: int) -> None:
+        with ThreadPoolExecutor(len(placements)) as pool:
+            list(pool.map(lambda member: member(steps), runs))
+
+    return Contestant(f"ours, map over {MEMBERS}", run, per_unit=MEMBERS)
+
+
+def _members(base: Experiment, config: Config) -> list[Experiment]:
+    return [vary(base, override(config, {"seed": seed})) for seed in range(MEMBERS)]
+
+
+def likelihood_bound(config: Config) -> Contestant:
+    """Test images whose importance-weighted bound is computed."""
+    experiment = build(config)
+    program = make_program(experiment)
+    state, _ = program.initialize(experiment)
+    size = experiment.evaluation_batch_size
+
+    def run(batches: int) -> None:
+        images = experiment.dataset.test[: batches * size]
+        samples = experiment.importance_samples
+        answer(
+            evaluate_split(
+                experiment, program, state, images, name="test", num_samples=samples
+            )
+        )
+
+    return Contestant("ours", run, per_unit=size)
+
+
+def products(side: int) -> Contestant:
+    """Products of two square matrices."""
+    square, multiply = jnp.ones((side, side)), jax.jit(jnp.matmul)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            jax.block_until_ready(multiply(square, square))
+
+    return Contestant("jax", run)
+
+
+def _calls(steps: int, program: Program) -> Iterator[int]:
+    """Yields the sizes of the calls that make so many steps."""
+    most = program.plan.steps_per_call
+    yield from [most] * (steps // most)
+    if steps % most:
+        yield steps % most

@@ -1,0 +1,139 @@
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from numpyro.distributions import Independent, Normal
+
+from tests.vae.nn.test_flows import points, random_variables
+from vae import rng
+from vae.distributions.reparameterization import sample_and_log_prob
+from vae.models import posteriors
+from vae.nn import flows
+
+DIM, CLASSES, FEATURES = 3, 4, points(3, 6)
+
+
+def of_flow(flow: nn.Module) -> posteriors.FlowPosterior:
+    return posteriors.FlowPosterior(
+        posteriors.DiagonalGaussian(DIM), flows.Chain([flow, flow.clone()])
+    )
+
+
+class Case(NamedTuple):
+    posterior: Any
+    code_dim: int = DIM
+
+
+CASES = {
+    "diagonal_gaussian": Case(posteriors.DiagonalGaussian(DIM)),
+    "full_gaussian": Case(posteriors.FullGaussian(DIM)),
+    "planar_flow": Case(of_flow(flows.Planar(DIM))),
+    "iaf": Case(of_flow(flows.InverseAutoregressive(DIM, (5,)))),
+    "von_mises_fisher": Case(posteriors.VonMisesFisher(DIM)),
+    "relaxed_categorical": Case(
+        posteriors.RelaxedCategorical(DIM, CLASSES, 0.5), DIM * CLASSES
+    ),
+    "vector_quantized": Case(
+        posteriors.VectorQuantized(DIM, posteriors.Codebook(CLASSES, 2)), DIM * 2
+    ),
+}
+
+
+def keys(samples: int, examples: int, seed: int = 0) -> jax.Array:
+    per_example = rng.per_example(jax.random.key(seed), jnp.arange(examples))
+    return rng.per_sample(per_example, jnp.arange(samples))
+
+
+def distribution(posterior: nn.Module, features: jax.Array) -> Any:
+    variables = random_variables(posterior, FEATURES, scale=0.4)
+    return posterior.apply(variables, features)
+
+
+@lru_cache
+def draws() -> Any:
+    """Draws from all posteriors, whose noise is then compiled once: it takes the time
+    of these tests. Beside them, draws where all but 2 samples of 2 examples differ."""
+
+    @jax.jit
+    def draw(features, keys):
+        drawn = {}
+        for name, (posterior, _) in CASES.items():
+            q = distribution(posterior, features)
+            drawn[name] = [sample_and_log_prob(q, keys)]
+            if name == "relaxed_categorical":
+                drawn[name].append(sample_and_log_prob(q, keys, train=True))
+            if name != "planar_flow":
+                drawn[name] = [(*pair, q.log_prob(pair[0])) for pair in drawn[name]]
+        return drawn
+
+    others = keys(5, 3, seed=1).at[:2, :2].set(keys(2, 2))
+    return draw(FEATURES, keys(5, 3)), draw(FEATURES.at[2].add(1), others)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_samples_have_their_own_keys_and_densities(name: str) -> None:
+    code_dim = CASES[name].code_dim
+    assert CASES[name].posterior.code_dim == code_dim
+    pairs = zip(*(drawn[name] for drawn in draws()), strict=True)
+    for (z, log_q, *given), (other_z, other_log_q, *_) in pairs:
+        assert z.shape == (5, 3, code_dim) and log_q.shape == (5, 3)
+        for log_prob in given:  # rounding, and the way there and back of a flow
+            np.testing.assert_allclose(log_q, log_prob, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(z[:2, :2], other_z[:2, :2])
+        np.testing.assert_array_equal(log_q[:2, :2], other_log_q[:2, :2])
+        if name != "vector_quantized":  # nothing is random
+            assert (z[2:, :2] != other_z[2:, :2]).any()
+
+
+def test_unknown_posteriors_are_refused() -> None:
+    with pytest.raises(TypeError, match="no reparameterised samples"):
+        sample_and_log_prob(Normal(0.0, 1.0), keys(1, 1))
+
+
+def test_noise_of_fewer_samples_or_dimensions_is_a_prefix() -> None:
+    @partial(jax.jit, static_argnums=(0, 1))
+    def draw(samples: int, dim: int) -> jax.Array:
+        mean, scale = jnp.arange(1.0, dim + 1), jnp.linspace(0.1, 1, 5)[:dim]
+        q = Independent(Normal(jnp.tile(mean, (2, 1)), jnp.tile(scale, (2, 1))), 1)
+        return sample_and_log_prob(q, keys(samples, 2))[0]
+
+    # XLA vectorises fewer of them in another way: equal to rounding
+    np.testing.assert_allclose(draw(2, 3), draw(5, 5)[:2, :, :3], rtol=1e-5)
+
+
+def test_full_gaussian_has_the_covariance_of_its_triangle() -> None:
+    count = 10_000
+
+    @jax.jit
+    def draw(keys):
+        q = distribution(CASES["full_gaussian"].posterior, FEATURES)
+        return q.scale_tril, sample_and_log_prob(q, keys)[0] - q.loc
+
+    tril, centred = (np.asarray(a, np.float64) for a in draw(keys(count, 3)))
+    np.testing.assert_array_equal(tril, np.tril(tril))
+    assert (np.diagonal(tril, axis1=1, axis2=2) > 0).all()
+    products = centred[..., :, None] * centred[..., None, :]
+    for draws, expected in ((centred, 0), (products, tril @ tril.swapaxes(1, 2))):
+        error = draws.std(0) / np.sqrt(count)
+        assert (np.abs(draws.mean(0) - expected) < 5 * error).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "expected"),
+    [
+        ("exp", "log_variance", [np.exp(-5), np.exp(0.25), np.exp(5)]),
+        ("bounded_exp", "log_variance", [np.exp(-3), np.exp(0.25), np.exp(1)]),
+        ("softplus", "raw_scale", np.log1p(np.exp([-10, 0.5, 10]))),
+    ],
+)
+def test_standard_deviations(name: str, layer: str, expected: Any) -> None:
+    posterior: Any = posteriors.DiagonalGaussian(DIM, scale=name)
+    params = posterior.init(jax.random.key(0), FEATURES)["params"]
+    bias = jnp.array([-10.0, 0.5, 10.0])
+    params[layer] = {"kernel": jnp.zeros_like(params[layer]["kernel"]), "bias": bias}
+    scale = posterior.apply({"params": params}, FEATURES).base_dist.scale
+    np.testing.assert_allclose(scale[0], expected, rtol=1e-5)

@@ -1,0 +1,124 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from experiments.program import ask_call, make_program
+from vae.build import build
+from vae.nn.layers import GatedMLP, with_condition
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def make_params(module: Any, x: np.ndarray) -> Any:
+    """Returns normal numbers in place of all parameters, for biases and zero kernels
+    are to be tested too."""
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x)
+    return jax.tree.map(lambda leaf: normal(*leaf.shape), shapes)
+
+
+def test_gated_layers_are_their_formula() -> None:
+    x = normal(3, 4)
+    mlp: Any = GatedMLP((5, 2), nn.sigmoid)
+    params = make_params(mlp, x)
+
+    def affine(h: np.ndarray, name: str) -> np.ndarray:
+        layer = params["params"][name]
+        return h @ layer["kernel"] + layer["bias"]
+
+    expected = x
+    for i in range(2):
+        gate = 1 / (1 + np.exp(-affine(expected, f"gate_{i}")))
+        expected = affine(expected, f"dense_{i}") * gate
+    np.testing.assert_allclose(mlp.apply(params, x), expected, rtol=1e-5)
+
+
+def smooth_photos(count: int, side: int) -> np.ndarray:
+    """Colour pictures [N, side, side, 3] that are smooth, as bytes."""
+    random = np.random.default_rng(0)
+    x = np.linspace(0, 4, side)
+    bumps = np.maximum(1 - np.abs(x[:, None] - np.arange(5)), 0)  # [side, 5]
+    corners = random.uniform(0, 255, (count, 5, 5, 3))
+    return np.einsum("ai,bj,nijc->nabc", bumps, bumps, corners).astype(np.uint8)
+
+
+def test_photos_of_96_pixels_train(small_config, tmp_path) -> None:
+    """Within ten steps the loss was two hundred times what it began with."""
+    x = smooth_photos(50, 96)
+    np.savez(tmp_path / "photos.npz", x_train=x[:40], x_test=x[40:])
+    small_config.dataset.name = f"npz:{tmp_path}/photos.npz"
+    small_config.model.likelihood.name = "gaussian_shared"
+    widths = {"widths": (64,)}
+    small_config.model.encoder.update(widths)
+    small_config.model.decoder.update(widths)
+    experiment = build(small_config)
+    program = make_program(experiment)
+    carry, losses = program.initialize(experiment), []
+    for _ in range(2):
+        ask = ask_call(experiment, program, carry, program.data, 10)
+        carry = ask.compute()
+        losses.append(float(carry[1].sums["loss"]))
+    first, both = losses
+    assert both - first < first < 10 * 96 * 96 * 3  # nats: about one for each value
+
+
+def test_a_condition_stands_before_in_the_features_dtype() -> None:
+    features, condition = jnp.ones((2, 3), jnp.bfloat16), jnp.eye(2)
+    joined = with_condition(features, condition)
+    assert joined.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(joined, [[1, 0, 1, 1, 1], [0, 1, 1, 1, 1]])
+    assert with_condition(features, None) is features
+
+
+def initial_params(config: Any) -> Any:
+    experiment = build(config)
+    state, _ = make_program(experiment).initialize(experiment)
+    return state.params["model"]
+
+
+def before_and_after(config: Any) -> tuple[Any, Any]:
+    """Returns the first parameters by the default initializer and by PyTorch's."""
+    before = initial_params(config)
+    config.model.initializer = "fan_in_uniform"
+    return before, initial_params(config)
+
+
+def changed_leaves(before: Any, after: Any) -> set[str]:
+    is_equal = jax.tree.map(lambda a, b: bool((a == b).all()), before, after)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, same in jax.tree_util.tree_leaves_with_path(is_equal)
+        if not same
+    }
+
+
+def test_an_initializer_leaves_residual_blocks_the_identity(small_config) -> None:
+    small_config.model.encoder.name = "resnet"
+    small_config.model.encoder.channels = (4,)
+    changed = changed_leaves(*before_and_after(small_config))
+    assert "encoder/blocks_0/block_0/conv_0/kernel" in changed
+    assert "encoder/blocks_0/block_0/conv_1/kernel" not in changed
+
+
+def test_an_initializer_draws_the_kernels_of_the_model_anew(small_config) -> None:
+    small_config.model.encoder.widths = small_config.model.decoder.widths = (50,)
+    small_config.model.posterior.name = "iaf"
+    small_config.model.prior.name = "realnvp"
+    before, after = before_and_after(small_config)
+    kernel = after["encoder"]["mlp"]["dense_0"]["kernel"]  # 784 x 50, uniform
+    limit = 1 / np.sqrt(784)
+    assert abs(kernel).max() <= limit
+    # The mean of |u| is half the limit, with this standard error.
+    error = limit / np.sqrt(12 * kernel.size)
+    assert abs(abs(kernel).mean() - limit / 2) < 4 * error
+    assert changed_leaves(before, after) == {
+        "encoder/mlp/dense_0/kernel",
+        "posterior/base/mean/kernel",
+        "posterior/base/log_variance/kernel",
+        "decoder/mlp/dense_0/kernel",
+        "decoder/output/kernel",
+    }

@@ -1,0 +1,136 @@
+"""Decoders: latent codes to the features from which a likelihood is read.
+
+All take an optional condition [N, G] (one-hot labels), which stands beside the code.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from vae.nn.convolutions import DoublingConv, ResidualBlocks
+from vae.nn.layers import (
+    LOCATELLO,
+    MLP,
+    Activation,
+    GatedMLP,
+    Initializer,
+    dense,
+    with_condition,
+)
+
+
+def bias_from_mean(
+    mean: np.ndarray, features_of_mean: Callable[[np.ndarray], np.ndarray]
+) -> Initializer:
+    """Returns an initialiser of output biases at which the decoder gives `mean`.
+
+    Args:
+      mean: the mean image [H, W, C]. A layer that shares its biases over the image
+        starts at the mean of each channel.
+      features_of_mean: from mean pixels [..., C] to the likelihood's features
+        [..., C * features_per_channel].
+    """
+    of_image, of_channels = features_of_mean(mean), features_of_mean(mean.mean((0, 1)))
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+        del key
+        values = of_image if int(np.prod(shape)) == of_image.size else of_channels
+        return jnp.asarray(values, dtype).reshape(shape)
+
+    return init
+
+
+class MLPDecoder(nn.Module):
+    """Dense layers, the last linear: `MLPEncoder` backwards, so `widths` are given in
+    the encoder's order, from the image inwards."""
+
+    widths: Sequence[int]
+    activation: Activation
+    image_shape: tuple[int, int, int]
+    bias_init: Initializer
+    dtype: Any = jnp.float32
+    brick: Callable[..., nn.Module] = MLP
+
+    @nn.compact
+    def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
+        """Maps codes [N, D] and a condition [N, G] to features [N, *image_shape]."""
+        z = with_condition(z, condition)
+        widths = tuple(reversed(self.widths))
+        hidden = self.brick(widths, self.activation, self.dtype, name="mlp")(z)
+        size = int(np.prod(self.image_shape))
+        output = dense(size, "output", self.dtype, bias_init=self.bias_init)(hidden)
+        return output.reshape(len(z), *self.image_shape)
+
+
+class ConvDecoder(nn.Module):
+    """Dense layers, then 4x4 transposed convolutions of stride 2: `ConvEncoder`
+    backwards, so `channels` and `widths` are given in the encoder's order.
+
+    Before each convolution come the activation and `blocks` residual blocks.
+    """
+
+    channels: Sequence[int]
+    widths: Sequence[int]
+    activation: Activation
+    image_shape: tuple[int, int, int]
+    bias_init: Initializer
+    method: str
+    dtype: Any = jnp.float32
+    blocks: int = 0
+
+    @nn.compact
+    def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
+        """Maps codes [N, D] and a condition [N, G] to features [N, *image_shape]."""
+        scale = 2 ** len(self.channels)
+        height, width, features = self.image_shape
+        small = (height // scale, width // scale, self.channels[-1])
+        widths = (*reversed(self.widths), int(np.prod(small)))
+        mlp = MLP(widths, self.activation, self.dtype, name="mlp")
+        x = mlp(with_condition(z, condition)).reshape(len(z), *small)
+        shared = (self.activation, self.method, self.dtype)
+        for i, channels in enumerate(reversed(self.channels[:-1])):
+            conv = DoublingConv(
+                channels, self.method, dtype=self.dtype, name=f"conv_{i}"
+            )
+            blocks = ResidualBlocks(self.blocks, *shared, name=f"blocks_{i}")
+            x = self.activation(conv(blocks(x)))
+        output = DoublingConv(
+            features, self.method, self.bias_init, self.dtype, name="output"
+        )
+        return output(ResidualBlocks(self.blocks, *shared, name="blocks_output")(x))
+
+
+class ResNetDecoder(ConvDecoder):
+    """`ConvDecoder` with residual blocks: `ResNetEncoder` backwards. It starts as the
+    same decoder without them.
+
+    References:
+      He et al. 2016, arXiv 1603.05027.
+    """
+
+    blocks: int = 1
+
+
+def gated_mlp(**kwargs: Any) -> MLPDecoder:
+    """Returns the gated decoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4).
+
+    Args:
+      **kwargs: `widths`, in their code (300, 300), `image_shape`, `bias_init` and
+        `dtype`.
+    """
+    return MLPDecoder(activation=nn.sigmoid, brick=GatedMLP, **kwargs)
+
+
+def conv_locatello(**kwargs: Any) -> ConvDecoder:
+    """Returns the decoder of Locatello et al. 2019 (arXiv 1811.12359, table 1).
+
+    Theirs are images of 64x64 pixels; any divisible by 16 will do.
+
+    Args:
+      **kwargs: `image_shape`, `bias_init`, `method` and `dtype`.
+    """
+    return ConvDecoder(**LOCATELLO, **kwargs)

@@ -1,0 +1,90 @@
+"""Encoders: images to features, from which a posterior is read.
+
+All take an optional condition [B, G] (one-hot labels), which the dense layers see
+beside the image or its features.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vae.nn.convolutions import HalvingConv, ResidualBlocks
+from vae.nn.layers import LOCATELLO, MLP, Activation, GatedMLP, with_condition
+
+
+class MLPEncoder(nn.Module):
+    """Dense layers on the flattened image; `brick` is `MLP` or `GatedMLP`."""
+
+    widths: Sequence[int]
+    activation: Activation
+    dtype: Any = jnp.float32
+    brick: Callable[..., nn.Module] = MLP
+
+    @nn.compact
+    def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
+        """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
+        flat = with_condition(x.reshape(len(x), -1).astype(self.dtype), condition)
+        return self.brick(self.widths, self.activation, self.dtype, name="mlp")(flat)
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions of stride 2, one for each of `channels`, then dense layers.
+
+    After each convolution come `blocks` residual blocks, then the activation.
+    `kernel_sizes` are those of the convolutions, 4 or 2; empty, they are all 4.
+    """
+
+    channels: Sequence[int]
+    widths: Sequence[int]
+    activation: Activation
+    method: str
+    dtype: Any = jnp.float32
+    kernel_sizes: Sequence[int] = ()
+    blocks: int = 0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
+        """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
+        shared = (self.activation, self.method, self.dtype)
+        sizes = self.kernel_sizes or (4,) * len(self.channels)
+        for i, (channels, size) in enumerate(zip(self.channels, sizes, strict=True)):
+            conv = HalvingConv(
+                channels, self.method, self.dtype, size, name=f"conv_{i}"
+            )
+            blocks = ResidualBlocks(self.blocks, *shared, name=f"blocks_{i}")
+            x = self.activation(blocks(conv(x)))
+        flat = with_condition(x.reshape(len(x), -1), condition)
+        return MLP(self.widths, self.activation, self.dtype, name="mlp")(flat)
+
+
+class ResNetEncoder(ConvEncoder):
+    """`ConvEncoder` with residual blocks; it starts as the same one without them.
+
+    References:
+      He et al. 2016, arXiv 1603.05027.
+    """
+
+    blocks: int = 1
+
+
+def gated_mlp(**kwargs: Any) -> MLPEncoder:
+    """Returns the gated encoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4).
+
+    Args:
+      **kwargs: `widths`, in their code (300, 300), and `dtype`.
+    """
+    return MLPEncoder(activation=nn.sigmoid, brick=GatedMLP, **kwargs)
+
+
+def conv_locatello(**kwargs: Any) -> ConvEncoder:
+    """Returns the encoder of Locatello et al. 2019 (arXiv 1811.12359, table 1).
+
+    Theirs are images of 64x64 pixels; any divisible by 16 will do.
+
+    Args:
+      **kwargs: `method` and `dtype`.
+    """
+    return ConvEncoder(**LOCATELLO, kernel_sizes=(4, 4, 2, 2), **kwargs)

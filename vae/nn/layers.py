@@ -1,0 +1,103 @@
+"""Bricks of encoders and decoders: dense layers, and what all layers share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vae.types import Params
+
+Activation = Callable[[jax.Array], jax.Array]
+Initializer = nn.initializers.Initializer
+EMA_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
+KERNEL_INIT = nn.initializers.glorot_uniform()
+
+# What encoder and decoder of Locatello et al. 2019 (arXiv 1811.12359, table 1) share.
+LOCATELLO: dict[str, Any] = {
+    "channels": (32, 32, 64, 64),
+    "widths": (256,),
+    "activation": nn.relu,
+}
+
+
+def dense(width: int, name: str | None, dtype: Any, **kwargs: Any) -> nn.Dense:
+    """A dense layer, Glorot-initialised unless `kwargs` say otherwise; parameters stay
+    at least float32."""
+    param_dtype = jnp.promote_types(dtype, jnp.float32)
+    fields = {"kernel_init": KERNEL_INIT, "param_dtype": param_dtype} | kwargs
+    return nn.Dense(width, name=name, dtype=dtype, **fields)
+
+
+def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    """Raises bfloat16 to float32: densities are never computed in half precision."""
+    return tuple(a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in arrays)
+
+
+def ema(average: jax.Array, target: jax.Array) -> jax.Array:
+    """Returns a scalar zero whose gradient moves a moving average towards `target`.
+
+    The gradient by `average` is average - target, and none flows into `target`; so one
+    step of gradient descent with rate 1 - decay is one step of an exponential moving
+    average. Parameters trained so are called `average_...`, and the optimizer takes
+    exactly such steps on them: pure, and equal on one device and many.
+    """
+    value = ((average - jax.lax.stop_gradient(target)) ** 2).sum() / 2
+    return value - jax.lax.stop_gradient(value)
+
+
+def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Array:
+    """Returns the condition [N, G], if there is one, and after it features [N, F]."""
+    if condition is None:
+        return features
+    return jnp.concatenate((condition.astype(features.dtype), features), axis=-1)
+
+
+def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
+    """Returns a model's parameters with the kernels of its encoder, decoder and
+    posterior drawn anew by `init`, but for those of flows, and those at zero, by which
+    a residual block begins as the identity."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(params)
+    keys = jax.random.split(key, len(leaves))
+    drawn = []
+    for own_key, (path, leaf) in zip(keys, leaves, strict=True):
+        part, *within, name = (entry.key for entry in path)
+        if name == "kernel" and part != "prior" and "flow" not in within:
+            anew = init(own_key, leaf.shape, leaf.dtype)
+            drawn.append(jnp.where((leaf == 0).all(), leaf, anew))
+        else:
+            drawn.append(leaf)
+    return jax.tree.unflatten(tree, drawn)
+
+
+class MLP(nn.Module):
+    """Dense layers, each followed by the activation."""
+
+    widths: Sequence[int]
+    activation: Activation
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [..., F] to [..., widths[-1]]."""
+        for i, width in enumerate(self.widths):
+            x = self.activation(dense(width, f"dense_{i}", self.dtype)(x))
+        return x
+
+
+class GatedMLP(MLP):
+    """Dense layers h = (W x + b) * activation(V x + c): the activation is the gate's.
+
+    References:
+      Dauphin et al. 2017, arXiv 1612.08083, eq. 1, and Tomczak & Welling 2018,
+      arXiv 1705.07120, section 4, both with a sigmoid gate.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [..., F] to [..., widths[-1]]."""
+        for i, width in enumerate(self.widths):
+            gate = self.activation(dense(width, f"gate_{i}", self.dtype)(x))
+            x = dense(width, f"dense_{i}", self.dtype)(x) * gate
+        return x
