@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 
 # Modules of one rank do not import each other, except within one entry.
 RANKS = [
-    {"vae.types", "vae.rng"},
+    {"vae.types", "vae.rng", "vae.fields"},
     {"vae.data", "vae.nn"},
     {"vae.distributions"},
     {"vae.models"},

@@ -21,6 +21,14 @@ class UserError(Exception):
     """The user's input is wrong: one sentence on what, where and what to do."""
 
 
+class Unsupported(ValueError):
+    """A method cannot work with what it is given: "needs a KL per dimension".
+
+    The message follows the method's name, as a verb and its object, and knows nothing
+    of the command line: `vae.build` words it for users.
+    """
+
+
 def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
     """Returns `name` if the menu has it.
 
