@@ -13,7 +13,7 @@ from experiments.terminal import say
 from vae.build import Config, Experiment, build
 from vae.data.preprocess import is_drawn
 from vae.data.splits import Dataset, Split, evenly_spaced
-from vae.datasets import load_dataset
+from vae.data.load import load_dataset
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,

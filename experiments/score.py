@@ -12,7 +12,7 @@ from experiments.terminal import say
 from vae.build import Config, from_operative
 from vae.data.options import read_options
 from vae.data.sources import load_other
-from vae.datasets import other_images
+from vae.data.load import other_images
 from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError
 

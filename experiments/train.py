@@ -20,7 +20,7 @@ from experiments.terminal import ProgressReport, print_results, say
 from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build, operative
 from vae.data.preprocess import pixel_range
-from vae.datasets import load_dataset
+from vae.data.load import load_dataset
 from vae.evaluation.collapse import COLLAPSED_RATE, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train

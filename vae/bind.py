@@ -6,11 +6,12 @@ what its fields are.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_origin
 
-from vae.fields import Field, Parameter, fields_of
+from vae.fields import Parameter, fields_of
 from vae.types import UserError, one_of
 
 Method = Callable[..., Any]
@@ -42,8 +43,21 @@ class Binding(NamedTuple):
     """A method that a configuration names, with its numbers."""
 
     entry: Entry
-    make: Method  # the method with its static fields; takes what it is built from
+    static: dict[str, Any]  # its static fields, as methods take them
     traced: dict[str, float]
+
+    def build(self, **context: Any) -> Any:
+        """Calls the method with its static fields and what it takes of the context."""
+        known = {**context, **self.static}
+        parts = {
+            part: functools.partial(method, **_taken(method, known))
+            for part, method in self.entry.parts.items()
+        }
+        return self.entry.make(**_taken(self.entry.make, known), **parts)
+
+    def takes(self, name: str) -> bool:
+        """Whether the method is built from what is called `name`."""
+        return any(name in _parameters(method) for method in self.entry.methods)
 
 
 def entry_of(method: Method | Entry) -> Entry:
@@ -82,10 +96,9 @@ def bind(path: str, group: Group, menu: Menu, *holders: Method) -> Binding:
     for field in values.keys() - read.keys():
         _check_unread(path, field, values.pop(field), name, menu)
     check(path, values, read)
-    parts = {part: _fill(method, values) for part, method in entry.parts.items()}
     return Binding(
         entry,
-        functools.partial(_fill(entry.make, values), **parts),
+        _static(values, read),
         {f: float(v) for f, v in values.items() if read[f].field.traced},
     )
 
@@ -95,7 +108,7 @@ def bind_method(path: str, group: Group, method: Method) -> Method:
     read = fields_of(method)
     values = {field: group[field] for field in read if field in group}
     check(path, values, read)
-    return _fill(method, values)
+    return functools.partial(method, **_static(values, read))
 
 
 def check(path: str, values: Group, read: Mapping[str, Parameter]) -> None:
@@ -135,20 +148,24 @@ def drop_unread(group: dict[str, Any], menu: Menu) -> dict[str, Any]:
     return {**group, **{field: default_of(others[field]) for field in unread}}
 
 
-def _fill(method: Method, values: Group) -> Method:
-    """Gives a method those of its static fields that are in `values`."""
-    static = {
-        field: _entry_or_value(values[field], parameter.field)
-        for field, parameter in fields_of(method).items()
-        if field in values and not parameter.field.traced
-    }
-    return functools.partial(method, **static)
+def _static(values: Group, read: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Returns the values of static fields, with the entries that menus' keys name."""
+    static = {}
+    for name, value in values.items():
+        field = read[name].field
+        if field.menu is not None:
+            static[name] = field.menu[value]
+        elif not field.traced:
+            static[name] = tuple(value) if isinstance(value, list) else value
+    return static
 
 
-def _entry_or_value(value: Any, field: Field) -> Any:
-    if field.menu is not None:
-        return field.menu[value]
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+def _parameters(method: Method) -> Mapping[str, Any]:
+    return inspect.signature(method).parameters
+
+
+def _taken(method: Method, known: Group) -> dict[str, Any]:
+    return {name: known[name] for name in _parameters(method) if name in known}
 
 
 def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> None:

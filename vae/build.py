@@ -9,74 +9,94 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae.checks import check_fields_are_read, check_numbers, describe_lopsided
-from vae.compatibility import (
-    check_annealing,
-    check_factors,
-    check_fitted_density,
-    check_minibatch,
+from vae.bind import Binding
+from vae.compose import (
+    make_likelihood,
+    make_optimizer,
+    model_maker,
+    bind_menus,
+    naming,
+    objective_maker,
+    offering,
 )
-from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.factors import FactorSource
-from vae.data.splits import Dataset, Split, epoch_size, keep_labels
-from vae.datasets import (
+from vae.data.load import (
     for_model,
     load_anomalies,
     load_dataset,
     settle_binarize,
 )
-from vae.latents.aggregate import FITTED_CODES
+from vae.data.splits import Dataset, Split, epoch_size, keep_labels
+from vae.identity import latent_width, traced_hparams
 from vae.models.base import Model
-from vae.sharing import PRECISIONS, latent_width, traced_hparams
+from vae.registry import PRECISIONS
+from vae.settings import check_config, describe_lopsided, plan_of
 from vae.training.loop import TrainPlan
-from vae.training.parallel import MODES, Placement, make_placement
+from vae.training.parallel import Placement, make_placement
 from vae.training.state import create_train_state
-from vae.types import Batch, Objective, UserError, one_of
+from vae.types import Batch, Objective, UserError
 
 Config = Any  # a ConfigDict, whose fields no type checker knows
-
-RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
-PIPELINES = ("auto", "resident", "stream")
-MATMUL_PRECISIONS = ("default", "high", "highest")
-
-
 # (width of the latent space, name of a `pmap`'s axis or None) -> model and objective
 MakeOwn = Callable[..., tuple[Model, Objective]]
+RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
+
+
+class Data(NamedTuple):
+    """What a run is trained and evaluated on."""
+
+    everything: Dataset  # with the examples whose labels are not kept
+    kept: Dataset
+    factors: FactorSource | None  # if they are known
+    anomalies: Split | None  # test images that the model should find unlikely
 
 
 class Experiment(NamedTuple):
     """A configuration, checked and built."""
 
     config: dict[str, Any]  # the operative configuration, as JSON holds it
-    seed: int
-    latent_dim: int
-    dataset: Dataset
-    everything: Dataset  # with the examples whose labels are not kept
-    steps_per_epoch: int
-    batch_size: int
+    data: Data
     preprocess: Callable[[jax.Array, jax.Array], jax.Array]
-    resident: bool  # the data path
-    code_dim: int  # how many numbers a code has
     model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
     make_own: MakeOwn
     metric_names: tuple[str, ...]  # of the objective
     tx: optax.GradientTransformationExtraArgs
     hparams: dict[str, jax.Array]
-    plan: TrainPlan
     placement: Placement
-    evaluation_batch_size: int
-    importance_samples: int
-    fitted_components: int  # of the density fitted to the codes; 0: none
-    factors: FactorSource | None  # the data's, if they are known
-    factor_points: int  # of each disentanglement score; 0: none
-    regret_images: int  # of each kind, scored by likelihood regret; 0: none
-    ppca_components: int
-    anomalies: Split | None  # test images that the model should find unlikely
-    annealed_images: int  # test images whose log p(x) is bounded by annealing; 0: none
-    annealed_steps: int
     notes: tuple[str, ...]  # what the user should know before training
+
+    @property
+    def seed(self) -> int:
+        return self.config["seed"]
+
+    @property
+    def latent_dim(self) -> int:
+        return self.config["model"]["latent_dim"]
+
+    @property
+    def batch_size(self) -> int:
+        return self.config["dataset"]["batch_size"]
+
+    @property
+    def dataset(self) -> Dataset:
+        return self.data.kept
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return _steps_per_epoch(self.config, self.data.everything)
+
+    @property
+    def plan(self) -> TrainPlan:
+        return plan_of(self.config)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the training data are kept on the device."""
+        pipeline = self.config["runtime"]["pipeline"]
+        fits = self.data.everything.train.images.nbytes <= RESIDENT_BYTES
+        return fits if pipeline == "auto" else pipeline == "resident"
 
 
 def build(
@@ -100,123 +120,66 @@ def build(
     Raises:
       UserError: a value is not acceptable, or the data do not fit it.
     """
-    check_numbers(operative(config))
-    check_fields_are_read(operative(config))
-    _set_numerics(config)
-    data = load_dataset(config) if dataset is None else dataset
+    bound = check_config(operative(config))
+    _set_numerics(operative(config))
+    everything = load_dataset(config) if dataset is None else dataset
     config = config.copy_and_resolve_references()
-    config.dataset.binarize, notes = settle_binarize(config, data)
-    everything = for_model(data, config, is_used=is_used)
-    dataset = keep_labels(everything, config.dataset.keep_labels)
-    batch_size = config.dataset.batch_size
-    visited = epoch_size(everything.train, len(config.dataset.keep_labels))
-    if batch_size > visited and not is_used:
-        raise UserError(
-            f"dataset.batch_size={batch_size} is larger than the training data "
-            f"({visited} images): set it to that at most"
-        )
-    one_of("runtime.parallel", config.runtime.parallel, MODES)
+    config.dataset.binarize, notes = settle_binarize(config, everything)
+    likelihood = make_likelihood(bound)
+    everything = for_model(everything, config, likelihood, is_used=is_used)
+    plain = operative(config)
+    data = _load_others(config, everything, likelihood, is_used=is_used)
+    _check_batch_size(plain, everything, is_used=is_used)
     if placement is None:
+        runtime = config.runtime
         placement = make_placement(
-            config.runtime.parallel, config.runtime.num_devices, batch_size
+            runtime.parallel, runtime.num_devices, config.dataset.batch_size
         )
-    dtype = PRECISIONS[config.precision]
-    density_dtype = jnp.promote_types(dtype, jnp.float32)
-    to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
-    make_own = _own_maker(config, dataset)
-    width = latent_width(operative(config))
-    check_minibatch(config.objective, batch_size)
-    check_fitted_density(
-        config.model.posterior.name,
-        config.evaluate.fitted_components,
-        min(dataset.train.size, FITTED_CODES),
-    )
-    factors = anomalies = None
-    if is_used:
-        with contextlib.suppress(UserError):  # the data may be gone
-            factors = sources.factor_source(
-                config.dataset.name, config.runtime.data_dir
-            )
-    else:
-        check_annealing(config, dataset.test.size)
-        factors = sources.factor_source(config.dataset.name, config.runtime.data_dir)
-        check_factors(config, factors)
-        anomalies = load_anomalies(config, everything)
-    hparams = traced_hparams(operative(config), everything)
-    pipeline = one_of("runtime.pipeline", config.runtime.pipeline, PIPELINES)
-    if pipeline == "auto":
-        fits = everything.train.images.nbytes <= RESIDENT_BYTES
-        pipeline = "resident" if fits else "stream"
-    batch = _abstract_batch(dataset, batch_size, density_dtype)
-    own = make_own(config.model.latent_dim)
-    metric_names = _trace(make_own(width), own, batch, hparams)
-    model, objective = make_own(width, placement.axis_name)
-    return Experiment(
-        config=operative(config),
-        seed=config.seed,
-        latent_dim=config.model.latent_dim,
-        dataset=dataset,
-        everything=everything,
-        steps_per_epoch=max(1, visited // batch_size),
-        batch_size=batch_size,
-        preprocess=to_model,
-        resident=pipeline == "resident",
-        code_dim=own[0].posterior.code_dim,
+    density_dtype = jnp.promote_types(PRECISIONS[config.precision], jnp.float32)
+    make_own = _own_maker(plain, bound, data.kept)
+    hparams = traced_hparams(plain, bound, everything)
+    batch = _abstract_batch(data.kept, config.dataset.batch_size, density_dtype)
+    metric_names = _trace(plain, data.kept, batch, hparams)
+    model, objective = make_own(latent_width(plain, bound), placement.axis_name)
+    experiment = Experiment(
+        config=plain,
+        data=data,
+        preprocess=preprocess.make_preprocess(config.dataset.binarize, density_dtype),
         model=model,
         objective=objective,
         make_own=make_own,
         metric_names=metric_names,
-        tx=build_optimizer(config, max(1, visited // batch_size)),
+        tx=make_optimizer(plain, bound, _steps_per_epoch(plain, everything)),
         hparams=hparams,
-        plan=TrainPlan(
-            **config.train,
-            steps_per_call=config.runtime.steps_per_call,
-            checkpoint_every=config.runtime.checkpoint_every,
-        ),
         placement=placement,
-        evaluation_batch_size=config.evaluate.batch_size,
-        importance_samples=config.evaluate.importance_samples,
-        fitted_components=config.evaluate.fitted_components,
-        factors=factors,
-        factor_points=config.evaluate.factor_points,
-        regret_images=config.evaluate.regret_images,
-        ppca_components=config.evaluate.ppca_components,
-        anomalies=anomalies,
-        annealed_images=config.evaluate.annealed_images,
-        annealed_steps=config.evaluate.annealed_steps,
-        notes=(*notes, *describe_lopsided(config.model)),
+        notes=(*notes, *describe_lopsided(plain["model"])),
     )
+    if not is_used:
+        check_evaluations(experiment)
+    return experiment
 
 
 def vary(experiment: Experiment, config: Config) -> Experiment:
     """Returns the experiment of another configuration that has the same
-    `sharing.program_key`.
+    `identity.program_key`.
 
     Raises:
       UserError: a value is not acceptable.
     """
-    check_numbers(operative(config))
-    check_fields_are_read(operative(config))
-    check_minibatch(config.objective, config.dataset.batch_size)
-    check_factors(config, experiment.factors)
     config = config.copy_and_resolve_references()
     config.dataset.binarize = experiment.config["dataset"]["binarize"]
+    plain = operative(config)
+    bound, data = check_config(plain), experiment.data
     varied = experiment._replace(
-        config=operative(config),
-        seed=config.seed,
-        latent_dim=config.model.latent_dim,
-        code_dim=experiment.make_own(config.model.latent_dim)[0].posterior.code_dim,
-        hparams=traced_hparams(operative(config), experiment.everything),
+        config=plain, hparams=traced_hparams(plain, bound, data.everything)
     )
-    if varied.config["dataset"] == experiment.config["dataset"]:
-        return varied
-    dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
-    check_annealing(config, dataset.test.size)
-    return varied._replace(
-        dataset=dataset,
-        make_own=_own_maker(config, dataset),
-        anomalies=load_anomalies(config, experiment.everything),
-    )
+    if plain["dataset"] != experiment.config["dataset"]:
+        likelihood = experiment.model.likelihood
+        data = _load_others(config, data.everything, likelihood, is_used=False)
+        make_own = _own_maker(plain, bound, data.kept)
+        varied = varied._replace(data=data, make_own=make_own)
+    check_evaluations(varied)
+    return varied
 
 
 def operative(config: Config) -> dict[str, Any]:
@@ -235,9 +198,46 @@ def from_operative(config: dict[str, Any]) -> Config:
     return ConfigDict(config)
 
 
-def _own_maker(config: Config, dataset: Dataset) -> MakeOwn:
-    make_model = model_maker(config.model, dataset, PRECISIONS[config.precision])
-    make_objective = objective_maker(config.objective, dataset)
+def _load_others(
+    config: Config, everything: Dataset, likelihood: Any, *, is_used: bool
+) -> Data:
+    """Returns the data with what belongs to them; of a model that is only used, what
+    there still is."""
+    factors = anomalies = None
+    with contextlib.suppress(*[UserError] * is_used):
+        place = config.runtime.data_dir
+        factors = sources.factor_source(config.dataset.name, place)
+    if not is_used:
+        anomalies = load_anomalies(config, everything, likelihood)
+    kept = keep_labels(everything, config.dataset.keep_labels)
+    return Data(everything, kept, factors, anomalies)
+
+
+def _check_batch_size(
+    config: dict[str, Any], everything: Dataset, *, is_used: bool
+) -> None:
+    size, visited = config["dataset"]["batch_size"], _visited(config, everything)
+    if size > visited and not is_used:
+        raise UserError(
+            f"dataset.batch_size={size} is larger than the training data ({visited} "
+            "images): set it to that at most"
+        )
+
+
+def _visited(config: dict[str, Any], everything: Dataset) -> int:
+    """Returns how many examples an epoch visits."""
+    return epoch_size(everything.train, len(config["dataset"]["keep_labels"]))
+
+
+def _steps_per_epoch(config: dict[str, Any], everything: Dataset) -> int:
+    return max(1, _visited(config, everything) // config["dataset"]["batch_size"])
+
+
+def _own_maker(
+    config: dict[str, Any], bound: Mapping[str, Binding], dataset: Dataset
+) -> MakeOwn:
+    make_model = model_maker(config, bound, dataset)
+    make_objective = objective_maker(bound, dataset.train.size)
 
     def make_own(
         latent_dim: int, axis_name: str | None = None
@@ -263,31 +263,43 @@ def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
 
 
 def _trace(
-    wide: tuple[Model, Objective],
-    own: tuple[Model, Objective],
+    config: dict[str, Any],
+    dataset: Dataset,
     batch: Batch,
     hparams: dict[str, jax.Array],
 ) -> tuple[str, ...]:
     """Returns the names of the objective's metrics.
 
-    The loss is written down but not computed: an objective that the model does not
-    give what it needs refuses here, before anything is trained.
+    The loss is traced and not computed: a part that another does not give what it needs
+    refuses here, before anything is trained.
 
     Raises:
-      UserError: it refuses, and says what to change.
+      UserError: says which part, why, and what would work in its place.
     """
 
-    def metrics_of(batch: Batch):
-        tx = optax.identity()
-        state = create_train_state(0, batch, wide=wide, own=own, tx=tx, hparams=hparams)
-        key = jax.random.key(0)
-        return wide[1].loss(state.params, batch, key, hparams, state.step)[1]
+    def metrics_of(config: dict[str, Any]) -> Any:
+        bound = bind_menus(config)
+        make_own = _own_maker(config, bound, dataset)
+        own = make_own(config["model"]["latent_dim"])
+        wide = make_own(latent_width(config, bound))
+        numbers = hparams | bound["objective"].traced
 
-    return tuple(jax.eval_shape(metrics_of, batch))
+        def trace(batch: Batch) -> Any:
+            tx = optax.identity()
+            with naming(config, "model.prior"):
+                state = create_train_state(
+                    0, batch, wide=wide, own=own, tx=tx, hparams=numbers
+                )
+            with naming(config, "objective"):
+                key = jax.random.key(0)
+                return wide[1].loss(state.params, batch, key, numbers, state.step)[1]
+
+        return jax.eval_shape(trace, batch)
+
+    with offering(config, metrics_of):
+        return tuple(metrics_of(config))
 
 
-def _set_numerics(config: Config) -> None:
-    one_of("precision", config.precision, tuple(PRECISIONS))
-    precision = one_of("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
-    jax.config.update("jax_enable_x64", config.precision == "float64")
-    jax.config.update("jax_default_matmul_precision", precision)
+def _set_numerics(config: dict[str, Any]) -> None:
+    jax.config.update("jax_enable_x64", config["precision"] == "float64")
+    jax.config.update("jax_default_matmul_precision", config["matmul_precision"])

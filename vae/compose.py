@@ -1,176 +1,241 @@
 """From a configuration to a model, an objective and an optimizer."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from vae import menus
-from vae.checks import pick
-from vae.compatibility import (
-    check_halvings,
-    check_labels,
-    check_latent_space,
-    check_pseudo_inputs,
+from vae.bind import (
+    Binding,
+    Method,
+    bind,
+    bind_method,
+    default_of,
+    parameters_of,
 )
 from vae.data import preprocess
 from vae.data.splits import Dataset, evenly_spaced
+from vae.fields import Count, Field
 from vae.models.base import Model
+from vae.models.vae import VAE
 from vae.nn import decoders
-from vae.nn.layers import LOCATELLO
+from vae.registry import INITIALIZERS, MENUS, PRECISIONS
 from vae.training import optimizer
-from vae.types import Objective, UserError, one_of
+from vae.types import Objective, Unsupported, UserError
 
-Group = menus.Group
-CONVOLUTIONS = ("auto", "matmul", "lax")
-OUTPUT_BIASES = ("data_mean", "zeros")
-CONDITIONS = ("none", "label")
+Config = Mapping[str, Any]  # the operative configuration, a plain tree
 
 
-def model_maker(c: Group, dataset: Dataset, dtype: Any) -> Callable[[int], Model]:
-    """Returns what builds the model that the group `model` of a configuration names,
-    given the width of its latent space.
+def zeros(dataset: Dataset, likelihood: Any) -> Any:
+    """Biases of zero."""
+    del dataset, likelihood
+    return nn.initializers.zeros
+
+
+def data_mean(dataset: Dataset, likelihood: Any) -> Any:
+    """Biases at which the decoder gives the mean of the training images."""
+    mean = preprocess.mean_image(dataset.train)
+    return decoders.bias_from_mean(mean, likelihood.features_of_mean)
+
+
+BIASES = {"data_mean": data_mean, "zeros": zeros}
+CONDITIONS = {"none": False, "label": True}
+
+
+def output_bias(
+    dataset: Dataset,
+    likelihood: Any,
+    *,
+    output_bias: Annotated[Method, Field(menu=BIASES)] = data_mean,
+) -> Any:
+    """Returns the initialiser of the decoder's last biases."""
+    return output_bias(dataset, likelihood)
+
+
+class ModelFields(NamedTuple):
+    """Fields of `model` itself."""
+
+    latent_dim: Count = 20
+    condition: Annotated[bool, Field(menu=CONDITIONS)] = False
+    initializer: Annotated[Any, Field(menu=INITIALIZERS)] = None
+
+
+# Who reads the fields of a group that belong to no method of its menu.
+HOLDERS: dict[str, tuple[Method, ...]] = {
+    "model.decoder": (output_bias,),
+    "optimizer": (optimizer.make_optimizer,),
+    "optimizer.schedule": (optimizer.with_warmup,),
+}
+
+
+def bind_menus(config: Config) -> dict[str, Binding]:
+    """Returns the method that each group of the configuration names.
 
     Raises:
-      UserError: a name is unknown, or the parts do not go together.
+      UserError: a name is unknown, or a value is out of range or not read.
     """
-    model = pick("model.name", c.name, menus.MODELS)
-    likelihood = menus.LIKELIHOODS[c.likelihood.name](c.likelihood)
-    decoder = pick("model.decoder.name", c.decoder.name, menus.DECODERS)
-    height, width, channels = dataset.image_shape
-    features = channels * likelihood.features_per_channel
-    bias = one_of("model.decoder.output_bias", c.decoder.output_bias, OUTPUT_BIASES)
-    bias_init = nn.initializers.zeros
-    if bias == "data_mean":
-        mean = preprocess.mean_image(dataset.train)
-        bias_init = decoders.bias_from_mean(mean, likelihood.features_of_mean)
-    make_inference = _inference_maker(c, dataset, dtype)
-    fields = {
-        "decoder": decoder(
-            **_layers("decoder", c.decoder, (height, width)),
-            image_shape=(height, width, features),
-            bias_init=bias_init,
-            dtype=dtype,
-        ),
-        "likelihood": likelihood,
-        "num_labels": _num_labels(c.condition, dataset),
-        "kernel_init": pick("model.initializer", c.initializer, menus.INITIALIZERS),
+    return {
+        path: bind(path, group_of(config, path), menu, *HOLDERS.get(path, ()))
+        for path, menu in MENUS.items()
     }
-    return lambda latent_dim: model(**make_inference(latent_dim), **fields)
 
 
-def _inference_maker(
-    c: Group, dataset: Dataset, dtype: Any
-) -> Callable[[int], dict[str, Any]]:
-    """Returns what builds encoder, posterior and prior, which may hold one another."""
-    encoder = pick("model.encoder.name", c.encoder.name, menus.ENCODERS)
-    make_posterior = pick("model.posterior.name", c.posterior.name, menus.POSTERIORS)
-    make_prior = pick("model.prior.name", c.prior.name, menus.PRIORS)
-    layers = _layers("encoder", c.encoder, dataset.image_shape[:2])
-    check_latent_space(c.posterior.name, c.prior.name, c.condition, c.latent_dim)
-    if c.prior.name == "vamp":
-        check_pseudo_inputs(dataset)
-    shared = menus.Parts(
-        latent_dim=c.latent_dim,
-        dtype=dtype,
-        density_dtype=jnp.promote_types(dtype, jnp.float32),
-        encoder=encoder(**layers, dtype=dtype),
-        examples=lambda count: preprocess.to_unit(
-            dataset.train.images[evenly_spaced(dataset.train.size, count)]
-        ),
-    )
+def group_of(config: Config, path: str) -> Config:
+    """Returns the group at a path, as in "model.posterior"; "" is the whole."""
+    for name in path.split(".") if path else ():
+        config = config[name]
+    return config
 
-    def make(latent_dim: int) -> dict[str, Any]:
-        parts = shared._replace(latent_dim=latent_dim)
-        parts = parts._replace(posterior=make_posterior(c.posterior, parts))
-        return {
-            "encoder": parts.encoder,
-            "posterior": parts.posterior,
-            "prior": make_prior(c.prior, parts),
-        }
+
+class CannotWork(UserError):
+    """A method of the configuration cannot work with the others, or with the data."""
+
+    def __init__(self, path: str, message: str):
+        super().__init__(message)
+        self.path = path  # of its group
+
+
+@contextmanager
+def naming(config: Config, path: str) -> Iterator[None]:
+    """Words what a method cannot do as an error about the field that names it: that of
+    the group at `path`, unless the method is another part of the model."""
+    try:
+        yield
+    except Unsupported as error:
+        path = f"model.{error.part}" if error.part else path
+        name = group_of(config, path)["name"]
+        raise CannotWork(path, f"{path}.name={name} {error}") from error
+
+
+@contextmanager
+def offering(config: Config, attempt: Callable[[Config], Any]) -> Iterator[None]:
+    """Adds to an error about a method what would work in its place, by trying."""
+    try:
+        yield
+    except CannotWork as error:
+        names = [
+            name
+            for name in MENUS[error.path]
+            if _works(with_method(config, error.path, name), attempt)
+        ]
+        hint = f"choose {' or '.join(names)}" if names else "change the other parts"
+        raise UserError(f"{error}; with the other parts as they are, {hint}") from error
+
+
+def _works(config: Config, attempt: Callable[[Config], Any]) -> bool:
+    try:
+        attempt(config)
+    except UserError:
+        return False
+    return True
+
+
+def with_method(config: Config, path: str, name: str) -> Config:
+    """Returns a configuration that names another method, with its default fields."""
+    fields = parameters_of(*MENUS[path].values())
+
+    def replace(group: Config, within: list[str]) -> Config:
+        if within:
+            first, *rest = within
+            return {**group, first: replace(group[first], rest)}
+        defaults = {f: default_of(fields[f]) for f in group.keys() & fields.keys()}
+        return {**group, **defaults, "name": name}
+
+    return replace(config, path.split("."))
+
+
+def latent_parts(
+    config: Config, bound: Mapping[str, Binding], latent_dim: int, **context: Any
+) -> dict[str, Any]:
+    """Returns the posterior and the prior, which may be built from one another."""
+    context |= {"latent_dim": latent_dim, "dtype": PRECISIONS[config["precision"]]}
+    with naming(config, "model.posterior"):
+        posterior = bound["model.posterior"].build(**context)
+    with naming(config, "model.prior"):
+        prior = bound["model.prior"].build(posterior=posterior, **context)
+    return {"posterior": posterior, "prior": prior}
+
+
+def make_likelihood(bound: Mapping[str, Binding]) -> Any:
+    return bound["model.likelihood"].build()
+
+
+def model_maker(
+    config: Config, bound: Mapping[str, Binding], dataset: Dataset
+) -> Callable[[int], Model]:
+    """Returns what builds the model, given the width of its latent space.
+
+    Raises:
+      UserError: the parts do not fit the data or one another.
+    """
+    fields = bind_method("model", config["model"], ModelFields)()
+    dtype = PRECISIONS[config["precision"]]
+    likelihood = make_likelihood(bound)
+    *size, channels = dataset.image_shape
+    image_shape = (*size, channels * likelihood.features_per_channel)
+    bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)
+    with naming(config, "model.encoder"):
+        encoder = bound["model.encoder"].build(dtype=dtype)
+    with naming(config, "model.decoder"):
+        decoder = bound["model.decoder"].build(
+            image_shape=image_shape,
+            bias_init=bias(dataset, likelihood),
+            dtype=dtype,
+        )
+    shared = {
+        "encoder": encoder,
+        "decoder": decoder,
+        "likelihood": likelihood,
+        "num_labels": _num_labels(dataset) if fields.condition else None,
+        "kernel_init": fields.initializer,
+    }
+
+    def examples(count: int) -> Any:
+        chosen = evenly_spaced(dataset.train.size, count)
+        return preprocess.to_unit(dataset.train.images[chosen])
+
+    def make(latent_dim: int) -> Model:
+        context = {"encoder": encoder, "examples": examples}
+        return VAE(**latent_parts(config, bound, latent_dim, **context), **shared)
 
     return make
 
 
-def _num_labels(condition: str, dataset: Dataset) -> int | None:
-    """Returns how many labels a conditional model tells apart, or None without."""
-    if one_of("model.condition", condition, CONDITIONS) == "none":
-        return None
-    check_labels(dataset)
+def _num_labels(dataset: Dataset) -> int:
+    """Returns how many labels a conditional model tells apart."""
     return int(max(split.labels.max() for split in dataset if split.size)) + 1
 
 
-def _layers(part: str, c: Group, size: tuple[int, int]) -> dict[str, Any]:
-    """Returns the arguments that encoder and decoder of one kind share."""
-    fields = menus.LAYER_FIELDS[c.name]
-    arguments: dict[str, Any] = {}
-    if "widths" in fields:
-        arguments["widths"] = tuple(c.widths)
-    if "activation" in fields:
-        activation = pick(f"model.{part}.activation", c.activation, menus.ACTIVATIONS)
-        arguments["activation"] = activation
-    if "channels" in fields:
-        arguments["channels"] = tuple(c.channels)
-    if "blocks" in fields:
-        arguments["blocks"] = c.blocks
-    if "method" in fields:
-        method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
-        if method == "auto":
-            method = "matmul" if jax.default_backend() == "cpu" else "lax"
-        arguments["method"] = method
-        channels = arguments.get("channels", LOCATELLO["channels"])
-        check_halvings(f"model.{part}", channels, size)
-    return arguments
-
-
 def objective_maker(
-    c: Group, dataset: Dataset
+    bound: Mapping[str, Binding], dataset_size: int
 ) -> Callable[[Model, str | None], Objective]:
     """Returns what builds the objective, given a model and the name of a `pmap`'s axis
-    or None.
+    or None."""
 
-    Raises:
-      UserError: a name is unknown, or samples cannot be shared.
-    """
-    make = pick("objective.name", c.name, menus.OBJECTIVES)
-    one_of("objective.estimator", c.estimator, tuple(menus.ESTIMATORS))
-    one_of("objective.kernel", c.kernel, tuple(menus.KERNELS))
-    if c.num_samples % c.num_bounds:
-        raise UserError(
-            f"objective.num_samples={c.num_samples} cannot be shared among "
-            f"objective.num_bounds={c.num_bounds}; make it a multiple"
-        )
-    growth = pick("objective.growth", c.growth, menus.GROWTHS)
-
-    def build_objective(model: Model, axis_name: str | None) -> Objective:
-        task = menus.Task(
+    def make(model: Model, axis_name: str | None) -> Objective:
+        return bound["objective"].build(
             model=model,
             code_dim=model.posterior.code_dim,
-            dataset_size=dataset.train.size,
-            growth=growth,
+            dataset_size=dataset_size,
             axis_name=axis_name,
         )
-        return make(c, task)
 
-    return build_objective
+    return make
 
 
-def build_optimizer(
-    config: Group, steps_per_epoch: int
+def make_optimizer(
+    config: Config, bound: Mapping[str, Binding], steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer of the model's parameters and of the objective's."""
-    c = config.optimizer
-    scaling = pick("optimizer.name", c.name, menus.OPTIMIZERS)(c)
-    schedule = pick("optimizer.schedule.name", c.schedule.name, menus.SCHEDULES)
-    of_model = optimizer.make_optimizer(
-        scaling,
-        optimizer.with_warmup(
-            schedule(config.train.steps, steps_per_epoch), c.schedule.warmup_steps
-        ),
-        c.clip_norm,
+    schedule = bound["optimizer.schedule"].build(
+        total_steps=config["train"]["steps"],
+        steps_per_epoch=steps_per_epoch,
     )
-    own = menus.OBJECTIVE_OPTIMIZERS.get(config.objective.name, lambda: of_model)
-    return optimizer.by_part(of_model, own())
+    group = config["optimizer"]
+    warm = bind_method("optimizer.schedule", group["schedule"], optimizer.with_warmup)
+    make = bind_method("optimizer", group, optimizer.make_optimizer)
+    of_model = make(bound["optimizer"].build(), warm(schedule))
+    own = bound["objective"].entry.optimizer
+    return optimizer.by_part(of_model, of_model if own is None else own())

@@ -76,3 +76,8 @@ def traced_of(method: Callable[..., Any], numbers: Mapping[str, Any]) -> dict[st
     `functools.partial`."""
     fields = fields_of(getattr(method, "func", method))
     return {name: numbers[name] for name in fields if fields[name].field.traced}
+
+
+def same(*names: str) -> dict[str, str]:
+    """Returns the menu of names that stand for themselves."""
+    return dict(zip(names, names, strict=True))

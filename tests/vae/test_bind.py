@@ -55,7 +55,7 @@ GROUP = {
 
 def test_static_fields_are_filled_in_and_traced_ones_stand_apart() -> None:
     bound = bind("group", GROUP | {"shape": "ramp", "weight": 2, "widths": [4]}, MENU)
-    model, method, count, widths = bound.make("model")
+    model, method, count, widths = bound.build(model="model")
     assert (model, count, widths) == ("model", 1, (4,))
     assert bound.traced == {"weight": 2.0, "steps": 10.0}
     assert method(5.0, **traced_of(method, bound.traced | {"rate": 1})) == 1.0
@@ -90,7 +90,7 @@ def test_fields_of_a_group_may_have_another_reader() -> None:
         return extra
 
     group = {"name": "second", "share": 0.5, "extra": 9}
-    assert bind("group", group, MENU, holder).make(2.0) == 1.0
+    assert bind("group", group, MENU, holder).build(x=2.0) == 1.0
     assert bind_method("group", group, holder)() == 9
 
 

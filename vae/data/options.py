@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from vae.types import UserError, one_of
+from vae.types import UserError
 
 CHANNELS = ("auto", "first", "last")  # where the axis of channels is
 LARGEST_SIDE = 4096  # of pictures after resizing, in pixels
@@ -32,8 +32,8 @@ def read_options(config: Any) -> ReadOptions:
     """Returns the options of a configuration.
 
     Raises:
-      UserError: `dataset.resize` is not a size, `dataset.channels` is unknown, or an
-        option is set that neither `dataset.name` nor `evaluate.anomalies` uses.
+      UserError: `dataset.resize` is not a size, or an option is set that
+        neither `dataset.name` nor `evaluate.anomalies` uses.
     """
     group = config.dataset
     resize = tuple(group.resize)
@@ -42,8 +42,7 @@ def read_options(config: Any) -> ReadOptions:
             f"dataset.resize={resize} must be one side, as in 64, or height and width, "
             f"as in (48,64), in whole pixels from 1 to {LARGEST_SIDE}; or () for none"
         )
-    channels = one_of("dataset.channels", group.channels, CHANNELS)
-    options = ReadOptions(resize, group.skip_unreadable, channels)
+    options = ReadOptions(resize, group.skip_unreadable, group.channels)
     for field, default in _unused(config).items():
         value = getattr(options, field)
         if value != default:

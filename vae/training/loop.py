@@ -19,17 +19,18 @@ from vae.training.state import (
     without_hparams,
     zero_totals,
 )
+from vae.fields import Count, Natural
 from vae.types import Request
 
 
 class TrainPlan(NamedTuple):
     """How long a run is and what happens when; all in steps, 0 means never."""
 
-    steps: int
-    steps_per_call: int
-    log_every: int
-    evaluate_every: int
-    checkpoint_every: int
+    steps: Count = 10_000
+    log_every: Count = 500
+    evaluate_every: Natural = 0
+    steps_per_call: Count = 1_000
+    checkpoint_every: Natural = 5_000
 
     def is_logged(self, step: Any) -> Any:
         """Says whether metrics are logged after `step` steps; `step` may be traced."""

@@ -10,7 +10,7 @@ from configs import default
 from vae.build import build, operative
 from vae.checks import describe_lopsided
 from vae.data.splits import Dataset, Split
-from vae.datasets import other_images
+from vae.data.load import other_images
 from vae.types import UserError
 
 RANDOM = np.random.default_rng(0)

@@ -1,19 +1,34 @@
 """From a configuration to data: loaded, binarised, checked against the likelihood."""
 
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from vae import menus
-from vae.checks import pick
-from vae.compatibility import check_scale, check_support
 from vae.data import preprocess, sources
-from vae.data.options import read_options
+from vae.data.options import CHANNELS, read_options
 from vae.data.pictures import as_type
-from vae.data.splits import Dataset, Split, cut_validation
-from vae.types import UserError, one_of
+from vae.data.preprocess import pixels_to_check, to_unit
+from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
+from vae.fields import Count, Field, Natural, Sizes, same
+from vae.types import UserError
 
 Config = Any  # a ConfigDict
+# Root mean square of pixels above which no model here begins near the data: the scales
+# of likelihoods and networks begin near 1.
+LARGEST_PIXELS = 10.0
+
+
+class DatasetFields(NamedTuple):
+    """The fields of `dataset`."""
+
+    name: Annotated[str, Field()] = "mnist_5k"
+    binarize: Annotated[str, Field(menu=same(*preprocess.BINARIZATIONS))] = "auto"
+    resize: Sizes = ()
+    skip_unreadable: Annotated[bool, Field()] = False
+    channels: Annotated[str, Field(menu=same(*CHANNELS))] = "auto"
+    keep_labels: Annotated[tuple[int, ...], Field(at_least=0)] = ()
+    batch_size: Count = 100
+    validation_size: Natural = 0
 
 
 def load_dataset(config: Config) -> Dataset:
@@ -35,7 +50,7 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
       UserError: "auto" would draw colour channels as black or white.
     """
     binarize, likelihood = config.dataset.binarize, config.model.likelihood.name
-    if one_of("dataset.binarize", binarize, preprocess.BINARIZATIONS) != "auto":
+    if binarize != "auto":
         return binarize, []
     if likelihood != "bernoulli":
         return "none", []
@@ -60,25 +75,85 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
     return "dynamic", [note]
 
 
-def for_model(dataset: Dataset, config: Config, *, is_used: bool = False) -> Dataset:
+def for_model(
+    dataset: Dataset, config: Config, likelihood: Any, *, is_used: bool = False
+) -> Dataset:
     """Returns images binarised as configured, once it is checked that the likelihood is
     a density over them and, unless a trained model `is_used`, that training can begin.
 
     Raises:
       UserError: some pixels are outside its support, or most are large.
     """
-    c = config.model.likelihood
-    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
     dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
     if config.dataset.binarize == "none":
-        check_support(dataset, likelihood, c.name)
+        check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:
             check_scale(dataset.train)
+    if config.model.condition == "label":
+        check_labels(dataset)
     return dataset
 
 
+def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
+    """Refuses images that the likelihood called `name` is no density of.
+
+    Raises:
+      UserError: some pixels are outside its support.
+    """
+    for split_name, split in dataset._asdict().items():
+        images = pixels_to_check(split)
+        for start in range(0, len(images), 4096):
+            pixels = to_unit(images[start : start + 4096])
+            if not likelihood.supports(pixels):
+                raise UserError(
+                    f"model.likelihood.name={name} is a density over "
+                    f"{likelihood.support}, but the {split_name} images hold other "
+                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
+                )
+
+
+def check_scale(split: Split) -> None:
+    """Refuses images of another scale than models begin at.
+
+    Raises:
+      UserError: the root mean square of their pixels is above `LARGEST_PIXELS`.
+    """
+    images = pixels_to_check(split)
+    pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
+    if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
+        raise UserError(
+            f"the training images hold values from {pixels.min():.4g} to "
+            f"{pixels.max():.4g}, and models begin at a scale of about 1: rescale them "
+            "to [0, 1] (values of 0 to 255 may be saved as uint8)"
+        )
+
+
+def check_labels(dataset: Dataset) -> None:
+    """Refuses data whose labels cannot condition a model.
+
+    Raises:
+      UserError: a split has none, or they are not small natural numbers.
+    """
+    for name, split in dataset._asdict().items():
+        if split.size and split.labels is None:
+            raise UserError(
+                f"model.condition=label needs labels, but the {name} images have none"
+            )
+        if split.size and not 0 <= split.labels.min() <= split.labels.max() < 10_000:
+            raise UserError(
+                f"model.condition=label needs labels 0, 1, ... below 10,000, but those "
+                f"of {name} range from {split.labels.min()} to {split.labels.max()}"
+            )
+
+
 def other_images(
-    config: Config, everything: Dataset, images: Split, where: str, *, name: str
+    config: Config,
+    everything: Dataset,
+    likelihood: Any,
+    images: Split,
+    where: str,
+    *,
+    name: str,
 ) -> Split:
     """Returns images of another source as the model of this configuration takes them.
 
@@ -87,6 +162,7 @@ def other_images(
     Args:
       config: of the run.
       everything: the run's data.
+      likelihood: of the model.
       images: of the other source.
       where: the field or flag and its value, for messages.
       name: of the other source, as for `dataset.name`.
@@ -113,7 +189,10 @@ def other_images(
         )
     none = Split(images.images[:0], None)
     return for_model(
-        Dataset(none, none, images._replace(labels=None)), config, is_used=True
+        Dataset(none, none, images._replace(labels=None)),
+        config,
+        likelihood,
+        is_used=True,
     ).test
 
 
@@ -125,7 +204,9 @@ def _check_unconditional(config: Config, where: str) -> None:
         )
 
 
-def load_anomalies(config: Config, everything: Dataset) -> Split | None:
+def load_anomalies(
+    config: Config, everything: Dataset, likelihood: Any
+) -> Split | None:
     """Returns the images that `evaluate.anomalies` names.
 
     Raises:
@@ -143,7 +224,7 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
             where=where,
             channels=everything.image_shape[-1],
         )
-        return other_images(config, everything, images, where, name=name)
+        return other_images(config, everything, likelihood, images, where, name=name)
     _check_unconditional(config, "evaluate.anomalies=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()

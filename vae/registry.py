@@ -1,0 +1,147 @@
+"""What there is to choose from: each name of the configuration, and its method.
+
+A new method is a function or module, and its line here. Its fields are the parameters
+that it annotates (`vae.fields`), and `configs/default.py` shows them all.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from vae.bind import Entry, Menu, Method
+from vae.models import likelihoods, posteriors, priors
+from vae.nn import decoders, encoders
+from vae.objectives import (
+    constrained,
+    discrepancy,
+    elbo,
+    importance,
+    moments,
+    quantization,
+    total_correlation,
+)
+from vae.objectives.base import make_penalized
+from vae.training import optimizer
+
+ENCODERS: Menu = {
+    "mlp": encoders.MLPEncoder,
+    "gated_mlp": encoders.gated_mlp,
+    "conv": encoders.ConvEncoder,
+    "conv_locatello": encoders.conv_locatello,
+    "resnet": encoders.ResNetEncoder,
+}
+DECODERS: Menu = {
+    "mlp": decoders.MLPDecoder,
+    "gated_mlp": decoders.gated_mlp,
+    "conv": decoders.ConvDecoder,
+    "conv_locatello": decoders.conv_locatello,
+    "resnet": decoders.ResNetDecoder,
+}
+POSTERIORS: Menu = {
+    "diagonal_gaussian": posteriors.DiagonalGaussian,
+    "full_gaussian": posteriors.FullGaussian,
+    "planar_flow": posteriors.planar_flow,
+    "iaf": posteriors.iaf,
+    "coupling_flow": posteriors.coupling_flow,
+    "von_mises_fisher": posteriors.VonMisesFisher,
+    "relaxed_categorical": posteriors.RelaxedCategorical,
+    "vector_quantized": posteriors.VectorQuantized,
+}
+PRIORS: Menu = {
+    "standard_normal": priors.StandardNormal,
+    "conditional_gaussian": priors.ConditionalGaussian,
+    "gaussian_mixture": priors.GaussianMixture,
+    "vamp": priors.vamp,
+    "realnvp": priors.realnvp,
+    "uniform_on_sphere": priors.UniformOnSphere,
+    "uniform_codes": priors.uniform_codes,
+    "autoregressive_codes": priors.autoregressive_codes,
+}
+LIKELIHOODS: Menu = {
+    "bernoulli": likelihoods.Bernoulli,
+    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
+    "gaussian": likelihoods.Gaussian,
+    "gaussian_shared": likelihoods.GaussianShared,
+    "gaussian_optimal": likelihoods.GaussianOptimal,
+    "gaussian_per_pixel": likelihoods.GaussianPerPixel,
+    "discretized_logistic": likelihoods.DiscretizedLogistic,
+    "discretized_logistic_mixture": likelihoods.MixtureOfDiscretizedLogistics,
+    "categorical": likelihoods.Categorical256,
+}
+
+
+def _penalty(method: Method, *, couples: bool = False) -> Entry:
+    return Entry(make_penalized, {"penalty": method}, couples=couples)
+
+
+def _bound(method: Method) -> Entry:
+    return Entry(importance.make_importance_weighted, {"bound": method})
+
+
+def _two_sided(inferential: Method) -> Entry:
+    parts = {"generative": importance.iwae, "inferential": inferential}
+    return Entry(importance.make_two_sided, parts)
+
+
+OBJECTIVES: Menu = {
+    "elbo": _penalty(elbo.elbo),
+    "beta_vae": _penalty(elbo.beta_vae),
+    "capacity": _penalty(elbo.capacity),
+    "free_bits": _penalty(elbo.free_bits_per_dimension),
+    "free_bits_per_group": _penalty(elbo.free_bits_per_group),
+    "geco": Entry(
+        constrained.make_geco,
+        {"lagrangian": constrained.geco},
+        optimizer=constrained.multiplier_optimizer,
+    ),
+    "iwae": _bound(importance.iwae),
+    "miwae": _bound(importance.miwae),
+    "ciwae": _bound(importance.ciwae),
+    "piwae": _two_sided(importance.miwae),
+    "dreg": _two_sided(importance.dreg),
+    "sticking_the_landing": _bound(importance.sticking_the_landing),
+    "beta_tcvae": _penalty(total_correlation.beta_tcvae, couples=True),
+    "factor_vae": Entry(
+        total_correlation.make_factor_vae,
+        {"penalty": total_correlation.factor_vae},
+        couples=True,
+        optimizer=total_correlation.discriminator_optimizer,
+    ),
+    "dip_vae_i": _penalty(moments.dip_vae_i, couples=True),
+    "dip_vae_ii": _penalty(moments.dip_vae_ii, couples=True),
+    "info_vae": _penalty(discrepancy.info_vae, couples=True),
+    "wae_mmd": _penalty(discrepancy.wae_mmd, couples=True),
+    "vq_vae": _penalty(quantization.vq_vae),
+}
+OPTIMIZERS: Menu = {
+    "adam": optimizer.scale_by_adam,
+    "adagrad": optimizer.scale_by_adagrad,
+    "rmsprop": optimizer.scale_by_rms,
+    "centered_rmsprop": optimizer.scale_by_centered_rms,
+    "sgd": optimizer.momentum,
+}
+SCHEDULES: Menu = {
+    "constant": optimizer.constant,
+    "cosine": optimizer.cosine,
+    "iwae": optimizer.iwae,
+}
+PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
+INITIALIZERS: dict[str, Any] = {
+    "glorot_uniform": None,  # what all layers have by themselves
+    "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "normal": nn.initializers.normal(0.1),
+}
+
+# The groups of the configuration whose `name` chooses.
+MENUS: dict[str, Menu] = {
+    "model.encoder": ENCODERS,
+    "model.decoder": DECODERS,
+    "model.posterior": POSTERIORS,
+    "model.prior": PRIORS,
+    "model.likelihood": LIKELIHOODS,
+    "objective": OBJECTIVES,
+    "optimizer": OPTIMIZERS,
+    "optimizer.schedule": SCHEDULES,
+}
