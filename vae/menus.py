@@ -5,6 +5,7 @@ and priors also say in `compatibility.py` where their codes live). An entry is c
 with its group of the configuration and with what it may be built from.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from vae.models.vae import VAE
 from vae.nn import decoders, encoders, flows
 from vae.nn.layers import Initializer
 from vae.objectives import (
+    base,
     constrained,
     discrepancy,
     elbo,
@@ -28,7 +30,7 @@ from vae.objectives import (
     total_correlation,
 )
 from vae.training import optimizer
-from vae.types import Objective, one_of
+from vae.types import Objective, Unsupported, UserError, one_of
 
 Group = Any  # a group of the configuration
 
@@ -50,7 +52,7 @@ class Task(NamedTuple):
     model: Model
     code_dim: int  # how many numbers a latent code has
     dataset_size: int
-    growth: schedules.Growth  # of beta, or of the capacity
+    growth: Callable[..., Any]  # of beta, or of the capacity
     axis_name: str | None  # of the devices of a `pmap`
 
 
@@ -179,81 +181,103 @@ PRIORS: dict[str, Callable[[Group, Parts], Any]] = {
     "uniform_codes": _of_codes(priors.UniformCodes),
     "autoregressive_codes": _of_codes(priors.LearnedCodes),
 }
-GROWTHS = {
-    "constant": schedules.constant,
-    "linear": schedules.linear,
-    "sigmoid": schedules.sigmoid,
-    "cyclical": schedules.cyclical,
-}
-ESTIMATORS = {
-    "weighted": total_correlation.minibatch_weighted,
-    "stratified": total_correlation.minibatch_stratified,
-}
-KERNELS = {"rbf": discrepancy.rbf, "imq": discrepancy.inverse_multiquadratic}
+GROWTHS = schedules.ANNEALINGS
+ESTIMATORS, KERNELS = total_correlation.ESTIMATORS, discrepancy.KERNELS
 
 Entry = Callable[[Group, Task], Objective]
 
 
-def _penalized(penalty: Callable[[Group, Task], elbo.Penalty]) -> Entry:
-    return lambda c, t: elbo.make_penalized(
-        t.model, penalty(c, t), num_samples=c.num_samples
-    )
+def _worded(make: Entry) -> Entry:
+    """Gives the configuration's names to fields and refusals."""
+
+    def build(c: Group, t: Task) -> Objective:
+        objective = make(c, t)
+
+        def loss(params, batch, key, hparams, step):
+            hparams = {**hparams, "annealing_steps": hparams["growth_steps"]}
+            try:
+                return objective.loss(params, batch, key, hparams, step)
+            except Unsupported as error:
+                raise UserError(f"objective.name={c.name} {error}") from error
+
+        return Objective(objective.init, loss)
+
+    return build
+
+
+def _penalized(penalty: base.Penalty, fields: Any = lambda c, t: {}) -> Entry:
+    def make(c: Group, t: Task) -> Objective:
+        bound = functools.partial(penalty, **fields(c, t))
+        return base.make_penalized(
+            t.model, bound, num_samples=c.num_samples, axis_name=t.axis_name
+        )
+
+    return _worded(make)
 
 
 def _weighted(bound: Callable[[Group], importance.Bound]) -> Entry:
-    return lambda c, t: importance.make_importance_weighted(
-        t.model, bound(c), num_samples=c.num_samples
-    )
+    make = importance.make_importance_weighted
+    return _worded(lambda c, t: make(t.model, bound(c), num_samples=c.num_samples))
 
 
 def _two_sided(inferential: Callable[[Group], importance.Bound]) -> Entry:
-    return lambda c, t: importance.make_two_sided(
-        t.model, importance.iwae, inferential(c), num_samples=c.num_samples
+    make, iwae = importance.make_two_sided, importance.iwae
+    return _worded(
+        lambda c, t: make(t.model, iwae, inferential(c), num_samples=c.num_samples)
     )
 
 
+def _annealed(penalty: base.Penalty) -> Entry:
+    return _penalized(penalty, lambda c, t: {"annealing": t.growth})
+
+
+def _with_kernel(penalty: base.Penalty) -> Entry:
+    return _penalized(penalty, lambda c, t: {"kernel": KERNELS[c.kernel]})
+
+
+def _miwae(c: Group) -> importance.Bound:
+    return functools.partial(importance.miwae, num_bounds=c.num_bounds)
+
+
 OBJECTIVES: dict[str, Entry] = {
-    "elbo": _penalized(lambda c, t: elbo.beta_vae(schedules.constant)),
-    "beta_vae": _penalized(lambda c, t: elbo.beta_vae(t.growth)),
-    "capacity": _penalized(lambda c, t: elbo.capacity(t.growth, t.axis_name)),
-    "free_bits": _penalized(
-        lambda c, t: elbo.free_bits_per_dimension(t.growth, t.axis_name)
+    "elbo": _penalized(elbo.elbo),
+    "beta_vae": _annealed(elbo.beta_vae),
+    "capacity": _annealed(elbo.capacity),
+    "free_bits": _annealed(elbo.free_bits_per_dimension),
+    "free_bits_per_group": _annealed(elbo.free_bits_per_group),
+    "geco": _worded(
+        lambda c, t: constrained.make_geco(
+            t.model, constrained.geco, num_samples=c.num_samples
+        )
     ),
-    "free_bits_per_group": _penalized(
-        lambda c, t: elbo.free_bits_per_group(t.growth, t.axis_name)
-    ),
-    "geco": lambda c, t: constrained.make_geco(t.model, num_samples=c.num_samples),
     "iwae": _weighted(lambda c: importance.iwae),
-    "miwae": _weighted(lambda c: importance.miwae(c.num_bounds)),
+    "miwae": _weighted(_miwae),
     "ciwae": _weighted(lambda c: importance.ciwae),
-    "piwae": _two_sided(lambda c: importance.miwae(c.num_bounds)),
+    "piwae": _two_sided(_miwae),
     "dreg": _two_sided(lambda c: importance.dreg),
     "sticking_the_landing": _weighted(lambda c: importance.sticking_the_landing),
     "beta_tcvae": _penalized(
-        lambda c, t: total_correlation.beta_tcvae(
-            ESTIMATORS[c.estimator], t.dataset_size, t.axis_name
+        total_correlation.beta_tcvae,
+        lambda c, t: {
+            "estimator": ESTIMATORS[c.estimator],
+            "dataset_size": t.dataset_size,
+        },
+    ),
+    "factor_vae": _worded(
+        lambda c, t: total_correlation.make_factor_vae(
+            t.model,
+            total_correlation.factor_vae,
+            code_dim=t.code_dim,
+            discriminator_widths=c.discriminator_widths,
+            num_samples=c.num_samples,
+            axis_name=t.axis_name,
         )
     ),
-    "factor_vae": lambda c, t: total_correlation.make_factor_vae(
-        t.model,
-        code_dim=t.code_dim,
-        widths=c.discriminator_widths,
-        num_samples=c.num_samples,
-        axis_name=t.axis_name,
-    ),
-    "dip_vae_i": _penalized(
-        lambda c, t: moments.dip_vae(of_codes=False, axis_name=t.axis_name)
-    ),
-    "dip_vae_ii": _penalized(
-        lambda c, t: moments.dip_vae(of_codes=True, axis_name=t.axis_name)
-    ),
-    "info_vae": _penalized(
-        lambda c, t: discrepancy.info_vae(KERNELS[c.kernel], t.axis_name)
-    ),
-    "wae_mmd": _penalized(
-        lambda c, t: discrepancy.wae_mmd(KERNELS[c.kernel], t.axis_name)
-    ),
-    "vq_vae": _penalized(lambda c, t: quantization.vq_vae()),
+    "dip_vae_i": _penalized(moments.dip_vae_i),
+    "dip_vae_ii": _penalized(moments.dip_vae_ii),
+    "info_vae": _with_kernel(discrepancy.info_vae),
+    "wae_mmd": _with_kernel(discrepancy.wae_mmd),
+    "vq_vae": _penalized(quantization.vq_vae),
 }
 OPTIMIZERS: dict[str, Callable[[Group], optax.GradientTransformation]] = {
     "adam": lambda c: optimizer.scale_by_adam(c.b1, c.b2, c.eps),
@@ -264,14 +288,8 @@ OPTIMIZERS: dict[str, Callable[[Group], optax.GradientTransformation]] = {
 }
 # How objectives with parameters of their own train them.
 OBJECTIVE_OPTIMIZERS = {
-    "factor_vae": lambda: optimizer.make_optimizer(
-        optimizer.scale_by_adam(0.5, 0.9),  # Kim & Mnih 2018, appendix A
-        optimizer.constant(),
-        rate_name="discriminator_learning_rate",
-    ),
-    "geco": lambda: optimizer.make_optimizer(
-        optax.identity(), optimizer.constant(), rate_name="multiplier_learning_rate"
-    ),
+    "factor_vae": optimizer.discriminator_optimizer,
+    "geco": optimizer.multiplier_optimizer,
 }
 SCHEDULES: dict[str, Callable[[int, int], optimizer.Schedule]] = {
     "constant": lambda steps, steps_per_epoch: optimizer.constant(),

@@ -20,7 +20,7 @@ from benchmarks.timing import Contestant
 from configs import default
 from experiments.cells import override
 from vae.build import build
-from vae.objectives.elbo import elbo_terms
+from vae.objectives.base import elbo_terms
 from vae.types import UserError
 
 

@@ -19,7 +19,7 @@ from vae.models.priors import StandardNormal
 from vae.models.vae import VAE
 from vae.nn.decoders import MLPDecoder
 from vae.nn.encoders import MLPEncoder
-from vae.objectives.elbo import elbo_terms
+from vae.objectives.base import elbo_terms
 from vae.types import ElboTerms
 
 LATENT_DIM, SCALE, IMAGE_SHAPE = 2, 0.5, (2, 2, 1)

@@ -123,7 +123,7 @@ def test_every_objective(tiny_data: str, names: dict[str, str]) -> None:
 
 
 def test_an_objective_refuses_while_the_experiment_is_built(tiny_data: str) -> None:
-    with pytest.raises(UserError, match="vq_vae needs model.posterior.name"):
+    with pytest.raises(UserError, match="objective.name=vq_vae needs a quantised"):
         build(tiny_config(tiny_data, objective="vq_vae"))
 
 

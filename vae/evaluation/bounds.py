@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vae import rng
 from vae.models.base import Model
-from vae.objectives.elbo import elbo_terms, kl_per_dimension
+from vae.objectives.base import elbo_terms, kl_per_dimension
 from vae.types import Array, Inference, LatentGroup, Params
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores

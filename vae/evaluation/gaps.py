@@ -17,7 +17,7 @@ from vae import rng
 from vae.distributions.reparameterization import frozen_log_prob
 from vae.models.base import Model
 from vae.models.vae import Encoded
-from vae.objectives.elbo import elbo_terms, is_diagonal_gaussian
+from vae.objectives.base import elbo_terms, is_diagonal_gaussian
 from vae.types import Array, Distribution, Inference, Params, UserError
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores

@@ -8,7 +8,7 @@ import optax
 from vae import rng
 from vae.evaluation.bounds import make_importance_bound
 from vae.models.base import Model
-from vae.objectives.elbo import elbo_terms
+from vae.objectives.base import elbo_terms
 from vae.types import Params
 
 STEPS, LEARNING_RATE = 100, 2e-4  # as in the paper's code

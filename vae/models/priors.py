@@ -1,4 +1,7 @@
-"""Priors p(z): modules that, called with the condition, return a distribution."""
+"""Priors p(z): modules that, called with the condition, return a distribution.
+
+`shares_inference` says if a prior holds parameters of q(z | x).
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +25,7 @@ class StandardNormal(nn.Module):
 
     latent_dim: int
     dtype: Any = jnp.float32
+    shares_inference = False
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
@@ -40,6 +44,7 @@ class ConditionalGaussian(nn.Module):
 
     latent_dim: int
     dtype: Any = jnp.float32
+    shares_inference = False
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
@@ -62,6 +67,7 @@ class GaussianMixture(nn.Module):
     latent_dim: int
     num_components: int
     dtype: Any = jnp.float32
+    shares_inference = False
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
@@ -86,6 +92,7 @@ class VampPrior(nn.Module):
     posterior: nn.Module  # the model's own, a diagonal Gaussian
     start: Any  # () -> pseudo-inputs [K, H, W, C] to start from
     dtype: Any = jnp.float32
+    shares_inference = True
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
@@ -110,6 +117,7 @@ class FlowPrior(nn.Module):
 
     base: StandardNormal
     flow: nn.Module  # see `vae.nn.flows`
+    shares_inference = False
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
@@ -126,6 +134,7 @@ class UniformOnSphere(nn.Module):
 
     latent_dim: int
     dtype: Any = jnp.float32
+    shares_inference = False
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
@@ -139,6 +148,7 @@ class UniformCodes(nn.Module):
     num_positions: int
     num_classes: int
     dtype: Any = jnp.float32
+    shares_inference = False
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * C]."""
@@ -159,6 +169,7 @@ class LearnedCodes(nn.Module):
     num_classes: int
     widths: Sequence[int]
     dtype: Any = jnp.float32
+    shares_inference = False
 
     def setup(self) -> None:
         classes = self.num_classes
@@ -180,6 +191,7 @@ class Embedded(nn.Module):
 
     codes: nn.Module
     codebook: nn.Module  # the posterior's own
+    shares_inference = False
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * E]."""

@@ -1,24 +1,44 @@
 """The rate under a constraint on the distortion (GECO)."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
+from vae.fields import Count, Number, traced_of
 from vae.models.base import Model
 from vae.nn.layers import ema
-from vae.objectives.elbo import Hparams, conclude, elbo_terms, infer
-from vae.types import Batch, Metrics, Objective, Params
+from vae.objectives.base import Hparams, conclude, infer
+from vae.types import Batch, ElboTerms, Metrics, Objective, Params
+
+# (terms, multiplier, *, fields) -> value, how far the constraint is broken
+Lagrangian = Callable[..., tuple[jax.Array, jax.Array]]
 
 
-def make_geco(model: Model, *, num_samples: int = 1) -> Objective:
-    """Minimises rate + multiplier * (distortion - distortion_target).
-
-    The multiplier, positive, grows while the distortion, a moving average over
-    minibatches, is above `hparams["distortion_target"]` nats, and shrinks below.
-    The moving average starts at the target, where the multiplier rests.
+def geco(
+    terms: ElboTerms, multiplier: jax.Array, *, distortion_target: Number = 80.0
+) -> tuple[jax.Array, jax.Array]:
+    """Returns rate + multiplier * excess, and the excess: the distortion above its
+    target, in nats.
 
     References:
-      Rezende & Viola 2018, arXiv 1810.00597, algorithm 1. There the constraint is on
-      a reconstruction error of one's choice; here on the distortion, in nats.
+      Rezende & Viola 2018, arXiv 1810.00597, eq. 3. There the constraint is on a
+      reconstruction error of one's choice; here on the distortion.
+    """
+    excess = terms.distortion.mean() - distortion_target
+    return terms.rate.mean() + multiplier * excess, excess
+
+
+def make_geco(
+    model: Model, lagrangian: Lagrangian, *, num_samples: Count = 1
+) -> Objective:
+    """Minimises a Lagrangian, whose positive multiplier is learned.
+
+    The multiplier grows while the excess, a moving average over minibatches, is above
+    0, and shrinks below. The average starts at 0, where the multiplier rests.
+
+    References:
+      Rezende & Viola 2018, arXiv 1810.00597, algorithm 1.
     """
 
     def init(key: jax.Array, batch: Batch) -> Params:
@@ -29,13 +49,14 @@ def make_geco(model: Model, *, num_samples: int = 1) -> Objective:
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
-        terms = elbo_terms(inference, batch.image)
-        excess = terms.distortion.mean() - hparams["distortion_target"]
+        inference, terms = infer(
+            model, params, hparams, batch, key, num_samples=num_samples
+        )
         log_multiplier = params["objective"]["log_multiplier"]
         average = params["objective"]["average_excess"]
         multiplier = jax.lax.stop_gradient(jnp.exp(log_multiplier))
-        value = terms.rate.mean() + multiplier * excess
+        numbers = traced_of(lagrangian, hparams)
+        value, excess = lagrangian(terms, multiplier, **numbers)
         total, metrics = conclude(value, inference, terms, {"multiplier": multiplier})
         # Ascent on the multiplier: descent on what has minus the gradient.
         ascent = -log_multiplier * jax.lax.stop_gradient(average)

@@ -1,4 +1,4 @@
-"""Objectives that compare aggregate posterior and prior by maximum mean discrepancy.
+"""Penalties that compare aggregate posterior and prior by maximum mean discrepancy.
 
 References:
   Gretton et al. 2012, A Kernel Two-Sample Test, eq. 3.
@@ -7,18 +7,16 @@ References:
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
 from vae import rng
 from vae.distributions.padded import dimensions_in_use
-from vae.objectives.elbo import Moment, Penalty, has_relaxed_codes, whole_batch
-from vae.types import Array, Inference, UserError
-
-Kernel = Callable[
-    [jax.Array, Array | int], jax.Array
-]  # (squared distance, D) -> [0, ...]
+from vae.fields import Field, Number, Weight
+from vae.objectives.base import Moment, has_relaxed_codes
+from vae.types import Array, ElboTerms, Inference, Metrics, Unsupported
 
 
 def rbf(squared_distance: jax.Array, dim: Array | int) -> jax.Array:
@@ -31,6 +29,11 @@ def inverse_multiquadratic(squared_distance: jax.Array, dim: Array | int) -> jax
     scales = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
     widths = [2 * dim * scale for scale in scales]
     return jnp.stack([c / (c + squared_distance) for c in widths]).sum(0)
+
+
+KERNELS = {"rbf": rbf, "imq": inverse_multiquadratic}
+# (squared distance, D) -> [0, ...]
+Kernel = Annotated[Callable[[jax.Array, Array | int], jax.Array], Field(menu=KERNELS)]
 
 
 def maximum_mean_discrepancy(
@@ -53,58 +56,59 @@ def _squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     return ((x[:, None] - y) ** 2).sum(-1)
 
 
-def info_vae(kernel: Kernel, axis_name: str | None) -> Penalty:
+def info_vae(
+    inference: Inference,
+    terms: ElboTerms,
+    moment: Moment,
+    *,
+    alpha: Number = 0.0,
+    mmd_weight: Weight = 100.0,
+    kernel: Kernel = inverse_multiquadratic,
+) -> tuple[jax.Array, Metrics]:
     """(1 - alpha) * rate + (alpha + mmd_weight - 1) * MMD^2(q(z), p(z)).
 
     References:
       Zhao et al. 2019, arXiv 1706.02262, eq. 6; `mmd_weight` is their lambda.
     """
-
-    def penalty(inference, terms, moment):
-        discrepancy = _discrepancy(inference, kernel, moment, axis_name)
-        alpha = moment.hparams["alpha"]
-        weight = alpha + moment.hparams["mmd_weight"] - 1
-        value = (1 - alpha) * terms.rate.mean() + weight * discrepancy
-        return value, {"mmd_squared": discrepancy}
-
-    return penalty
+    discrepancy = _discrepancy(inference, moment, kernel)
+    weight = alpha + mmd_weight - 1
+    value = (1 - alpha) * terms.rate.mean() + weight * discrepancy
+    return value, {"mmd_squared": discrepancy}
 
 
-def wae_mmd(kernel: Kernel, axis_name: str | None) -> Penalty:
+def wae_mmd(
+    inference: Inference,
+    terms: ElboTerms,
+    moment: Moment,
+    *,
+    mmd_weight: Weight = 100.0,
+    kernel: Kernel = inverse_multiquadratic,
+) -> tuple[jax.Array, Metrics]:
     """mmd_weight * MMD^2(q(z), p(z)), without a rate: the reconstruction cost is the
     distortion.
 
     References:
       Tolstikhin et al. 2018, arXiv 1711.01558, algorithm 2, with a random encoder.
     """
-
-    def penalty(inference, terms, moment):
-        del terms
-        discrepancy = _discrepancy(inference, kernel, moment, axis_name)
-        value = moment.hparams["mmd_weight"] * discrepancy
-        return value, {"mmd_squared": discrepancy}
-
-    return penalty
+    del terms
+    discrepancy = _discrepancy(inference, moment, kernel)
+    return mmd_weight * discrepancy, {"mmd_squared": discrepancy}
 
 
-def _discrepancy(
-    inference: Inference, kernel: Kernel, moment: Moment, axis_name: str | None
-) -> jax.Array:
+def _discrepancy(inference: Inference, moment: Moment, kernel: Kernel) -> jax.Array:
     """MMD^2 of one code of every example from as many of the prior, summed over
     groups.
 
     Raises:
-      UserError: codes are relaxed, or the prior depends on the example.
+      Unsupported: codes are relaxed, or the prior depends on the example.
     """
+    if has_relaxed_codes(inference):
+        raise Unsupported("needs continuous codes")
     total = jnp.zeros(())
     for i, group in enumerate(inference.groups):
-        if has_relaxed_codes(inference) or group.prior.batch_shape:
-            raise UserError(
-                "info_vae and wae_mmd compare continuous codes with samples of one "
-                "prior: choose a continuous model.posterior.name and a prior that does "
-                "not depend on the label"
-            )
-        z = whole_batch(group.z, 1, axis_name)[0]
+        if group.prior.batch_shape:
+            raise Unsupported("needs a prior that is the same for every example")
+        z = group.z[0]
         key = jax.random.fold_in(rng.named(moment.key, "prior_sample"), i)
         drawn = group.prior.sample(key, (len(z),))
         dim = dimensions_in_use(group.posterior).sum()

@@ -1,11 +1,16 @@
-"""The objective of vector quantisation."""
+"""The penalty of vector quantisation."""
+
+import jax
 
 from vae.distributions.codes import Quantized
-from vae.objectives.elbo import Penalty
-from vae.types import UserError
+from vae.fields import Weight
+from vae.objectives.base import Moment
+from vae.types import ElboTerms, Inference, Metrics, Unsupported
 
 
-def vq_vae() -> Penalty:
+def vq_vae(
+    inference: Inference, terms: ElboTerms, moment: Moment, *, commitment: Weight = 0.25
+) -> tuple[jax.Array, Metrics]:
     """rate + commitment * |encoding - chosen vector|^2.
 
     The rate is -log p(codes), which trains a learned prior only; the codebook follows
@@ -15,18 +20,12 @@ def vq_vae() -> Penalty:
       van den Oord et al. 2017, arXiv 1711.00937, eq. 3.
 
     Raises:
-      UserError: the posterior is not quantised.
+      Unsupported: the posterior is not quantised.
     """
-
-    def penalty(inference, terms, moment):
-        value = terms.rate.mean()
-        for group in inference.groups:
-            if not isinstance(group.posterior, Quantized):
-                raise UserError(
-                    "objective.name=vq_vae needs model.posterior.name=vector_quantized"
-                )
-            commitment = group.posterior.commitment().mean()
-            value += moment.hparams["commitment"] * commitment
-        return value, {}
-
-    return penalty
+    del moment
+    value = terms.rate.mean()
+    for group in inference.groups:
+        if not isinstance(group.posterior, Quantized):
+            raise Unsupported("needs a quantised posterior")
+        value += commitment * group.posterior.commitment().mean()
+    return value, {}

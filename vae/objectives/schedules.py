@@ -1,15 +1,16 @@
-"""Weights that grow while training goes on: factors in [0, 1].
+"""Annealing: factors in [0, 1] by which a weight or a capacity grows in training.
 
-A schedule maps the step and the number of steps of its growth, either of which may be
-traced, so that the members of a sweep may differ in them.
+A schedule maps the step and the annealing's number of steps, either of which may be
+traced, to the factor.
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 
-Growth = Callable[[jax.Array, jax.Array], jax.Array]
+from vae.fields import Field
 
 
 def constant(step: jax.Array, duration: jax.Array) -> jax.Array:
@@ -43,3 +44,16 @@ def cyclical(step: jax.Array, duration: jax.Array) -> jax.Array:
       Fu et al. 2019, arXiv 1903.10145, eq. 6 and 7 with R = 1/2.
     """
     return jnp.minimum(2 * (step % duration) / duration, 1)
+
+
+ANNEALINGS = {
+    "constant": constant,
+    "linear": linear,
+    "sigmoid": sigmoid,
+    "cyclical": cyclical,
+}
+Annealing = Annotated[Callable[..., jax.Array], Field(menu=ANNEALINGS)]
+# Steps that the annealing, or one cycle of it, takes.
+AnnealingSteps = Annotated[
+    float, Field(traced=True, above=0.0, unless=("annealing", "constant"))
+]

@@ -8,6 +8,7 @@ References:
 """
 
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -16,22 +17,26 @@ from flax import linen as nn
 
 from vae import rng
 from vae.distributions.padded import PaddedNormal, dimensions_in_use
+from vae.fields import Count, Field, Sizes, Weight, traced_of
 from vae.models.base import Model
 from vae.nn.layers import MLP, dense
-from vae.objectives.elbo import (
+from vae.objectives.base import (
     Hparams,
-    Penalty,
+    Moment,
     conclude,
-    elbo_terms,
     has_relaxed_codes,
     infer,
     is_diagonal_gaussian,
-    whole_batch,
 )
-from vae.types import Batch, Metrics, Objective, Params, UserError
-
-# (log q(z_i | x_j) [B, B, ...], dataset size) -> log q(z_i) [B, ...]
-Estimator = Callable[[jax.Array, int], jax.Array]
+from vae.types import (
+    Batch,
+    ElboTerms,
+    Inference,
+    Metrics,
+    Objective,
+    Params,
+    Unsupported,
+)
 
 
 def minibatch_weighted(log_densities: jax.Array, dataset_size: int) -> jax.Array:
@@ -64,9 +69,20 @@ def minibatch_stratified(log_densities: jax.Array, dataset_size: int) -> jax.Arr
     return jax.nn.logsumexp(log_densities + log_weights, axis=1)
 
 
+ESTIMATORS = {"weighted": minibatch_weighted, "stratified": minibatch_stratified}
+# (log q(z_i | x_j) [B, B, ...], dataset size) -> log q(z_i) [B, ...]
+Estimator = Annotated[Callable[[jax.Array, int], jax.Array], Field(menu=ESTIMATORS)]
+
+
 def beta_tcvae(
-    estimator: Estimator, dataset_size: int, axis_name: str | None
-) -> Penalty:
+    inference: Inference,
+    terms: ElboTerms,
+    moment: Moment,
+    *,
+    dataset_size: int,
+    beta: Weight = 1.0,
+    estimator: Estimator = minibatch_weighted,
+) -> tuple[jax.Array, Metrics]:
     """rate + (beta - 1) * TC(z), with TC estimated from the minibatch.
 
     The weighted estimate of TC is high by up to (D - 1) log N, which moves the loss but
@@ -76,35 +92,25 @@ def beta_tcvae(
       Chen et al. 2018, arXiv 1802.04942, eq. 4 with alpha = gamma = 1.
 
     Raises:
-      UserError: the posterior is no diagonal Gaussian.
+      Unsupported: the posterior is not a diagonal Gaussian.
     """
-
-    def penalty(inference, terms, moment):
-        correlation = jnp.zeros(())
-        for group in inference.groups:
-            if not is_diagonal_gaussian(group.posterior):
-                raise UserError(
-                    "objective.name=beta_tcvae needs the density of every dimension: "
-                    "choose model.posterior.name=diagonal_gaussian"
-                )
-            used = dimensions_in_use(group.posterior)
-            loc, scale = (
-                whole_batch(leaf, 0, axis_name)
-                for leaf in (group.posterior.mean, group.posterior.base_dist.scale)
+    del moment
+    correlation = jnp.zeros(())
+    for group in inference.groups:
+        if not is_diagonal_gaussian(group.posterior):
+            raise Unsupported("needs the posterior's density of every dimension")
+        normal = PaddedNormal(
+            group.posterior.mean,
+            group.posterior.base_dist.scale,
+            dimensions_in_use(group.posterior),
+        )
+        correlation += jax.vmap(
+            lambda z, normal=normal: total_correlation(
+                normal, z, estimator, dataset_size
             )
-            z = whole_batch(group.z, 1, axis_name)  # [K, B, D]
-            normal = PaddedNormal(loc, scale, used)
-            correlation += jax.vmap(
-                lambda z, normal=normal: total_correlation(
-                    normal, z, estimator, dataset_size
-                )
-            )(z).mean()
-        excess = (moment.hparams["beta"] - 1) * correlation
-        return terms.rate.mean() + excess, {
-            "total_correlation_estimate_nats": correlation
-        }
-
-    return penalty
+        )(group.z).mean()
+    value = terms.rate.mean() + (beta - 1) * correlation
+    return value, {"total_correlation_estimate_nats": correlation}
 
 
 def total_correlation(
@@ -146,26 +152,39 @@ def permute_dimensions(key: jax.Array, z: jax.Array) -> jax.Array:
     return jax.random.permutation(key, z, independent=True)
 
 
+def factor_vae(
+    terms: ElboTerms, correlation: jax.Array, *, tc_weight: Weight = 10.0
+) -> jax.Array:
+    """distortion + rate + tc_weight * TC.
+
+    References:
+      Kim & Mnih 2018, arXiv 1802.05983, eq. 2; `tc_weight` is their gamma.
+    """
+    return (terms.distortion + terms.rate).mean() + tc_weight * correlation
+
+
 def make_factor_vae(
     model: Model,
+    criterion: Callable[..., jax.Array],
     *,
     code_dim: int,
-    widths: Sequence[int],
-    num_samples: int = 1,
+    discriminator_widths: Sizes = (1000,) * 6,
+    num_samples: Count = 1,
     axis_name: str | None = None,
 ) -> Objective:
-    """distortion + rate + tc_weight * TC, with TC told by a discriminator.
+    """Minimises a criterion of the bound's terms and of TC, as a discriminator
+    estimates it.
 
     Both players learn in the same step, from the same codes: gradients are stopped so
     that each sees its own loss only. (The paper draws a second batch to permute.)
 
     References:
-      Kim & Mnih 2018, arXiv 1802.05983, eq. 2, 3 and algorithm 2.
+      Kim & Mnih 2018, arXiv 1802.05983, eq. 3 and algorithm 2.
 
     Raises:
-      UserError: the posterior's codes are relaxed.
+      Unsupported: the posterior's codes are relaxed.
     """
-    discriminator = Discriminator(tuple(widths))
+    discriminator = Discriminator(tuple(discriminator_widths))
 
     def init(key: jax.Array, batch: Batch) -> Params:
         del batch
@@ -180,23 +199,20 @@ def make_factor_vae(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        inference = infer(model, params, hparams, batch, key, num_samples=num_samples)
-        terms = elbo_terms(inference, batch.image)
-        (group,) = inference.groups
-        if has_relaxed_codes(inference):
-            raise UserError(
-                "objective.name=factor_vae permutes continuous codes: choose a "
-                "continuous model.posterior.name"
-            )
-        frozen = jax.lax.stop_gradient(params["objective"])
-        correlation = logits_of(frozen, group.z).mean()
-        value = (terms.distortion + terms.rate).mean()
-        value += hparams["tc_weight"] * correlation
-        z = jax.lax.stop_gradient(whole_batch(group.z, 1, axis_name)[0])
-        permuted = permute_dimensions(rng.named(key, "permutation"), z)
-        adversary = discriminator_loss(
-            logits_of(params["objective"], z), logits_of(params["objective"], permuted)
+        inference, terms = infer(
+            *(model, params, hparams, batch, key),
+            num_samples=num_samples,
+            axis_name=axis_name,
         )
+        if has_relaxed_codes(inference):
+            raise Unsupported("needs continuous codes")
+        (group,) = inference.groups
+        own, frozen = params["objective"], jax.lax.stop_gradient(params["objective"])
+        correlation = logits_of(frozen, group.z).mean()
+        value = criterion(terms, correlation, **traced_of(criterion, hparams))
+        z = jax.lax.stop_gradient(group.z[0])
+        permuted = permute_dimensions(rng.named(key, "permutation"), z)
+        adversary = discriminator_loss(logits_of(own, z), logits_of(own, permuted))
         metrics = {
             "total_correlation_estimate_nats": correlation,
             "discriminator_loss": adversary,

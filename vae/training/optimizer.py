@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from vae.fields import Rate
 from vae.nn.layers import EMA_DECAY
 
 # (learning rate at its peak, step) -> learning rate at this step
@@ -118,6 +119,30 @@ def make_optimizer(
         _scale_by_learning_rate(schedule, rate_name),
     ]
     return optax.chain(*(step for step in steps if step is not None))
+
+
+def multiplier_optimizer(
+    *, multiplier_learning_rate: Rate = 1e-4
+) -> optax.GradientTransformationExtraArgs:
+    """Plain gradient steps, of GECO's multiplier."""
+    del multiplier_learning_rate  # traced: every update reads it from `hparams`
+    return make_optimizer(
+        optax.identity(), constant(), rate_name="multiplier_learning_rate"
+    )
+
+
+def discriminator_optimizer(
+    *, discriminator_learning_rate: Rate = 1e-4
+) -> optax.GradientTransformationExtraArgs:
+    """The Adam of FactorVAE's discriminator.
+
+    References:
+      Kim & Mnih 2018, arXiv 1802.05983, appendix A, for the decays.
+    """
+    del discriminator_learning_rate  # traced: every update reads it from `hparams`
+    return make_optimizer(
+        scale_by_adam(0.5, 0.9), constant(), rate_name="discriminator_learning_rate"
+    )
 
 
 def by_part(

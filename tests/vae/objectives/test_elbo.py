@@ -11,8 +11,15 @@ from numpyro.distributions import (
 
 from tests.helpers import linear_gaussian as exact
 from vae import rng
+from vae.fields import fields_of
 from vae.objectives import elbo, schedules
-from vae.objectives.elbo import elbo_terms, kl_per_dimension, make_penalized
+from vae.objectives.base import (
+    Moment,
+    elbo_terms,
+    infer,
+    kl_per_dimension,
+    make_penalized,
+)
 from vae.types import Batch, LatentGroup
 
 
@@ -41,58 +48,70 @@ def test_terms_have_the_shapes_of_the_contract() -> None:
 
 BATCH = Batch(jnp.asarray(exact.images(8)), None, jnp.arange(8))
 PARAMS = {"model": exact.params(0.3), "objective": {}}
+KEY = jax.random.key(0)
+INFERENCE, TERMS = infer(exact.MODEL, PARAMS, {}, BATCH, KEY, num_samples=1)
+RATE = TERMS.rate.mean()
 
 
-def loss_and_metrics(penalty, step: int = 0, **hparams: float):
-    objective = make_penalized(exact.MODEL, penalty)
-    traced = {name: jnp.float32(value) for name, value in hparams.items()}
-    key = jax.random.key(0)
-    return jax.jit(objective.loss)(PARAMS, BATCH, key, traced, jnp.int32(step))
-
-
-def test_beta_weighs_the_rate_and_nothing_else() -> None:
-    for beta in (0.0, 1.0, 4.0):
-        penalty = elbo.beta_vae(schedules.constant)
-        loss, metrics = loss_and_metrics(penalty, beta=beta, growth_steps=1)
-        expected = metrics["distortion_nats"] + beta * metrics["rate_nats"]
-        np.testing.assert_allclose(loss, expected, rtol=1e-6)
-        bound = -(metrics["distortion_nats"] + metrics["rate_nats"])
-        np.testing.assert_allclose(metrics["elbo_nats"], bound, rtol=1e-6)
-
-
-def test_growth_scales_beta_by_the_step() -> None:
-    penalty = elbo.beta_vae(schedules.linear)
-    for step, weight in ((0, 0.0), (5, 1.0), (10, 2.0), (99, 2.0)):
-        loss, metrics = loss_and_metrics(penalty, step, beta=2, growth_steps=10)
-        expected = metrics["distortion_nats"] + weight * metrics["rate_nats"]
-        np.testing.assert_allclose(loss, expected, rtol=1e-6)
-
-
-def test_capacity_holds_the_rate_at_c() -> None:
-    penalty = elbo.capacity(schedules.linear, None)
-    for step, target in ((0, 0.0), (5, 10.0), (50, 20.0)):
-        loss, metrics = loss_and_metrics(
-            penalty, step, gamma=3, capacity=20, growth_steps=10
-        )
-        expected = 3 * abs(metrics["rate_nats"] - target)
-        np.testing.assert_allclose(
-            loss - metrics["distortion_nats"], expected, rtol=1e-5
-        )
+def at(step: int) -> Moment:
+    return Moment(jnp.int32(step), KEY)
 
 
 @pytest.mark.parametrize(
-    "make", [elbo.free_bits_per_dimension, elbo.free_bits_per_group]
+    "penalty",
+    [elbo.elbo, elbo.beta_vae, elbo.capacity, elbo.free_bits_per_dimension],
 )
-def test_free_bits_are_a_floor_below_which_the_rate_costs_nothing(make) -> None:
-    penalty = make(schedules.constant, None)
-    hparams = {"beta": 1.0, "growth_steps": 1.0}
-    loss, metrics = loss_and_metrics(penalty, free_nats=0, **hparams)
-    np.testing.assert_allclose(loss, -metrics["elbo_nats"], rtol=1e-6)
-    loss, metrics = loss_and_metrics(penalty, free_nats=100, **hparams)
-    floors = 2 if make is elbo.free_bits_per_dimension else 1
-    np.testing.assert_allclose(
-        loss - metrics["distortion_nats"], 100.0 * floors, rtol=1e-5
-    )
+def test_an_objective_adds_its_penalty_to_the_distortion(penalty) -> None:
+    objective = make_penalized(exact.MODEL, penalty)
+    numbers = {name: p.default for name, p in fields_of(penalty).items()}
+    numbers.pop("annealing", None)
+    if penalty is elbo.capacity:
+        numbers["gamma"] = 100.0
+    traced = {name: jnp.float32(value) for name, value in numbers.items()}
+    loss, metrics = jax.jit(objective.loss)(PARAMS, BATCH, KEY, traced, jnp.int32(3))
+    added, own = penalty(INFERENCE, TERMS, at(3), **numbers)
+    np.testing.assert_allclose(loss, metrics["distortion_nats"] + added, rtol=1e-6)
+    bound = -(metrics["distortion_nats"] + metrics["rate_nats"])
+    np.testing.assert_allclose(metrics["elbo_nats"], bound, rtol=1e-6)
+    assert own.keys() <= metrics.keys()
+
+
+def test_beta_weighs_the_rate() -> None:
+    np.testing.assert_allclose(elbo.elbo(INFERENCE, TERMS, at(0))[0], RATE)
+    for beta in (0.0, 1.0, 4.0):
+        got, _ = elbo.beta_vae(INFERENCE, TERMS, at(0), beta=beta)
+        np.testing.assert_allclose(got, beta * RATE, rtol=1e-6)
+
+
+ANNEALED = {"annealing": schedules.linear, "annealing_steps": 10.0}
+
+
+def test_annealing_scales_beta_by_the_step() -> None:
+    for step, weight in ((0, 0.0), (5, 1.0), (10, 2.0), (99, 2.0)):
+        got, _ = elbo.beta_vae(INFERENCE, TERMS, at(step), beta=2, **ANNEALED)
+        np.testing.assert_allclose(got, weight * RATE, rtol=1e-6)
+
+
+def test_capacity_holds_the_rate_at_c() -> None:
+    for step, target in ((0, 0.0), (5, 10.0), (50, 20.0)):
+        got, metrics = elbo.capacity(
+            INFERENCE, TERMS, at(step), gamma=3, capacity=20, **ANNEALED
+        )
+        np.testing.assert_allclose(got, 3 * abs(RATE - target), rtol=1e-6)
+        assert metrics["capacity_nats"] == target
+
+
+@pytest.mark.parametrize(
+    ("penalty", "floors"),
+    [(elbo.free_bits_per_dimension, 2), (elbo.free_bits_per_group, 1)],
+)
+def test_free_bits_are_a_floor_below_which_the_rate_costs_nothing(
+    penalty, floors: int
+) -> None:
+    got, _ = penalty(INFERENCE, TERMS, at(0), free_nats=0.0)
+    np.testing.assert_allclose(got, RATE, rtol=1e-6)
+    got, _ = penalty(INFERENCE, TERMS, at(0), free_nats=100.0)
+    np.testing.assert_allclose(got, 100.0 * floors)
 
 
 def test_a_rate_without_closed_form_is_sampled() -> None:

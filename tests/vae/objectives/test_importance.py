@@ -1,3 +1,6 @@
+import functools
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,30 +9,27 @@ from jax.flatten_util import ravel_pytree
 
 from tests.helpers import linear_gaussian as exact
 from vae import rng
-from vae.objectives import elbo, importance, schedules
-from vae.types import Batch
+from vae.objectives import importance
+from vae.types import Batch, Unsupported
 
 BATCH = Batch(jnp.asarray(exact.images(200)), None, jnp.arange(200))
 PARAMS = {"model": exact.params(0.3, 1.2), "objective": {}}
 KEY = jax.random.key(0)
 
 
-def loss_of(bound: importance.Bound, num_samples: int, **hparams: float) -> float:
-    make = importance.make_importance_weighted
-    objective = make(exact.MODEL, bound, num_samples=num_samples)
-    traced = {name: jnp.float32(value) for name, value in hparams.items()}
-    return float(jax.jit(objective.loss)(PARAMS, BATCH, KEY, traced, 0)[0])
-
-
-def log_weights(num_samples: int) -> jax.Array:
+def terms(num_samples: int) -> Any:
     keys = rng.per_example(KEY, BATCH.position)
-    terms = exact.terms(PARAMS["model"], BATCH.image, keys, num_samples)
-    return terms.log_weights
+    return exact.terms(PARAMS["model"], BATCH.image, keys, num_samples)
+
+
+def miwae(num_bounds: int) -> importance.Bound:
+    return functools.partial(importance.miwae, num_bounds=num_bounds)
 
 
 def test_one_sample_is_the_sampled_elbo() -> None:
-    expected = -log_weights(1).mean()
-    np.testing.assert_allclose(loss_of(importance.iwae, 1), expected, rtol=1e-6)
+    expected = terms(1).log_weights.mean()
+    got = importance.iwae(None, terms(1))
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("num_samples", [1, 4, 32])
@@ -44,11 +44,14 @@ def test_at_the_exact_posterior_every_bound_is_log_p(num_samples: int) -> None:
 
 
 def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
-    losses = [loss_of(importance.miwae(bounds), 12) for bounds in (1, 3, 12)]
-    np.testing.assert_allclose(losses[0], loss_of(importance.iwae, 12), rtol=1e-6)
-    np.testing.assert_allclose(losses[2], -log_weights(12).mean(), rtol=1e-6)
+    drawn = terms(12)
+    bounds = [importance.miwae(None, drawn, num_bounds=n) for n in (1, 3, 12)]
+    np.testing.assert_allclose(bounds[0], importance.iwae(None, drawn), rtol=1e-6)
+    np.testing.assert_allclose(bounds[2], drawn.log_weights.mean(), rtol=1e-6)
     # Jensen's inequality holds for the very same weights, not in the mean only.
-    assert losses[0] < losses[1] < losses[2]
+    assert bounds[0] > bounds[1] > bounds[2]
+    with pytest.raises(Unsupported, match="12 samples among 5"):
+        importance.miwae(None, drawn, num_bounds=5)
 
 
 def gradients(objective, key: jax.Array, params=PARAMS) -> dict[str, jax.Array]:
@@ -66,14 +69,14 @@ def bounded(bound: importance.Bound, num_samples: int):
 
 def test_piwae_trains_the_decoder_by_iwae_and_the_encoder_by_miwae() -> None:
     piwae = importance.make_two_sided(
-        exact.MODEL, importance.iwae, importance.miwae(4), num_samples=12
+        exact.MODEL, importance.iwae, miwae(4), num_samples=12
     )
     got = gradients(piwae, KEY)
-    iwae = gradients(bounded(importance.iwae, 12), KEY)
-    miwae = gradients(bounded(importance.miwae(4), 12), KEY)
-    np.testing.assert_allclose(got["decoder"], iwae["decoder"], atol=1e-5)
-    np.testing.assert_allclose(got["posterior"], miwae["posterior"], atol=1e-5)
-    assert not np.allclose(got["posterior"], iwae["posterior"], atol=1e-3)
+    generative = gradients(bounded(importance.iwae, 12), KEY)
+    inferential = gradients(bounded(miwae(4), 12), KEY)
+    np.testing.assert_allclose(got["decoder"], generative["decoder"], atol=1e-5)
+    np.testing.assert_allclose(got["posterior"], inferential["posterior"], atol=1e-5)
+    assert not np.allclose(got["posterior"], generative["posterior"], atol=1e-3)
 
 
 def test_dreg_has_the_gradient_of_iwae_with_less_variance() -> None:
@@ -103,7 +106,7 @@ def test_sticking_the_landing_stands_still_at_the_exact_posterior() -> None:
     # Away from it, the decoder's gradient is that of the same bound, one sample each.
     got, plain = (
         gradients(landing, KEY),
-        gradients(bounded(importance.miwae(4), 4), KEY),
+        gradients(bounded(miwae(4), 4), KEY),
     )
     np.testing.assert_allclose(got["decoder"], plain["decoder"], atol=1e-5)
 
@@ -120,14 +123,15 @@ def test_at_the_exact_posterior_dreg_leaves_the_encoder_alone() -> None:
 
 
 def test_ciwae_mixes_the_elbo_and_iwae() -> None:
-    bound, iwae = importance.ciwae, loss_of(importance.iwae, 8)
-    ends = [loss_of(bound, 8, elbo_share=share) for share in (0.0, 1.0)]
-    np.testing.assert_allclose(ends[0], iwae, rtol=1e-6)
-    vae = elbo.make_penalized(
-        exact.MODEL, elbo.beta_vae(schedules.constant), num_samples=8
-    )
-    hparams = {"beta": jnp.float32(1), "growth_steps": jnp.float32(1)}
-    expected = jax.jit(vae.loss)(PARAMS, BATCH, KEY, hparams, 0)[0]
-    np.testing.assert_allclose(ends[1], expected, rtol=1e-6)
-    middle = loss_of(bound, 8, elbo_share=0.25)
-    np.testing.assert_allclose(middle, 0.25 * ends[1] + 0.75 * ends[0], rtol=1e-6)
+    drawn = terms(8)
+    ends = [
+        -(drawn.distortion + drawn.rate).mean(),
+        importance.iwae(None, drawn),
+    ]
+    for share in (0.0, 0.25, 1.0):
+        got = importance.ciwae(None, drawn, elbo_share=share)
+        expected = share * ends[0] + (1 - share) * ends[1]
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+    objective = bounded(importance.ciwae, 8)
+    loss, _ = jax.jit(objective.loss)(PARAMS, BATCH, KEY, {"elbo_share": 1.0}, 0)
+    np.testing.assert_allclose(loss, -ends[0], rtol=1e-6)

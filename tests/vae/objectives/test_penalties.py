@@ -1,5 +1,7 @@
 """Moments, discrepancies, constraints; and what couples examples, on many devices."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,49 +10,39 @@ import pytest
 from tests.helpers import linear_gaussian as exact
 from vae.objectives import constrained, discrepancy, elbo, moments, schedules
 from vae.objectives import total_correlation as tc
+from vae.objectives.base import Moment, infer, make_penalized
 from vae.objectives.discrepancy import maximum_mean_discrepancy
-from vae.objectives.elbo import make_penalized
 from vae.types import Batch, Objective
 
 BATCH = Batch(jnp.asarray(exact.images(16)), None, jnp.arange(16))
 KEY = jax.random.key(0)
+PARAMS = {"model": exact.params(0.3), "objective": {}}
+INFERENCE, TERMS = infer(exact.MODEL, PARAMS, {}, BATCH, KEY, num_samples=1)
+MOMENT = Moment(jnp.int32(5), KEY)
 HPARAMS = {
-    **{"beta": 3.0, "growth_steps": 1.0, "gamma": 2.0, "capacity": 1.0},
+    **{"beta": 3.0, "annealing_steps": 10.0, "gamma": 2.0, "capacity": 1.0},
     **{"free_nats": 0.4, "lambda_od": 5.0, "lambda_d": 7.0, "tc_weight": 4.0},
     **{"alpha": 0.5, "mmd_weight": 10.0, "distortion_target": 1.0},
 }
 
 
 def value_and_grad(objective: Objective, hparams: dict[str, float], params=None):
-    params = params or {
-        "model": exact.params(0.3),
-        "objective": objective.init(KEY, BATCH),
-    }
     traced = {name: jnp.asarray(value) for name, value in hparams.items()}
     loss = jax.jit(jax.value_and_grad(objective.loss, has_aux=True))
-    return loss(params, BATCH, KEY, traced, jnp.int32(5))
+    return loss(params or PARAMS, BATCH, KEY, traced, jnp.int32(5))
 
 
-def posterior() -> tuple[np.ndarray, np.ndarray]:
-    """The means and variances of q(z | x) of the batch."""
-    encoded = exact.MODEL.apply(
-        {"params": exact.params(0.3)}, BATCH.image, method="encode"
-    )
-    return np.asarray(encoded.posterior.mean), np.asarray(encoded.posterior.variance)
-
-
-@pytest.mark.parametrize("of_codes", [False, True])
-def test_dip_asks_for_an_identity_covariance(of_codes: bool) -> None:
-    means, variances = posterior()
-    covariance = np.cov(means.T, ddof=0)
-    if of_codes:
-        covariance += np.diag(variances.mean(0))
+@pytest.mark.parametrize("penalty", [moments.dip_vae_i, moments.dip_vae_ii])
+def test_dip_asks_for_an_identity_covariance(penalty) -> None:
+    (group,) = INFERENCE.groups
+    covariance = np.cov(group.posterior.mean.T, ddof=0)
+    if penalty is moments.dip_vae_ii:
+        covariance += np.diag(group.posterior.variance.mean(0))
     expected = 7 * ((np.diag(covariance) - 1) ** 2).sum() + 5 * (
         2 * covariance[0, 1] ** 2
     )
-    penalty = moments.dip_vae(of_codes=of_codes, axis_name=None)
-    (loss, metrics), _ = value_and_grad(make_penalized(exact.MODEL, penalty), HPARAMS)
-    np.testing.assert_allclose(loss + metrics["elbo_nats"], expected, rtol=1e-4)
+    got, _ = penalty(INFERENCE, TERMS, MOMENT, lambda_od=5.0, lambda_d=7.0)
+    np.testing.assert_allclose(got - TERMS.rate.mean(), expected, rtol=1e-4)
 
 
 def test_mmd_of_two_gaussians() -> None:
@@ -81,17 +73,16 @@ def test_the_inverse_multiquadratic_kernel() -> None:
 
 
 def test_info_vae_meets_the_vae_and_wae() -> None:
-    info = make_penalized(exact.MODEL, discrepancy.info_vae(discrepancy.rbf, None))
-    wae = make_penalized(exact.MODEL, discrepancy.wae_mmd(discrepancy.rbf, None))
-    (loss, metrics), _ = value_and_grad(info, {"alpha": 0.0, "mmd_weight": 1.0})
-    np.testing.assert_allclose(loss, -metrics["elbo_nats"], rtol=1e-6)
-    (loss, _), _ = value_and_grad(info, {"alpha": 1.0, "mmd_weight": 10.0})
-    expected = value_and_grad(wae, {"mmd_weight": 10.0})[0][0]
-    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    info = partial(discrepancy.info_vae, INFERENCE, TERMS, MOMENT)
+    got, _ = info(alpha=0.0, mmd_weight=1.0)
+    np.testing.assert_allclose(got, TERMS.rate.mean(), rtol=1e-6)
+    expected, _ = discrepancy.wae_mmd(INFERENCE, TERMS, MOMENT, mmd_weight=10.0)
+    got, _ = info(alpha=1.0, mmd_weight=10.0)
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
 def test_geco_raises_its_multiplier_while_the_constraint_is_broken() -> None:
-    objective = constrained.make_geco(exact.MODEL)
+    objective = constrained.make_geco(exact.MODEL, constrained.geco)
     params = {
         "model": exact.params(0.3),
         "objective": {
@@ -107,8 +98,8 @@ def test_geco_raises_its_multiplier_while_the_constraint_is_broken() -> None:
         grads["objective"]["average_excess"], 0.7 - excess, rtol=1e-5
     )
     # The model sees beta = 1 / 2, times the multiplier.
-    vae = make_penalized(exact.MODEL, elbo.beta_vae(schedules.constant))
-    _, expected = value_and_grad(vae, {"beta": 0.5, "growth_steps": 1.0})
+    vae = make_penalized(exact.MODEL, elbo.beta_vae)
+    _, expected = value_and_grad(vae, {"beta": 0.5, "annealing_steps": 1.0})
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, 2 * b, rtol=1e-4, atol=1e-5),
         grads["model"],
@@ -116,33 +107,31 @@ def test_geco_raises_its_multiplier_while_the_constraint_is_broken() -> None:
     )
 
 
-def penalized(penalty) -> Objective:
-    return make_penalized(exact.MODEL, penalty, num_samples=2)
+def penalized(penalty):
+    return partial(make_penalized, exact.MODEL, penalty, num_samples=2)
 
 
 COUPLED = {
-    "capacity": lambda axis: penalized(elbo.capacity(schedules.linear, axis)),
-    "free_bits": lambda axis: penalized(
-        elbo.free_bits_per_dimension(schedules.constant, axis)
+    "capacity": penalized(partial(elbo.capacity, annealing=schedules.linear)),
+    "free_bits": penalized(elbo.free_bits_per_dimension),
+    "free_bits_per_group": penalized(elbo.free_bits_per_group),
+    "beta_tcvae": penalized(
+        partial(tc.beta_tcvae, estimator=tc.minibatch_stratified, dataset_size=100)
     ),
-    "free_bits_per_group": lambda axis: penalized(
-        elbo.free_bits_per_group(schedules.constant, axis)
+    "dip_vae": penalized(moments.dip_vae_ii),
+    "info_vae": penalized(partial(discrepancy.info_vae, kernel=discrepancy.rbf)),
+    "factor_vae": partial(
+        *(tc.make_factor_vae, exact.MODEL, tc.factor_vae),
+        code_dim=2,
+        discriminator_widths=(5,),
     ),
-    "beta_tcvae": lambda axis: penalized(
-        tc.beta_tcvae(tc.minibatch_stratified, 100, axis)
-    ),
-    "dip_vae": lambda axis: penalized(moments.dip_vae(of_codes=True, axis_name=axis)),
-    "info_vae": lambda axis: penalized(discrepancy.info_vae(discrepancy.rbf, axis)),
-    "factor_vae": lambda axis: tc.make_factor_vae(
-        exact.MODEL, code_dim=2, widths=(5,), axis_name=axis
-    ),
-    "geco": lambda axis: constrained.make_geco(exact.MODEL),
+    "geco": lambda axis_name: constrained.make_geco(exact.MODEL, constrained.geco),
 }
 
 
 @pytest.mark.parametrize("name", COUPLED)
 def test_gradients_do_not_depend_on_the_number_of_devices(name: str) -> None:
-    whole, shared = COUPLED[name](None), COUPLED[name]("batch")
+    whole, shared = (COUPLED[name](axis_name=axis) for axis in (None, "batch"))
     params = {"model": exact.params(0.3), "objective": whole.init(KEY, BATCH)}
     hparams = {name: jnp.asarray(value) for name, value in HPARAMS.items()}
 

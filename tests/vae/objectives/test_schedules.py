@@ -7,7 +7,7 @@ from vae.objectives import schedules
 
 
 @pytest.mark.parametrize(
-    ("growth", "values"),
+    ("annealing", "values"),
     [
         (schedules.constant, {0: 1, 500: 1}),
         (schedules.linear, {0: 0, 25: 0.25, 100: 1, 250: 1}),
@@ -15,7 +15,7 @@ from vae.objectives import schedules
         (schedules.cyclical, {0: 0, 25: 0.5, 50: 1, 99: 1, 100: 0, 125: 0.5}),
     ],
 )
-def test_growth(growth: schedules.Growth, values: dict[int, float]) -> None:
+def test_annealing(annealing, values: dict[int, float]) -> None:
     for step, expected in values.items():
-        got = jax.jit(growth)(jnp.int32(step), jnp.float32(100))
+        got = jax.jit(annealing)(jnp.int32(step), jnp.float32(100))
         np.testing.assert_allclose(got, expected, atol=1e-6)

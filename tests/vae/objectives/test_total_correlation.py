@@ -1,3 +1,4 @@
+import functools
 import itertools
 
 import jax
@@ -7,11 +8,12 @@ import optax
 
 from tests.helpers import linear_gaussian as exact
 from vae.distributions.padded import PaddedNormal
-from vae.objectives import elbo, schedules, total_correlation
-from vae.objectives.elbo import make_penalized
+from vae.objectives import elbo, total_correlation
+from vae.objectives.base import make_penalized
 from vae.objectives.total_correlation import (
     Discriminator,
     discriminator_loss,
+    factor_vae,
     make_factor_vae,
     minibatch_stratified,
     minibatch_weighted,
@@ -96,8 +98,7 @@ def gradients(objective, hparams: dict[str, float]):
     return grad(params, BATCH, KEY, traced, 0)
 
 
-ELBO = make_penalized(exact.MODEL, elbo.beta_vae(schedules.constant))
-NEUTRAL = {"beta": 1.0, "growth_steps": 1.0}
+ELBO = make_penalized(exact.MODEL, elbo.elbo)
 
 
 def assert_close(left, right) -> None:
@@ -105,17 +106,19 @@ def assert_close(left, right) -> None:
 
 
 def test_beta_tcvae_with_beta_one_is_the_vae() -> None:
-    penalty = total_correlation.beta_tcvae(minibatch_weighted, 100, None)
-    got, _ = gradients(make_penalized(exact.MODEL, penalty), NEUTRAL)
-    assert_close(got["model"], gradients(ELBO, NEUTRAL)[0]["model"])
+    penalty = functools.partial(total_correlation.beta_tcvae, dataset_size=100)
+    got, _ = gradients(make_penalized(exact.MODEL, penalty), {"beta": 1.0})
+    assert_close(got["model"], gradients(ELBO, {})[0]["model"])
 
 
 def test_each_player_of_factor_vae_sees_its_own_loss() -> None:
-    objective = make_factor_vae(exact.MODEL, code_dim=2, widths=(5,))
+    objective = make_factor_vae(
+        exact.MODEL, factor_vae, code_dim=2, discriminator_widths=(5,)
+    )
     without, _ = gradients(objective, {"tc_weight": 0.0})
     strong, metrics = gradients(objective, {"tc_weight": 50.0})
     # Without weight the model does not see the discriminator ...
-    assert_close(without["model"], gradients(ELBO, NEUTRAL)[0]["model"])
+    assert_close(without["model"], gradients(ELBO, {})[0]["model"])
     # ... and the discriminator never sees the weight.
     assert_close(without["objective"], strong["objective"])
     assert any(leaf.any() for leaf in jax.tree.leaves(strong["objective"]))
