@@ -94,10 +94,10 @@ def get_config(mode: str = "") -> Config:
     # | dip_vae_i | dip_vae_ii | info_vae | wae_mmd | vq_vae
     objective.name = "beta_vae"
     objective.beta = 1.0  # weight of the KL in nats; beta_tcvae: of the TC
-    objective.growth = "constant"  # of beta or C: linear | sigmoid | cyclical
-    objective.growth_steps = 10_000.0  # steps that the growth, or a cycle of it, takes
+    objective.annealing = "constant"  # of beta or C: | linear | sigmoid | cyclical
+    objective.annealing_steps = 10_000.0  # of annealing, or of a cycle of it
     objective.gamma = 1_000.0  # capacity: weight of |KL - C|
-    objective.capacity = 25.0  # capacity: C after its growth, in nats
+    objective.capacity = 25.0  # capacity: C after annealing, in nats
     objective.free_nats = 0.1  # free_bits: of each dimension, or of each group
     objective.distortion_target = 80.0  # geco: in nats
     objective.multiplier_learning_rate = 1e-4  # geco: a step of log multiplier per nat
@@ -124,7 +124,7 @@ def get_config(mode: str = "") -> Config:
     optimizer.clip_norm = 0.0  # global gradient norm is clipped to this; 0: it is not
     optimizer.schedule = ConfigDict()
     optimizer.schedule.name = "constant"  # constant | cosine | iwae
-    optimizer.schedule.warmup_steps = 0  # linear growth of the rate from 0
+    optimizer.schedule.warmup_steps = 0  # in which the rate rises from 0
 
     train = config.train = ConfigDict()
     train.steps = 10_000

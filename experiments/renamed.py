@@ -9,6 +9,17 @@ FIELDS = {
     "dataset.pipeline": "runtime.pipeline",
     "train.steps_per_call": "runtime.steps_per_call",
     "train.checkpoint_every": "runtime.checkpoint_every",
+    "objective.growth": "objective.annealing",
+    "objective.growth_steps": "objective.annealing_steps",
+    "evaluate.batch_size": "runtime.evaluation_batch_size",
+    "evaluate.importance_samples": "evaluate.bounds.importance_samples",
+    "evaluate.fitted_components": "evaluate.fitted_density.components",
+    "evaluate.factor_points": "evaluate.disentanglement.points",
+    "evaluate.anomalies": "evaluate.anomalies.source",
+    "evaluate.regret_images": "evaluate.anomalies.regret_images",
+    "evaluate.ppca_components": "evaluate.anomalies.ppca_components",
+    "evaluate.annealed_images": "evaluate.ais.images",
+    "evaluate.annealed_steps": "evaluate.ais.steps",
 }
 
 

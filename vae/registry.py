@@ -7,7 +7,6 @@ that it annotates (`vae.fields`), and `configs/default.py` shows them all.
 from typing import Any
 
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 
 from vae.bind import Entry, Menu, Method
@@ -94,7 +93,7 @@ OBJECTIVES: Menu = {
     "geco": Entry(
         constrained.make_geco,
         {"lagrangian": constrained.geco},
-        optimizer=constrained.multiplier_optimizer,
+        optimizer=optimizer.multiplier_optimizer,
     ),
     "iwae": _bound(importance.iwae),
     "miwae": _bound(importance.miwae),
@@ -105,9 +104,9 @@ OBJECTIVES: Menu = {
     "beta_tcvae": _penalty(total_correlation.beta_tcvae, couples=True),
     "factor_vae": Entry(
         total_correlation.make_factor_vae,
-        {"penalty": total_correlation.factor_vae},
+        {"criterion": total_correlation.factor_vae},
         couples=True,
-        optimizer=total_correlation.discriminator_optimizer,
+        optimizer=optimizer.discriminator_optimizer,
     ),
     "dip_vae_i": _penalty(moments.dip_vae_i, couples=True),
     "dip_vae_ii": _penalty(moments.dip_vae_ii, couples=True),

@@ -15,14 +15,14 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "beta-VAE, beta = 4": {"name": "beta_vae", "beta": 4.0},
     "linear warm-up, 2,600 steps": {
         "name": "beta_vae",
-        "growth": "linear",
-        "growth_steps": 2_600.0,
+        "annealing": "linear",
+        "annealing_steps": 2_600.0,
     },
     "capacity, C = 25": {
         "name": "capacity",
         "gamma": 10.0,
-        "growth": "linear",
-        "growth_steps": 5_000.0,
+        "annealing": "linear",
+        "annealing_steps": 5_000.0,
     },
     "free bits, .1 per dimension": {"name": "free_bits"},
     "free bits, 20 per group": {"name": "free_bits_per_group", "free_nats": 20.0},

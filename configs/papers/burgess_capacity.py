@@ -12,5 +12,5 @@ def get_config(mode: str = "") -> default.Config:
     config.model.latent_dim = 10
     config.objective.name = "capacity"
     config.objective.gamma, config.objective.capacity = 1_000.0, 25.0
-    config.objective.growth, config.objective.growth_steps = "linear", 5_000.0
+    config.objective.annealing, config.objective.annealing_steps = "linear", 5_000.0
     return config

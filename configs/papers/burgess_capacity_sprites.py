@@ -14,6 +14,6 @@ def get_config(mode: str = "") -> default.Config:
     config = beta_vae_sprites.get_config(mode)
     config.objective.name, config.objective.beta = "capacity", 1.0
     config.objective.gamma, config.objective.capacity = 1_000.0, 25.0
-    config.objective.growth = "linear"
-    config.objective.growth_steps = float(max(1, config.train.steps // 3))
+    config.objective.annealing = "linear"
+    config.objective.annealing_steps = float(max(1, config.train.steps // 3))
     return config

@@ -16,8 +16,8 @@ from configs import default
 from configs.papers import vae
 
 GROWTHS = {
-    "linear warm-up": {"growth": "linear", "growth_steps": 3_000.0},
-    "cyclical warm-up": {"growth": "cyclical", "growth_steps": 1_500.0},
+    "linear warm-up": {"annealing": "linear", "annealing_steps": 3_000.0},
+    "cyclical warm-up": {"annealing": "cyclical", "annealing_steps": 1_500.0},
     "free bits, .5 per dimension": {"name": "free_bits", "free_nats": 0.5},
 }
 NOTES = """Where the ELBO itself is best without codes, growing beta to 1 ends where it

@@ -22,5 +22,5 @@ def get_config(mode: str = "") -> default.Config:
     if mode != "smoke":
         config.train.steps = 13 * 500
     config.objective.name = "beta_vae"
-    config.objective.growth, config.objective.growth_steps = "linear", 2_500.0
+    config.objective.annealing, config.objective.annealing_steps = "linear", 2_500.0
     return config

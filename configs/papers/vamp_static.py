@@ -24,7 +24,7 @@ def get_config(mode: str = "") -> default.Config:
         config.train.steps = 150 * EPOCH
         config.train.log_every = 5 * EPOCH
         config.runtime.checkpoint_every = 25 * EPOCH
-        config.objective.growth_steps = 10.0 * EPOCH
+        config.objective.annealing_steps = 10.0 * EPOCH
     return config
 
 
@@ -32,7 +32,7 @@ def describe(config: default.Config) -> str:
     """Says what differs from the paper."""
     epochs, warm_up = (
         f"{steps / EPOCH:.3g}"
-        for steps in (config.train.steps, config.objective.growth_steps)
+        for steps in (config.train.steps, config.objective.annealing_steps)
     )
     return (
         f"{epochs} epochs, {warm_up} of them warm-up in place of 100 (long: 100, and "
@@ -45,7 +45,7 @@ def describe(config: default.Config) -> str:
 def table() -> dict[str, Any]:
     standard = {"model.prior.name": "standard_normal"}
     # The paper's warm-up, which leaves 50 epochs of the bound itself, and no bounds.
-    long = {"model.posterior.scale": "exp", "objective.growth_steps": 100.0 * EPOCH}
+    long = {"model.posterior.scale": "exp", "objective.annealing_steps": 100.0 * EPOCH}
     rows = [
         {"name": "standard normal", "overrides": standard},
         {"name": "VampPrior", "overrides": {}, "published": {"NLL": VAMP}},

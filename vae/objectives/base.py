@@ -153,7 +153,7 @@ def conclude(
     """Returns the loss and the metrics, as `Objective.loss` does: those that every
     objective reports, means over the batch, and its own `metrics`.
 
-    Here the moving averages of the model join the loss: see `layers.track`.
+    Here the moving averages of the model join the loss: see `layers.ema`.
     """
     distortion, rate = terms.distortion.mean(), terms.rate.mean()
     return value + inference.aux["ema_loss"], {
@@ -178,7 +178,11 @@ def make_penalized(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         inference, terms = infer(
-            *(model, params, hparams, batch, key),
+            model,
+            params,
+            hparams,
+            batch,
+            key,
             num_samples=num_samples,
             axis_name=axis_name,
         )

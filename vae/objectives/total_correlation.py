@@ -200,7 +200,11 @@ def make_factor_vae(
     ) -> tuple[jax.Array, Metrics]:
         del step
         inference, terms = infer(
-            *(model, params, hparams, batch, key),
+            model,
+            params,
+            hparams,
+            batch,
+            key,
             num_samples=num_samples,
             axis_name=axis_name,
         )

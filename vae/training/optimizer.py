@@ -1,13 +1,13 @@
 """Optimizers whose learning rate is a traced hyperparameter of the train state."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from vae.fields import Rate
+from vae.fields import Decay, Field, Natural, Positive, Rate
 from vae.nn.layers import EMA_DECAY
 
 # (learning rate at its peak, step) -> learning rate at this step
@@ -21,12 +21,12 @@ def constant() -> Schedule:
     return lambda peak, step: peak
 
 
-def cosine(total_steps: int) -> Schedule:
+def cosine(*, total_steps: int) -> Schedule:
     """Half a cosine from the peak down to zero at `total_steps`."""
     return lambda peak, step: peak * 0.5 * (1 + jnp.cos(jnp.pi * step / total_steps))
 
 
-def iwae(steps_per_epoch: int) -> Schedule:
+def iwae(*, steps_per_epoch: int) -> Schedule:
     """3^i epochs at peak * 10^(-i/7), for i = 0, 1, 2, ... (i = 7 is the last).
 
     References:
@@ -36,7 +36,7 @@ def iwae(steps_per_epoch: int) -> Schedule:
     return lambda peak, step: peak * 10 ** (-(step >= starts).sum() / 7)
 
 
-def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
+def with_warmup(schedule: Schedule, *, warmup_steps: Natural = 0) -> Schedule:
     """Grows the learning rate linearly from 0 to `schedule` within `warmup_steps`."""
     if warmup_steps == 0:
         return schedule
@@ -46,7 +46,7 @@ def with_warmup(schedule: Schedule, warmup_steps: int) -> Schedule:
 
 
 def scale_by_adam(
-    b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8
+    *, b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8
 ) -> optax.GradientTransformation:
     """`optax.scale_by_adam`, with one division for each parameter in place of three.
 
@@ -76,7 +76,26 @@ def scale_by_adam(
     return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
 
 
-def scale_by_centered_rms(decay: float, eps: float) -> optax.GradientTransformation:
+def scale_by_adagrad(*, eps: Positive = 1e-8) -> optax.GradientTransformation:
+    """Adagrad, whose sum of squares begins at 0 (Duchi et al. 2011)."""
+    return optax.scale_by_rss(0.0, eps)
+
+
+def scale_by_rms(
+    *, b2: Decay = 0.999, eps: Positive = 1e-8
+) -> optax.GradientTransformation:
+    """RMSprop, with `eps` added to the root, as in PyTorch."""
+    return optax.scale_by_rms(b2, eps, eps_in_sqrt=False)
+
+
+def momentum(*, b1: Decay = 0.9) -> optax.GradientTransformation:
+    """Gradient descent with momentum."""
+    return optax.trace(b1)
+
+
+def scale_by_centered_rms(
+    *, b2: Decay = 0.999, eps: Positive = 1e-8
+) -> optax.GradientTransformation:
     """`optax.scale_by_stddev`, whose variance may be negative by rounding, and its root
     nan, where a gradient hardly changes.
 
@@ -87,8 +106,8 @@ def scale_by_centered_rms(decay: float, eps: float) -> optax.GradientTransformat
 
     def update(updates, state, params=None):
         del params
-        mu = optax.tree.update_moment(updates, state.mu, decay, 1)
-        nu = optax.tree.update_moment(updates, state.nu, decay, 2)
+        mu = optax.tree.update_moment(updates, state.mu, b2, 1)
+        nu = optax.tree.update_moment(updates, state.nu, b2, 2)
 
         def scale(gradient: jax.Array, m: jax.Array, v: jax.Array) -> jax.Array:
             return 1 / (jnp.sqrt(jnp.maximum(v - m**2, 0)) + eps) * gradient
@@ -102,7 +121,9 @@ def scale_by_centered_rms(decay: float, eps: float) -> optax.GradientTransformat
 def make_optimizer(
     scaling: optax.GradientTransformation,
     schedule: Schedule,
-    clip_norm: float = 0.0,
+    *,
+    learning_rate: Rate = 1e-3,
+    clip_norm: Annotated[float, Field(at_least=0.0)] = 0.0,
     rate_name: str = "learning_rate",
 ) -> optax.GradientTransformationExtraArgs:
     """Chains clipping by global norm (0: none), `scaling` (such as
@@ -111,6 +132,7 @@ def make_optimizer(
 
     Its `update` needs the keywords `hparams` (with `rate_name`) and `step`.
     """
+    del learning_rate  # traced: every update reads it from `hparams`
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else None
     steps = [
         clip,
@@ -141,7 +163,7 @@ def discriminator_optimizer(
     """
     del discriminator_learning_rate  # traced: every update reads it from `hparams`
     return make_optimizer(
-        scale_by_adam(0.5, 0.9), constant(), rate_name="discriminator_learning_rate"
+        scale_by_adam(b1=0.5, b2=0.9), constant(), rate_name="discriminator_learning_rate"
     )
 
 
