@@ -1,10 +1,9 @@
 """From a configuration to a model, an objective and an optimizer."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
@@ -18,14 +17,14 @@ from vae.compatibility import (
 )
 from vae.data import preprocess
 from vae.data.splits import Dataset, evenly_spaced
+from vae.fields import fields_of
 from vae.models.base import Model
 from vae.nn import decoders
-from vae.nn.layers import LOCATELLO
+from vae.nn.layers import INITIALIZERS, LOCATELLO
 from vae.training import optimizer
 from vae.types import Objective, UserError, one_of
 
 Group = menus.Group
-CONVOLUTIONS = ("auto", "matmul", "lax")
 OUTPUT_BIASES = ("data_mean", "zeros")
 CONDITIONS = ("none", "label")
 
@@ -38,8 +37,8 @@ def model_maker(c: Group, dataset: Dataset, dtype: Any) -> Callable[[int], Model
       UserError: a name is unknown, or the parts do not go together.
     """
     model = pick("model.name", c.name, menus.MODELS)
-    likelihood = menus.LIKELIHOODS[c.likelihood.name](c.likelihood)
-    decoder = pick("model.decoder.name", c.decoder.name, menus.DECODERS)
+    make_likelihood = menus.LIKELIHOODS[c.likelihood.name]
+    likelihood = _bind("model.likelihood", make_likelihood, c.likelihood, {})
     height, width, channels = dataset.image_shape
     features = channels * likelihood.features_per_channel
     bias = one_of("model.decoder.output_bias", c.decoder.output_bias, OUTPUT_BIASES)
@@ -49,15 +48,18 @@ def model_maker(c: Group, dataset: Dataset, dtype: Any) -> Callable[[int], Model
         bias_init = decoders.bias_from_mean(mean, likelihood.features_of_mean)
     make_inference = _inference_maker(c, dataset, dtype)
     fields = {
-        "decoder": decoder(
-            **_layers("decoder", c.decoder, (height, width)),
+        "decoder": _layers(
+            "decoder",
+            c.decoder,
+            menus.DECODERS,
+            (height, width),
             image_shape=(height, width, features),
             bias_init=bias_init,
             dtype=dtype,
         ),
         "likelihood": likelihood,
         "num_labels": _num_labels(c.condition, dataset),
-        "kernel_init": pick("model.initializer", c.initializer, menus.INITIALIZERS),
+        "initializer": pick("model.initializer", c.initializer, INITIALIZERS),
     }
     return lambda latent_dim: model(**make_inference(latent_dim), **fields)
 
@@ -66,33 +68,41 @@ def _inference_maker(
     c: Group, dataset: Dataset, dtype: Any
 ) -> Callable[[int], dict[str, Any]]:
     """Returns what builds encoder, posterior and prior, which may hold one another."""
-    encoder = pick("model.encoder.name", c.encoder.name, menus.ENCODERS)
     make_posterior = pick("model.posterior.name", c.posterior.name, menus.POSTERIORS)
     make_prior = pick("model.prior.name", c.prior.name, menus.PRIORS)
-    layers = _layers("encoder", c.encoder, dataset.image_shape[:2])
     check_latent_space(c.posterior.name, c.prior.name, c.condition, c.latent_dim)
     if c.prior.name == "vamp":
         check_pseudo_inputs(dataset)
-    shared = menus.Parts(
-        latent_dim=c.latent_dim,
-        dtype=dtype,
-        density_dtype=jnp.promote_types(dtype, jnp.float32),
-        encoder=encoder(**layers, dtype=dtype),
-        examples=lambda count: preprocess.to_unit(
-            dataset.train.images[evenly_spaced(dataset.train.size, count)]
-        ),
-    )
+    size = dataset.image_shape[:2]
+    encoder = _layers("encoder", c.encoder, menus.ENCODERS, size, dtype=dtype)
+
+    def examples(count: int) -> Any:
+        chosen = evenly_spaced(dataset.train.size, count)
+        return preprocess.to_unit(dataset.train.images[chosen])
 
     def make(latent_dim: int) -> dict[str, Any]:
-        parts = shared._replace(latent_dim=latent_dim)
-        parts = parts._replace(posterior=make_posterior(c.posterior, parts))
-        return {
-            "encoder": parts.encoder,
-            "posterior": parts.posterior,
-            "prior": make_prior(c.prior, parts),
-        }
+        parts: dict[str, Any] = {"latent_dim": latent_dim, "dtype": dtype}
+        parts |= {"encoder": encoder, "examples": examples}
+        posterior = _bind("model.posterior", make_posterior, c.posterior, parts)
+        parts["posterior"] = posterior
+        prior = _bind("model.prior", make_prior, c.prior, parts)
+        return {"encoder": encoder, "posterior": posterior, "prior": prior}
 
     return make
+
+
+def _bind(
+    group: str, entry: Callable[..., Any], c: Group, parts: dict[str, Any]
+) -> Any:
+    """Calls an entry with its fields, and with what it takes of `parts`."""
+    taken = inspect.signature(entry).parameters
+    given = {name: part for name, part in parts.items() if name in taken}
+    for name, parameter in fields_of(entry).items():
+        value, menu = c[name], parameter.field.menu
+        if menu is not None:
+            value = pick(f"{group}.{name}", value, menu)
+        given[name] = tuple(value) if isinstance(value, list | tuple) else value
+    return entry(**given)
 
 
 def _num_labels(condition: str, dataset: Dataset) -> int | None:
@@ -103,27 +113,16 @@ def _num_labels(condition: str, dataset: Dataset) -> int | None:
     return int(max(split.labels.max() for split in dataset if split.size)) + 1
 
 
-def _layers(part: str, c: Group, size: tuple[int, int]) -> dict[str, Any]:
-    """Returns the arguments that encoder and decoder of one kind share."""
-    fields = menus.LAYER_FIELDS[c.name]
-    arguments: dict[str, Any] = {}
-    if "widths" in fields:
-        arguments["widths"] = tuple(c.widths)
-    if "activation" in fields:
-        activation = pick(f"model.{part}.activation", c.activation, menus.ACTIVATIONS)
-        arguments["activation"] = activation
-    if "channels" in fields:
-        arguments["channels"] = tuple(c.channels)
-    if "blocks" in fields:
-        arguments["blocks"] = c.blocks
-    if "method" in fields:
-        method = one_of(f"model.{part}.convolution", c.convolution, CONVOLUTIONS)
-        if method == "auto":
-            method = "matmul" if jax.default_backend() == "cpu" else "lax"
-        arguments["method"] = method
-        channels = arguments.get("channels", LOCATELLO["channels"])
+def _layers(
+    part: str, c: Group, menu: dict[str, Any], size: tuple[int, int], **parts: Any
+) -> Any:
+    """Returns the encoder or decoder."""
+    entry = pick(f"model.{part}.name", c.name, menu)
+    if "convolution" in fields_of(entry):
+        fixed = LOCATELLO["channels"]
+        channels = c.channels if "channels" in fields_of(entry) else fixed
         check_halvings(f"model.{part}", channels, size)
-    return arguments
+    return _bind(f"model.{part}", entry, c, parts)
 
 
 def objective_maker(

@@ -68,7 +68,7 @@ def for_model(dataset: Dataset, config: Config, *, is_used: bool = False) -> Dat
       UserError: some pixels are outside its support, or most are large.
     """
     c = config.model.likelihood
-    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)(c)
+    likelihood = pick("model.likelihood.name", c.name, menus.LIKELIHOODS)()
     dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, c.name)

@@ -8,15 +8,13 @@ with its group of the configuration and with what it may be built from.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import optax
 from flax import linen as nn
 
 from vae.models import likelihoods, posteriors, priors
-from vae.models.base import Model
+from vae.models.base import Likelihood, Model, Posterior, Prior
 from vae.models.vae import VAE
-from vae.nn import decoders, encoders, flows
-from vae.nn.layers import Initializer
+from vae.nn import decoders, encoders
 from vae.objectives import (
     constrained,
     discrepancy,
@@ -28,20 +26,9 @@ from vae.objectives import (
     total_correlation,
 )
 from vae.training import optimizer
-from vae.types import Objective, one_of
+from vae.types import Objective
 
 Group = Any  # a group of the configuration
-
-
-class Parts(NamedTuple):
-    """What posteriors and priors may be built from."""
-
-    latent_dim: int
-    dtype: Any  # of the layers
-    density_dtype: Any  # of densities, at least float32
-    encoder: nn.Module
-    examples: Callable[[int], np.ndarray]  # so many training images, scaled
-    posterior: Any = None  # the module, for the prior
 
 
 class Task(NamedTuple):
@@ -54,14 +41,6 @@ class Task(NamedTuple):
     axis_name: str | None  # of the devices of a `pmap`
 
 
-ACTIVATIONS = {
-    "tanh": nn.tanh,
-    "relu": nn.relu,
-    "leaky_relu": nn.leaky_relu,
-    "elu": nn.elu,
-    "gelu": nn.gelu,
-    "silu": nn.silu,
-}
 ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "mlp": encoders.MLPEncoder,
     "gated_mlp": encoders.gated_mlp,
@@ -76,108 +55,37 @@ DECODERS: dict[str, Callable[..., nn.Module]] = {
     "conv_locatello": decoders.conv_locatello,
     "resnet": decoders.ResNetDecoder,
 }
-LAYER_FIELDS = {  # which of their fields encoders and decoders read
-    "mlp": ("widths", "activation"),
-    "gated_mlp": ("widths",),
-    "conv": ("widths", "activation", "channels", "method"),
-    "conv_locatello": ("method",),
-    "resnet": ("widths", "activation", "channels", "method", "blocks"),
-}
-LIKELIHOODS: dict[str, Callable[[Group], Any]] = {
-    "bernoulli": lambda c: likelihoods.Bernoulli(),
-    "continuous_bernoulli": lambda c: likelihoods.ContinuousBernoulli(),
-    "gaussian": lambda c: likelihoods.Gaussian(c.scale),
-    "gaussian_shared": lambda c: likelihoods.GaussianShared(),
-    "gaussian_optimal": lambda c: likelihoods.GaussianOptimal(),
-    "gaussian_per_pixel": lambda c: likelihoods.GaussianPerPixel(),
-    "discretized_logistic": lambda c: likelihoods.DiscretizedLogistic(),
-    "discretized_logistic_mixture": lambda c: likelihoods.MixtureOfDiscretizedLogistics(
-        c.num_components
-    ),
-    "categorical": lambda c: likelihoods.Categorical256(),
+LIKELIHOODS: dict[str, Callable[..., Likelihood]] = {
+    "bernoulli": likelihoods.Bernoulli,
+    "continuous_bernoulli": likelihoods.ContinuousBernoulli,
+    "gaussian": likelihoods.Gaussian,
+    "gaussian_shared": likelihoods.GaussianShared,
+    "gaussian_optimal": likelihoods.GaussianOptimal,
+    "gaussian_per_pixel": likelihoods.GaussianPerPixel,
+    "discretized_logistic": likelihoods.DiscretizedLogistic,
+    "discretized_logistic_mixture": likelihoods.MixtureOfDiscretizedLogistics,
+    "categorical": likelihoods.Categorical256,
 }
 MODELS = {"vae": VAE}
-INITIALIZERS: dict[str, Initializer | None] = {
-    "glorot_uniform": None,  # what all layers have by themselves
-    "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-    "normal": nn.initializers.normal(0.1),
+POSTERIORS: dict[str, Callable[..., Posterior]] = {
+    "diagonal_gaussian": posteriors.DiagonalGaussian,
+    "full_gaussian": posteriors.FullGaussian,
+    "planar_flow": posteriors.planar_flow,
+    "iaf": posteriors.iaf,
+    "coupling_flow": posteriors.coupling_flow,
+    "von_mises_fisher": posteriors.VonMisesFisher,
+    "relaxed_categorical": posteriors.RelaxedCategorical,
+    "vector_quantized": posteriors.VectorQuantized,
 }
-
-
-def _flow(flow: type[nn.Module], c: Group, p: Parts) -> flows.Chain:
-    """Stacks `c.num_layers` layers of a flow."""
-    fields = {"dim": p.latent_dim, "dtype": p.density_dtype}
-    if flow is not flows.Planar:
-        fields["widths"] = tuple(c.widths)
-    return flows.Chain([flow(**fields) for _ in range(c.num_layers)])
-
-
-def _flow_posterior(flow: type[nn.Module]) -> Callable[[Group, Parts], nn.Module]:
-    return lambda c, p: posteriors.FlowPosterior(
-        _diagonal_gaussian(c, p), _flow(flow, c, p)
-    )
-
-
-def _diagonal_gaussian(c: Group, p: Parts) -> posteriors.DiagonalGaussian:
-    scale = one_of("model.posterior.scale", c.scale, tuple(posteriors.SCALES))
-    return posteriors.DiagonalGaussian(p.latent_dim, p.dtype, scale)
-
-
-POSTERIORS: dict[str, Callable[[Group, Parts], Any]] = {
-    "diagonal_gaussian": _diagonal_gaussian,
-    "full_gaussian": lambda c, p: posteriors.FullGaussian(p.latent_dim, p.dtype),
-    "planar_flow": _flow_posterior(flows.Planar),
-    "iaf": _flow_posterior(flows.InverseAutoregressive),
-    "coupling_flow": _flow_posterior(flows.Coupling),
-    "von_mises_fisher": lambda c, p: posteriors.VonMisesFisher(p.latent_dim, p.dtype),
-    "relaxed_categorical": lambda c, p: posteriors.RelaxedCategorical(
-        p.latent_dim, c.num_classes, c.temperature, p.dtype
-    ),
-    "vector_quantized": lambda c, p: posteriors.VectorQuantized(
-        p.latent_dim,
-        posteriors.Codebook(c.num_classes, c.embedding_dim, p.density_dtype),
-        p.dtype,
-    ),
-}
-
-
-def _of_codes(prior: type[nn.Module]) -> Callable[[Group, Parts], nn.Module]:
-    """A prior of codes, in whichever form the posterior has them."""
-
-    def build(c: Group, p: Parts) -> nn.Module:
-        codebook = getattr(p.posterior, "codebook", None)
-        classes = (codebook or p.posterior).num_classes
-        fields: dict[str, Any] = {"dtype": p.density_dtype}
-        if prior is priors.LearnedCodes:
-            fields["widths"] = tuple(c.widths)
-        codes = prior(p.latent_dim, classes, **fields)
-        return codes if codebook is None else priors.Embedded(codes, codebook)
-
-    return build
-
-
-PRIORS: dict[str, Callable[[Group, Parts], Any]] = {
-    "standard_normal": lambda c, p: priors.StandardNormal(
-        p.latent_dim, p.density_dtype
-    ),
-    "conditional_gaussian": lambda c, p: priors.ConditionalGaussian(
-        p.latent_dim, p.density_dtype
-    ),
-    "gaussian_mixture": lambda c, p: priors.GaussianMixture(
-        p.latent_dim, c.num_components, p.density_dtype
-    ),
-    "vamp": lambda c, p: priors.VampPrior(
-        p.encoder, p.posterior, lambda: p.examples(c.num_components), p.density_dtype
-    ),
-    "realnvp": lambda c, p: priors.FlowPrior(
-        priors.StandardNormal(p.latent_dim, p.density_dtype),
-        _flow(flows.Coupling, c, p),
-    ),
-    "uniform_on_sphere": lambda c, p: priors.UniformOnSphere(
-        p.latent_dim, p.density_dtype
-    ),
-    "uniform_codes": _of_codes(priors.UniformCodes),
-    "autoregressive_codes": _of_codes(priors.LearnedCodes),
+PRIORS: dict[str, Callable[..., Prior]] = {
+    "standard_normal": priors.StandardNormal,
+    "conditional_gaussian": priors.ConditionalGaussian,
+    "gaussian_mixture": priors.GaussianMixture,
+    "vamp": priors.vamp,
+    "realnvp": priors.realnvp,
+    "uniform_on_sphere": priors.UniformOnSphere,
+    "uniform_codes": priors.uniform_codes,
+    "autoregressive_codes": priors.autoregressive_codes,
 }
 GROWTHS = {
     "constant": schedules.constant,

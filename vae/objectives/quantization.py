@@ -1,6 +1,6 @@
 """The objective of vector quantisation."""
 
-from vae.distributions.codes import Quantized
+from vae.distributions.categorical import Quantized
 from vae.objectives.elbo import Penalty
 from vae.types import UserError
 
