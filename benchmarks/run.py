@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import convolutions, flops, ours, table
+from benchmarks import flops, layers, ours, table
 from benchmarks.isolation import Isolated
 from benchmarks.timing import AT_ONCE, Contestant, measure
 from experiments import origin, workdir
@@ -84,7 +84,7 @@ def run(
         say(f"timing {workload['name']}")
         results["workloads"].append(_measure(config, workload))
     say("timing convolutions")
-    results["convolutions"] = convolutions.measure_layers()
+    results["convolutions"] = layers.measure_layers()
     # Only now, and together: a table that is there stays whole until it is replaced.
     workdir.write_json(folder / "table.json", results)
     workdir.write_text(folder / "table.md", table.as_markdown(results))

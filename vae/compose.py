@@ -21,7 +21,8 @@ from vae.fields import Count, Field
 from vae.models.base import Model
 from vae.models.vae import VAE
 from vae.nn import decoders
-from vae.registry import INITIALIZERS, MENUS, PRECISIONS
+from vae.nn.layers import INITIALIZERS
+from vae.registry import MENUS, PRECISIONS
 from vae.training import optimizer
 from vae.types import Objective, Unsupported, UserError
 
@@ -189,7 +190,7 @@ def model_maker(
         "decoder": decoder,
         "likelihood": likelihood,
         "num_labels": _num_labels(dataset) if fields.condition else None,
-        "kernel_init": fields.initializer,
+        "initializer": fields.initializer,
     }
 
     def examples(count: int) -> Any:
@@ -198,7 +199,9 @@ def model_maker(
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}
-        return VAE(**latent_parts(config, bound, latent_dim, **context), **shared)
+        parts = latent_parts(config, bound, latent_dim, **context)
+        with naming(config, "model.prior"):
+            return VAE(**parts, **shared)
 
     return make
 

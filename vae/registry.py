@@ -4,10 +4,7 @@ A new method is a function or module, and its line here. Its fields are the para
 that it annotates (`vae.fields`), and `configs/default.py` shows them all.
 """
 
-from typing import Any
-
 import jax.numpy as jnp
-from flax import linen as nn
 
 from vae.bind import Entry, Menu, Method
 from vae.models import likelihoods, posteriors, priors
@@ -127,11 +124,6 @@ SCHEDULES: Menu = {
     "iwae": optimizer.iwae,
 }
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
-INITIALIZERS: dict[str, Any] = {
-    "glorot_uniform": None,  # what all layers have by themselves
-    "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
-    "normal": nn.initializers.normal(0.1),
-}
 
 # The groups of the configuration whose `name` chooses.
 MENUS: dict[str, Menu] = {

@@ -23,9 +23,9 @@ class Numerics(NamedTuple):
 
     seed: Annotated[int, Field(at_least=0, below=2**32)] = 0
     precision: Annotated[Any, Field(menu=PRECISIONS)] = jnp.float32
-    matmul_precision: Annotated[
-        str, Field(menu=same("default", "high", "highest"))
-    ] = "default"
+    matmul_precision: Annotated[str, Field(menu=same("default", "high", "highest"))] = (
+        "default"
+    )
 
 
 class Runtime(NamedTuple):

@@ -25,8 +25,13 @@ class Unsupported(ValueError):
     """A method cannot work with what it is given: "needs a KL per dimension".
 
     The message follows the method's name, as a verb and its object, and knows nothing
-    of the command line: `vae.build` words it for users.
+    of the command line: `vae.compose` words it for users. `part` is the part of the
+    model that cannot work ("encoder", "prior", ...); without it, it is the objective.
     """
+
+    def __init__(self, message: str, part: str = ""):
+        super().__init__(message)
+        self.part = part
 
 
 def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:

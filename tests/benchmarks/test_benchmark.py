@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks import (
-    convolutions,
     flax_example,
     flops,
+    layers,
     ours,
     run,
     table,
@@ -114,7 +114,7 @@ def test_ways_to_convolve_agree(channels: tuple[int, int]) -> None:
     random = np.random.default_rng(0)
     x = jnp.asarray(random.normal(size=(2, 8, 8, channels[0])), jnp.float32)
     kernel = jnp.asarray(random.normal(size=(4, 4, *channels)), jnp.float32)
-    for ways in (convolutions.halving_ways(), convolutions.doubling_ways()):
+    for ways in (layers.halving_ways(), layers.doubling_ways()):
         (_, lax, _), *others = ways
         expected = lax(x, kernel)
         assert len(others) >= 4

@@ -29,7 +29,7 @@ MODEL = VAE(
     encoder=MLPEncoder((), nn.relu),
     posterior=DiagonalGaussian(LATENT_DIM),
     prior=StandardNormal(LATENT_DIM),
-    decoder=MLPDecoder((), nn.relu, IMAGE_SHAPE, nn.initializers.zeros),
+    decoder=MLPDecoder(IMAGE_SHAPE, (), nn.relu),
     likelihood=Gaussian(SCALE),
 )
 

@@ -101,7 +101,8 @@ def _(distribution: DiagonalGaussianMixture, size: jax.Array) -> Distribution:
 
 def dimensions_in_use(distribution: Distribution) -> jax.Array:
     """Returns which dimensions of codes are no padding, bool [D]."""
-    normal = getattr(distribution, "base_dist", None)
-    if isinstance(normal, PaddedNormal):
-        return normal.used
+    if isinstance(distribution, Independent):
+        normal = distribution.base_dist
+        if isinstance(normal, PaddedNormal):
+            return normal.used
     return jnp.ones(distribution.event_shape[-1], bool)

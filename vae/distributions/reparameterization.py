@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Independent, MultivariateNormal, Normal
 
 from vae import rng
-from vae.distributions.codes import OneHotCodes, Quantized
+from vae.distributions.categorical import OneHotCodes, Quantized
 from vae.distributions.hyperspherical import VonMisesFisher, sample_von_mises_fisher
 from vae.distributions.padded import PaddedNormal
 from vae.distributions.transformed import TransformedDistribution

@@ -21,8 +21,7 @@ import numpy as np
 from vae import rng
 from vae.evaluation import hmc
 from vae.evaluation.hmc import HMCState, Joint
-from vae.models import priors
-from vae.models.base import Model
+from vae.models.base import REALS, Model
 from vae.types import Array, Params, UserError
 
 ACCEPTANCE = 0.65  # Beskos et al. 2010, arXiv 1001.4460: the best in many dimensions
@@ -30,12 +29,6 @@ FIRST_STEP_SIZE = 0.3  # near the prior, from which tuning starts
 TUNING_RATE = 0.3  # of log step size, by the acceptance that is missing
 TUNING_CHAINS = 4  # of an image: their mean acceptance is all that tuning needs
 SCHEDULE_RADIUS = 4.0  # of Wu et al.'s sigmoid
-NOT_REAL = (
-    priors.UniformOnSphere,
-    priors.UniformCodes,
-    priors.LearnedCodes,
-    priors.Embedded,
-)
 
 
 class AnnealedBound(NamedTuple):
@@ -225,7 +218,7 @@ def _joint(
 
 def _check_codes(model: Model) -> None:
     """Refuses codes that gradients cannot move freely."""
-    if isinstance(model.prior, NOT_REAL):
+    if model.space != REALS:
         raise UserError(
             "annealed bounds move codes in the reals by gradients, but those of this "
             "model are discrete or on the sphere: rely on the importance-weighted "

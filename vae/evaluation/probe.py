@@ -38,7 +38,6 @@ class LeNet(nn.Module):
     """
 
     heads: tuple[tuple[str, int], ...]
-    method: str  # of `HalvingConv`
 
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -47,7 +46,7 @@ class LeNet(nn.Module):
         height, width = x.shape[1:3]
         x = jnp.pad(x, ((0, 0), (0, -height % 4), (0, -width % 4), (0, 0)))
         for i, channels in enumerate(CHANNELS):
-            x = nn.relu(HalvingConv(channels, self.method, name=f"conv_{i}")(x))
+            x = nn.relu(HalvingConv(channels, name=f"conv_{i}")(x))
         features = dense(NUM_FEATURES, "features", jnp.float32)(x.reshape(len(x), -1))
         features = nn.relu(features)
         return features, {
@@ -123,10 +122,7 @@ def train_probe(images: Array, attributes: Mapping[str, Array], *, seed: int) ->
         name: np.searchsorted(found[name], array).astype(np.int32)
         for name, array in given.items()
     }
-    network = LeNet(
-        heads=tuple((name, len(values)) for name, values in found.items()),
-        method="matmul" if jax.default_backend() == "cpu" else "lax",
-    )
+    network = LeNet(tuple((name, len(values)) for name, values in found.items()))
     params = _fit(network, jnp.asarray(images), places, seed)
     return Probe(network, params, found)
 

@@ -1,10 +1,104 @@
-"""The contract of a model: what objectives, evaluations and latent tools may call."""
+"""The contract of a model and of its parts: what objectives, evaluations and latent
+tools may call, and the facts that they may ask for."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import numpy as np
+from flax import linen as nn
 
-from vae.types import Distribution, Inference, Params
+from vae.types import Distribution, Inference, Params, Unsupported
+
+# Where codes live.
+REALS, SPHERE, CODES = "the reals", "the sphere", "discrete codes"
+
+
+def check_space(prior: str, posterior: str) -> None:
+    """Refuses a prior over another space than the posterior's.
+
+    Raises:
+      Unsupported: so it is.
+    """
+    if prior != posterior:
+        raise Unsupported(
+            f"is over {prior}, but the posterior is over {posterior}", "prior"
+        )
+
+
+class Posterior(nn.Module):
+    """The module that makes q(z | x)."""
+
+    space = REALS
+    can_pad = False  # whether it works in a wider latent space: `padded.restrict`
+
+    @property
+    def code_dim(self) -> int:
+        """How many numbers a code has."""
+        raise NotImplementedError
+
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
+        raise NotImplementedError
+
+    def ema_loss(
+        self, posterior: Any, x: jax.Array, keys: jax.Array
+    ) -> jax.Array | float:
+        """Returns zero, whose gradient moves moving averages (see `layers.ema`), for
+        q(z | x) of images x [B, H, W, C] and a key per example [B]."""
+        del posterior, x, keys
+        return 0.0
+
+    @nn.nowrap
+    def start(self, params: Params, infer: Callable[[], Any], key: jax.Array) -> Params:
+        """Returns the parameters to begin with: those drawn, or what depends on
+        `infer()`, q(z | x) of the first images."""
+        del infer, key
+        return params
+
+
+class Prior(nn.Module):
+    """The module that makes p(z), or p(z | y)."""
+
+    space = REALS
+    can_pad = False  # whether it works in a wider latent space: `padded.restrict`
+    shares_inference = False  # whether it holds modules by which q(z | x) is inferred
+    factorises = False  # whether p(z) is a product of one density for all dimensions
+    is_conditional = False  # whether it depends on the label
+
+    def __call__(self, condition: jax.Array | None = None) -> Distribution:
+        """Maps a condition [..., Y] to a distribution, event shape [D], batch shape
+        [...] if the prior is conditional and [] if not."""
+        raise NotImplementedError
+
+
+class Likelihood(nn.Module):
+    """The module that makes p(x | z), and says on which pixels it is a density."""
+
+    is_discrete = False  # whether log p(x | z) is a mass
+    support = ""  # in words
+    features_per_channel = 1
+
+    def __call__(self, features: jax.Array) -> Distribution:
+        """Maps features [..., H, W, C * features_per_channel] to a distribution, batch
+        shape [...], event shape [H, W, C]."""
+        raise NotImplementedError
+
+    @staticmethod
+    def supports(pixels: np.ndarray) -> bool:
+        """Says if all pixels are in the support."""
+        raise NotImplementedError
+
+    def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
+        """Returns the features at which the mean image is `mean`."""
+        raise NotImplementedError
+
+    def ema_loss(
+        self, likelihood: Any, x: jax.Array, keys: jax.Array
+    ) -> jax.Array | float:
+        """As `Posterior.ema_loss`, for p(x | z) of batch shape [K, B]."""
+        del likelihood, x, keys
+        return 0.0
 
 
 class Model(Protocol):
@@ -14,12 +108,27 @@ class Model(Protocol):
     """
 
     num_labels: int | None  # how many labels a conditional model tells apart
-    posterior: Any  # the module that makes q(z | x); says its `code_dim`
-    prior: Any  # the module that makes p(z), or p(z | y) of one-hot labels y
-    likelihood: Any  # the module that makes p(x | z); says if it `is_discrete`
+    posterior: Posterior
+    prior: Prior
+    likelihood: Likelihood
     # The names of the parameters' parts by which q(z | x) is inferred; the others
     # belong to p(x, z).
     inference_parts: tuple[str, ...]
+
+    @property
+    def space(self) -> str:
+        """Where codes live: `REALS`, `SPHERE` or `CODES`."""
+        ...
+
+    @property
+    def can_pad(self) -> bool:
+        """Whether the latent space may be wider than what is used of it."""
+        ...
+
+    @property
+    def encodes_to_means(self) -> bool:
+        """Whether q(z | x) is a diagonal Gaussian that depends on the image alone."""
+        ...
 
     def __call__(
         self,

@@ -24,6 +24,8 @@ from vae.distributions.pixels import (
     centers_of_mean,
     logits_of_mean,
 )
+from vae.fields import Count, Positive
+from vae.models.base import Likelihood
 from vae.nn.layers import at_least_float32, ema
 from vae.types import Distribution
 
@@ -36,10 +38,8 @@ LOG_SCALE_BOUNDS = (-7 - math.log(2), 2.0)
 INITIAL_LOGISTIC_SCALE = 0.1
 
 
-class _Likelihood(nn.Module):
+class _Likelihood(Likelihood):
     """Pixels independent given z; subclasses say how one is distributed."""
-
-    features_per_channel = 1
 
     def __call__(self, features: jax.Array) -> Distribution:
         """Returns p(x | z), batch shape [...], event shape [H, W, C].
@@ -122,7 +122,7 @@ class _RealPixels(_Likelihood):
 class Gaussian(_RealPixels):
     """Real pixels with one fixed standard deviation, in units of the scaled pixel."""
 
-    scale: float
+    scale: Positive = 0.1
 
     def pixels(self, features: jax.Array) -> Distribution:
         return Normal(features[..., 0], self.scale)
@@ -168,10 +168,7 @@ class GaussianOptimal(_RealPixels):
     def ema_loss(
         self, likelihood: Distribution, x: jax.Array, keys: jax.Array
     ) -> jax.Array:
-        """Returns a scalar zero whose gradient moves the average; see `layers.ema`.
-
-        Takes p(x | z), batch shape [K, B], and x [B, H, W, C]; no key is used.
-        """
+        """See `Likelihood`; no key is used."""
         return ema(self.average_variance, ((x - likelihood.mean) ** 2).mean())
 
 
@@ -240,7 +237,7 @@ class MixtureOfDiscretizedLogistics(_Bytes):
       Salimans et al. 2017, arXiv 1701.05517, eq. 2.
     """
 
-    num_components: int = 10
+    num_components: Count = 10
 
     @property
     def features_per_channel(self) -> int:

@@ -1,10 +1,7 @@
-"""Approximate posteriors q(z | x): the encoder's features become a distribution.
-
-Each says in `code_dim` how many numbers a code has.
-"""
+"""Approximate posteriors q(z | x): the encoder's features become a distribution."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,28 +9,40 @@ from flax import linen as nn
 from numpyro.distributions import Independent, MultivariateNormal, Normal
 
 from vae import rng
-from vae.distributions.codes import (
-    OneHotCodes,
-    Quantized,
-    codebook_ema_loss,
-    start_codebook,
-)
-from vae.distributions.hyperspherical import VonMisesFisher as SphericalDistribution
+from vae.distributions import hyperspherical
+from vae.distributions.categorical import OneHotCodes, Quantized
 from vae.distributions.transformed import TransformedDistribution
-from vae.nn.layers import at_least_float32, dense
-from vae.types import Distribution, Params
-
-# Standard deviations of what a layer puts out, which but for `softplus` is a
-# log-variance: without bounds, as in Kingma & Welling 2013 (arXiv 1312.6114, appendix
-# C), or with those of the VampPrior's code (Tomczak & Welling 2018, arXiv 1705.07120).
-SCALES: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "exp": lambda log_variance: jnp.exp(log_variance / 2),
-    "bounded_exp": lambda log_variance: jnp.exp(jnp.clip(log_variance, -6, 2) / 2),
-    "softplus": nn.softplus,
-}
+from vae.fields import Count, Field, Positive, Sizes
+from vae.models.base import CODES, SPHERE, Posterior, Prior
+from vae.models.codebook import Codebook, Embedded, start_codebook
+from vae.nn import flows
+from vae.nn.layers import at_least_float32, dense, density_dtype
+from vae.types import Distribution, Params, Unsupported
 
 
-class _Continuous(nn.Module):
+def exp(log_variance: jax.Array) -> jax.Array:
+    """The standard deviation, without bounds.
+
+    References:
+      Kingma & Welling 2013, arXiv 1312.6114, appendix C.
+    """
+    return jnp.exp(log_variance / 2)
+
+
+def bounded_exp(log_variance: jax.Array) -> jax.Array:
+    """The standard deviation, with the bounds of the VampPrior's code.
+
+    References:
+      Tomczak & Welling 2018, arXiv 1705.07120.
+    """
+    return jnp.exp(jnp.clip(log_variance, -6, 2) / 2)
+
+
+SCALES = {"exp": exp, "bounded_exp": bounded_exp, "softplus": nn.softplus}
+Scale = Annotated[Callable[[jax.Array], jax.Array], Field(menu=SCALES)]
+
+
+class _Continuous(Posterior):
     """Codes of `latent_dim` numbers."""
 
     latent_dim: int
@@ -47,16 +56,18 @@ class _Continuous(nn.Module):
 class DiagonalGaussian(_Continuous):
     """q(z | x) = N(mean(h), diag(scale(h))^2)."""
 
-    scale: str = "exp"  # a key of `SCALES`
+    scale: Scale = exp
+
+    can_pad = True
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
         """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
         mean = dense(self.latent_dim, "mean", self.dtype)(features)
-        name = "raw_scale" if self.scale == "softplus" else "log_variance"
+        name = "raw_scale" if self.scale is nn.softplus else "log_variance"
         raw_scale = dense(self.latent_dim, name, self.dtype)(features)
         mean, raw_scale = at_least_float32(mean, raw_scale)
-        return Independent(Normal(mean, SCALES[self.scale](raw_scale)), 1)
+        return Independent(Normal(mean, self.scale(raw_scale)), 1)
 
 
 class FullGaussian(_Continuous):
@@ -85,7 +96,7 @@ class FullGaussian(_Continuous):
         return MultivariateNormal(mean, scale_tril=tril)
 
 
-class FlowPosterior(nn.Module):
+class FlowPosterior(Posterior):
     """A diagonal Gaussian sent through a flow, which is conditioned on the features.
 
     References:
@@ -93,7 +104,7 @@ class FlowPosterior(nn.Module):
     """
 
     base: DiagonalGaussian
-    flow: nn.Module  # see `vae.nn.flows`
+    flow: flows.Chain
 
     @property
     def code_dim(self) -> int:
@@ -109,6 +120,48 @@ class FlowPosterior(nn.Module):
         return TransformedDistribution(base, flow, variables, context)
 
 
+def planar_flow(
+    *,
+    latent_dim: int,
+    num_layers: Count = 2,
+    scale: Scale = exp,
+    dtype: Any = jnp.float32,
+) -> FlowPosterior:
+    """Returns a posterior of `flows.Planar` layers."""
+    base = DiagonalGaussian(latent_dim, dtype, scale)
+    shape = (latent_dim, density_dtype(dtype))
+    return FlowPosterior(base, flows.chain(num_layers, flows.Planar, *shape))
+
+
+def iaf(
+    *,
+    latent_dim: int,
+    num_layers: Count = 2,
+    widths: Sizes = (200,),
+    scale: Scale = exp,
+    dtype: Any = jnp.float32,
+) -> FlowPosterior:
+    """Returns a posterior of `flows.InverseAutoregressive` layers."""
+    base = DiagonalGaussian(latent_dim, dtype, scale)
+    shape = (latent_dim, widths, density_dtype(dtype))
+    layers = flows.chain(num_layers, flows.InverseAutoregressive, *shape)
+    return FlowPosterior(base, layers)
+
+
+def coupling_flow(
+    *,
+    latent_dim: int,
+    num_layers: Count = 2,
+    widths: Sizes = (200,),
+    scale: Scale = exp,
+    dtype: Any = jnp.float32,
+) -> FlowPosterior:
+    """Returns a posterior of `flows.Coupling` layers."""
+    base = DiagonalGaussian(latent_dim, dtype, scale)
+    shape = (latent_dim, widths, density_dtype(dtype))
+    return FlowPosterior(base, flows.chain(num_layers, flows.Coupling, *shape))
+
+
 class VonMisesFisher(_Continuous):
     """q(z | x) on the unit sphere in `latent_dim` dimensions.
 
@@ -117,19 +170,37 @@ class VonMisesFisher(_Continuous):
 
     References:
       Davidson et al. 2018, arXiv 1804.00891 (S-VAE).
+
+    Raises:
+      Unsupported: there is one dimension, in which the sphere is two points.
     """
+
+    space = SPHERE
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
         """Maps features [B, F] to a distribution, batch shape [B], event shape [D]."""
+        if self.latent_dim < 2:
+            raise Unsupported("needs two latent dimensions or more", "posterior")
         mean = dense(self.latent_dim, "mean", self.dtype)(features)
         concentration = dense(1, "concentration", self.dtype)(features)[..., 0]
         mean, concentration = at_least_float32(mean, concentration)
         direction = mean / jnp.sqrt((mean**2).sum(-1, keepdims=True) + 1e-12)
-        return SphericalDistribution(direction, nn.softplus(concentration) + 1)
+        return hyperspherical.VonMisesFisher(direction, nn.softplus(concentration) + 1)
 
 
-class RelaxedCategorical(nn.Module):
+class Discrete(Posterior):
+    """Codes of `num_classes` classes at each position."""
+
+    space = CODES
+
+    @nn.nowrap
+    def wrap_prior(self, codes: Prior) -> Prior:
+        """Turns a prior of one-hot codes into one of this posterior's codes."""
+        return codes
+
+
+class RelaxedCategorical(Discrete):
     """Categorical codes at `latent_dim` positions, relaxed while training.
 
     References:
@@ -138,8 +209,8 @@ class RelaxedCategorical(nn.Module):
     """
 
     latent_dim: int
-    num_classes: int
-    temperature: float
+    num_classes: Count = 10
+    temperature: Positive = 0.67
     dtype: Any = jnp.float32
 
     @property
@@ -156,46 +227,7 @@ class RelaxedCategorical(nn.Module):
         return OneHotCodes(logits.reshape(shape), self.temperature)
 
 
-class Codebook(nn.Module):
-    """`num_classes` vectors that are moving averages of the encodings assigned to them.
-
-    They begin at encodings of the first images: see `VectorQuantized.start`.
-
-    References:
-      van den Oord et al. 2017, arXiv 1711.00937, appendix A.1.
-    """
-
-    num_classes: int
-    embedding_dim: int
-    dtype: Any = jnp.float32
-
-    def setup(self) -> None:
-        share = 1 / self.num_classes
-        self.average_count = self.param(
-            "average_count",
-            nn.initializers.constant(share),
-            (self.num_classes,),
-            self.dtype,
-        )
-        self.average_sum = self.param(
-            "average_sum",
-            nn.initializers.normal(share),
-            (self.num_classes, self.embedding_dim),
-            self.dtype,
-        )
-
-    def __call__(self) -> jax.Array:
-        """Returns the vectors [C, E]."""
-        # Those never chosen rest far above this: see `codebook_ema_loss`.
-        count = jnp.maximum(self.average_count, 1e-20)
-        return jax.lax.stop_gradient(self.average_sum / count[:, None])
-
-    def ema_loss(self, quantized: Quantized, keys: jax.Array) -> jax.Array:
-        """See `codes.codebook_ema_loss`."""
-        return codebook_ema_loss(self.average_count, self.average_sum, quantized, keys)
-
-
-class VectorQuantized(nn.Module):
+class VectorQuantized(Discrete):
     """Codes at `latent_dim` positions, each the nearest vector of one codebook.
 
     References:
@@ -203,12 +235,25 @@ class VectorQuantized(nn.Module):
     """
 
     latent_dim: int
-    codebook: Codebook
+    num_classes: Count = 10
+    embedding_dim: Count = 16
     dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.codebook = Codebook(self.num_classes, self.embedding_dim, self.dtype)
 
     @property
     def code_dim(self) -> int:
-        return self.latent_dim * self.codebook.embedding_dim
+        return self.latent_dim * self.embedding_dim
+
+    def vectors(self) -> jax.Array:
+        """Returns the codebook [C, E]."""
+        return self.codebook()
+
+    @nn.nowrap
+    def wrap_prior(self, codes: Prior) -> Prior:
+        """See `Discrete`."""
+        return Embedded(codes, self)
 
     @nn.compact
     def __call__(self, features: jax.Array) -> Distribution:
@@ -216,23 +261,24 @@ class VectorQuantized(nn.Module):
         D = latent_dim * embedding_dim."""
         encodings = dense(self.code_dim, "encodings", self.dtype)(features)
         (encodings,) = at_least_float32(encodings)
-        shape = (*encodings.shape[:-1], self.latent_dim, self.codebook.embedding_dim)
+        shape = (*encodings.shape[:-1], self.latent_dim, self.embedding_dim)
         return Quantized(encodings.reshape(shape), self.codebook())
 
     def ema_loss(
         self, posterior: Quantized, x: jax.Array, keys: jax.Array
     ) -> jax.Array:
-        """Zero, whose gradient moves the codebook: see `layers.ema`."""
+        """See `Posterior`: the averages are those of the codebook."""
         del x
         keys = jax.vmap(lambda key: rng.named(key, "codebook"))(keys)
         return self.codebook.ema_loss(posterior, keys)
 
-    @staticmethod
-    def start(params: Params, posterior: Quantized, key: jax.Array) -> Params:
-        """Returns this module's parameters with a codebook that begins at the encodings
-        of the posterior, batch shape [B]."""
-        count = params["codebook"]["average_count"]
-        encodings = posterior.encodings.reshape(-1, posterior.encodings.shape[-1])
+    @nn.nowrap
+    def start(
+        self, params: Params, infer: Callable[[], Quantized], key: jax.Array
+    ) -> Params:
+        """See `Posterior`: the codebook begins at encodings of the first images."""
+        count, encodings = params["codebook"]["average_count"], infer().encodings
+        encodings = encodings.reshape(-1, encodings.shape[-1])
         vectors = start_codebook(encodings, len(count), key)
         book = {**params["codebook"], "average_sum": count[:, None] * vectors}
         return {**params, "codebook": book}

@@ -1,40 +1,41 @@
-"""Priors p(z): modules that, called with the condition, return a distribution.
+"""Priors p(z): modules that, called with the condition, return a distribution."""
 
-`shares_inference` says if a prior holds parameters of q(z | x).
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from numpyro.distributions import Independent, Normal
 
-from vae.distributions.codes import AutoregressiveCodes, EmbeddedCodes, OneHotCodes
+from vae.distributions import hyperspherical
+from vae.distributions.categorical import AutoregressiveCodes, OneHotCodes
 from vae.distributions.gaussians import DiagonalGaussianMixture
-from vae.distributions.hyperspherical import UniformOnSphere as SphericalDistribution
 from vae.distributions.transformed import TransformedDistribution
-from vae.nn.flows import Autoregressive
-from vae.nn.layers import dense
-from vae.types import Distribution
+from vae.fields import Count, Sizes
+from vae.models.base import CODES, SPHERE, Posterior, Prior, check_space
+from vae.nn import flows
+from vae.nn.layers import dense, density_dtype
+from vae.types import Distribution, Unsupported
 
 
-class StandardNormal(nn.Module):
+class StandardNormal(Prior):
     """p(z) = N(0, I)."""
 
     latent_dim: int
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    can_pad = factorises = True
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
         del condition
-        zeros = jnp.zeros(self.latent_dim, self.dtype)
+        zeros = jnp.zeros(self.latent_dim, density_dtype(self.dtype))
         return Independent(Normal(zeros, jnp.ones_like(zeros)), 1)
 
 
-class ConditionalGaussian(nn.Module):
+class ConditionalGaussian(Prior):
     """p(z | y) = N(mean(y), diag(scale(y)^2)), learned for each label y.
 
     References:
@@ -44,19 +45,20 @@ class ConditionalGaussian(nn.Module):
 
     latent_dim: int
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    can_pad = is_conditional = True
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Maps a condition [..., Y] to a distribution, batch shape [...]."""
-        if condition is None:
-            raise ValueError("conditional_gaussian needs a condition")
-        mean = dense(self.latent_dim, "mean", self.dtype)(condition)
-        log_scale = dense(self.latent_dim, "log_scale", self.dtype)(condition)
+        assert condition is not None, "see `VAE`"
+        dtype = density_dtype(self.dtype)
+        mean = dense(self.latent_dim, "mean", dtype)(condition)
+        log_scale = dense(self.latent_dim, "log_scale", dtype)(condition)
         return Independent(Normal(mean, jnp.exp(log_scale)), 1)
 
 
-class GaussianMixture(nn.Module):
+class GaussianMixture(Prior):
     """A learned mixture of diagonal Gaussians.
 
     References:
@@ -65,23 +67,24 @@ class GaussianMixture(nn.Module):
     """
 
     latent_dim: int
-    num_components: int
+    num_components: Count = 500
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    can_pad = True
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
         del condition
         zeros, normal = nn.initializers.zeros, nn.initializers.normal(1.0)
-        shape = (self.num_components, self.latent_dim)
-        logits = self.param("logits", zeros, shape[:1], self.dtype)
-        means = self.param("means", normal, shape, self.dtype)
-        log_scales = self.param("log_scales", zeros, shape, self.dtype)
+        shape, dtype = (self.num_components, self.latent_dim), density_dtype(self.dtype)
+        logits = self.param("logits", zeros, shape[:1], dtype)
+        means = self.param("means", normal, shape, dtype)
+        log_scales = self.param("log_scales", zeros, shape, dtype)
         return DiagonalGaussianMixture(logits, means, jnp.exp(log_scales))
 
 
-class VampPrior(nn.Module):
+class VampPrior(Prior):
     """p(z) = 1/K sum_k q(z | u_k): the posteriors of K learned pseudo-inputs.
 
     References:
@@ -89,17 +92,19 @@ class VampPrior(nn.Module):
     """
 
     encoder: nn.Module  # the model's own
-    posterior: nn.Module  # the model's own, a diagonal Gaussian
-    start: Any  # () -> pseudo-inputs [K, H, W, C] to start from
+    posterior: Posterior  # the model's own, a diagonal Gaussian
+    start: Callable[[], np.ndarray]  # pseudo-inputs [K, H, W, C] to start from
     dtype: Any = jnp.float32
-    shares_inference = True
+
+    can_pad = shares_inference = True
 
     @nn.compact
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
         del condition
         pseudo_inputs = self.param(
-            "pseudo_inputs", lambda key: jnp.asarray(self.start(), self.dtype)
+            "pseudo_inputs",
+            lambda key: jnp.asarray(self.start(), density_dtype(self.dtype)),
         )
         # Images live in [0, 1]; the authors clip too (a hard tanh).
         gaussian = self.posterior(self.encoder(jnp.clip(pseudo_inputs, 0, 1))).base_dist
@@ -107,7 +112,41 @@ class VampPrior(nn.Module):
         return DiagonalGaussianMixture(logits, gaussian.loc, gaussian.scale)
 
 
-class FlowPrior(nn.Module):
+def vamp(
+    *,
+    encoder: nn.Module,
+    posterior: Posterior,
+    examples: Callable[[int], np.ndarray],
+    num_components: Count = 500,
+    dtype: Any = jnp.float32,
+) -> VampPrior:
+    """Returns a VampPrior whose pseudo-inputs begin at training images.
+
+    Args:
+      encoder: the model's own.
+      posterior: the model's own.
+      examples: returns as many training images [K, H, W, C] as it is asked for, scaled.
+      num_components: K.
+      dtype: of the layers.
+
+    Raises:
+      Unsupported: once drawn, if pixels of the images are outside [0, 1].
+    """
+
+    def start() -> np.ndarray:
+        images = examples(num_components)
+        low, high = images.min(), images.max()
+        if low < 0 or high > 1:
+            raise Unsupported(
+                f"needs pixels in [0, 1], but they range from {low:.4g} to {high:.4g}",
+                "prior",
+            )
+        return images
+
+    return VampPrior(encoder, posterior, start, dtype)
+
+
+class FlowPrior(Prior):
     """A standard normal sent through a flow with an inverse.
 
     References:
@@ -116,8 +155,7 @@ class FlowPrior(nn.Module):
     """
 
     base: StandardNormal
-    flow: nn.Module  # see `vae.nn.flows`
-    shares_inference = False
+    flow: flows.Chain
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
@@ -129,35 +167,51 @@ class FlowPrior(nn.Module):
         return TransformedDistribution(base, flow, variables)
 
 
-class UniformOnSphere(nn.Module):
+def realnvp(
+    *,
+    latent_dim: int,
+    num_layers: Count = 4,
+    widths: Sizes = (200,),
+    dtype: Any = jnp.float32,
+) -> FlowPrior:
+    """Returns a prior of `flows.Coupling` layers."""
+    shape = (latent_dim, widths, density_dtype(dtype))
+    base = StandardNormal(latent_dim, dtype)
+    return FlowPrior(base, flows.chain(num_layers, flows.Coupling, *shape))
+
+
+class UniformOnSphere(Prior):
     """The uniform density on the unit sphere in `latent_dim` dimensions."""
 
     latent_dim: int
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    space = SPHERE
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [D]."""
         del condition
-        return SphericalDistribution(self.latent_dim, self.dtype)
+        dtype = density_dtype(self.dtype)
+        return hyperspherical.UniformOnSphere(self.latent_dim, dtype)
 
 
-class UniformCodes(nn.Module):
+class UniformCodes(Prior):
     """All codes alike: P positions of C classes."""
 
     num_positions: int
     num_classes: int
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    space = CODES
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * C]."""
         del condition
         shape = (self.num_positions, self.num_classes)
-        return OneHotCodes(jnp.zeros(shape, self.dtype))
+        return OneHotCodes(jnp.zeros(shape, density_dtype(self.dtype)))
 
 
-class LearnedCodes(nn.Module):
+class LearnedCodes(Prior):
     """A learned autoregressive distribution of codes: P positions of C classes.
 
     References:
@@ -167,32 +221,52 @@ class LearnedCodes(nn.Module):
 
     num_positions: int
     num_classes: int
-    widths: Sequence[int]
+    widths: Sizes
     dtype: Any = jnp.float32
-    shares_inference = False
+
+    space = CODES
 
     def setup(self) -> None:
-        classes = self.num_classes
-        self.network = Autoregressive(
-            self.num_positions, classes, classes, self.widths, self.dtype
+        classes, dtype = self.num_classes, density_dtype(self.dtype)
+        self.network = flows.Autoregressive(
+            self.num_positions, classes, classes, self.widths, dtype
         )
 
     def __call__(self, condition: jax.Array | None = None) -> Distribution:
         """Returns the distribution, batch shape [], event shape [P * C]."""
         del condition
-        blank = jnp.zeros((self.num_positions, self.num_classes), self.dtype)
+        shape = (self.num_positions, self.num_classes)
+        blank = jnp.zeros(shape, density_dtype(self.dtype))
         if self.is_initializing():
             self.network(blank.reshape(-1))
         return AutoregressiveCodes(*self.network.unbind(), blank)
 
 
-class Embedded(nn.Module):
-    """A prior of codes, seen as vectors of the posterior's codebook."""
+def uniform_codes(
+    *, latent_dim: int, posterior: Any, dtype: Any = jnp.float32
+) -> Prior:
+    """Returns `UniformCodes` for a posterior of discrete codes.
 
-    codes: nn.Module
-    codebook: nn.Module  # the posterior's own
-    shares_inference = False
+    Raises:
+      Unsupported: its codes are not discrete.
+    """
+    check_space(CODES, posterior.space)
+    codes = UniformCodes(latent_dim, posterior.num_classes, dtype)
+    return posterior.wrap_prior(codes)
 
-    def __call__(self, condition: jax.Array | None = None) -> Distribution:
-        """Returns the distribution, batch shape [], event shape [P * E]."""
-        return EmbeddedCodes(self.codes(condition), self.codebook())
+
+def autoregressive_codes(
+    *,
+    latent_dim: int,
+    posterior: Any,
+    widths: Sizes = (200,),
+    dtype: Any = jnp.float32,
+) -> Prior:
+    """Returns `LearnedCodes` for a posterior of discrete codes.
+
+    Raises:
+      Unsupported: its codes are not discrete.
+    """
+    check_space(CODES, posterior.space)
+    codes = LearnedCodes(latent_dim, posterior.num_classes, widths, dtype)
+    return posterior.wrap_prior(codes)

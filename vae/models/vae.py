@@ -1,7 +1,6 @@
 """A variational autoencoder with one group of latent variables."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +9,11 @@ from flax import linen as nn
 from vae import rng
 from vae.distributions import reparameterization
 from vae.distributions.padded import restrict
-from vae.nn.layers import Initializer, redraw_kernels
-from vae.types import Distribution, Inference, LatentGroup, Params
+from vae.fields import Field
+from vae.models.base import Likelihood, Posterior, Prior, check_space
+from vae.models.posteriors import DiagonalGaussian
+from vae.nn.layers import INITIALIZERS, Initializer, redraw_kernels
+from vae.types import Distribution, Inference, LatentGroup, Params, Unsupported
 
 
 class Encoded(NamedTuple):
@@ -31,31 +33,64 @@ class VAE(nn.Module):
     References:
       Kingma & Welling 2013, arXiv 1312.6114; Kingma et al. 2014, arXiv 1406.5298, eq.
       6, for the conditional model with labels observed.
+
+    Raises:
+      Unsupported: the prior does not go with the posterior or the labels.
     """
 
     encoder: nn.Module  # [B, H, W, C], condition -> [B, F]
-    posterior: nn.Module  # [B, F] -> q(z | x)
-    prior: Callable[..., Distribution]  # condition -> p(z)
+    posterior: Posterior  # [B, F] -> q(z | x)
+    prior: Prior  # condition -> p(z)
     decoder: nn.Module  # [N, D], condition -> [N, H, W, C * features per channel]
-    likelihood: nn.Module  # [..., H, W, C * features per channel] -> p(x | z)
+    likelihood: Likelihood  # [..., H, W, C * features per channel] -> p(x | z)
     num_labels: int | None = None
-    kernel_init: Initializer | None = None  # see `redraw_kernels`; None: Glorot's
+    # See `redraw_kernels`; None: Glorot's.
+    initializer: Annotated[Initializer | None, Field(menu=INITIALIZERS)] = None
+
     inference_parts = ("encoder", "posterior")
+
+    def __post_init__(self) -> None:
+        check_space(self.prior.space, self.posterior.space)
+        if self.prior.shares_inference and not self.encodes_to_means:
+            raise Unsupported(
+                "mixes diagonal Gaussians of images without labels", "prior"
+            )
+        if self.prior.is_conditional and self.num_labels is None:
+            raise Unsupported(
+                "depends on the label, which the model is not given", "prior"
+            )
+        super().__post_init__()
+
+    @property
+    def space(self) -> str:
+        return self.posterior.space
+
+    @property
+    def can_pad(self) -> bool:
+        return self.posterior.can_pad and self.prior.can_pad
+
+    @property
+    def encodes_to_means(self) -> bool:
+        return isinstance(self.posterior, DiagonalGaussian) and self.num_labels is None
 
     @nn.nowrap
     def init(self, rngs: jax.Array, *args: Any, **kwargs: Any) -> Params:
         """Returns the first variables; arguments are those of a call."""
         variables = super().init(rngs, *args, **kwargs)
         params = variables["params"]
-        if self.kernel_init is not None:
+        if self.initializer is not None:
             key = jax.random.fold_in(rngs, 1)
-            params = redraw_kernels(params, self.kernel_init, key)
-        if hasattr(self.posterior, "start"):
+            params = redraw_kernels(params, self.initializer, key)
+
+        def infer() -> Any:
             encoded: Any = self.apply(
                 {"params": params}, args[0], label=kwargs.get("label"), method="encode"
             )
-            key = jax.random.fold_in(rngs, 2)
-            start = self.posterior.start(params["posterior"], encoded.posterior, key)
+            return encoded.posterior
+
+        key = jax.random.fold_in(rngs, 2)
+        if "posterior" in params:
+            start = self.posterior.start(params["posterior"], infer, key)
             params = {**params, "posterior": start}
         return {**variables, "params": params}
 
@@ -72,15 +107,9 @@ class VAE(nn.Module):
         keys = rng.per_sample(key, jnp.arange(num_samples))
         encoded = self.encode(x, label=label, train=train)
         inference = self.infer(encoded, keys, train=train)
-        losses = [
-            part.ema_loss(distribution, x, key)
-            for part, distribution in (
-                (self.posterior, encoded.posterior),
-                (self.likelihood, inference.likelihood),
-            )
-            if hasattr(part, "ema_loss")
-        ]
-        return inference._replace(aux={"ema_loss": sum(losses, start=0.0)})
+        of_posterior = self.posterior.ema_loss(encoded.posterior, x, key)
+        of_likelihood = self.likelihood.ema_loss(inference.likelihood, x, key)
+        return inference._replace(aux={"ema_loss": of_posterior + of_likelihood})
 
     def encode(
         self, x: jax.Array, *, label: jax.Array | None = None, train: bool = False

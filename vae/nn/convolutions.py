@@ -6,25 +6,35 @@ of strided convolutions and at any convolution within a loop.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae.nn.layers import KERNEL_INIT, Activation, Initializer
+from vae.fields import Field
+from vae.nn.layers import KERNEL_INIT, Activation, Initializer, density_dtype
+
+CONVOLUTIONS = {name: name for name in ("auto", "matmul", "lax")}
+Convolution = Annotated[str, Field(menu=CONVOLUTIONS)]
+
+
+def is_product(convolution: str) -> bool:
+    """Says if convolutions are matrix products, which "auto" makes them on CPU."""
+    if convolution == "auto":
+        return jax.default_backend() == "cpu"
+    return convolution == "matmul"
 
 
 class HalvingConv(nn.Module):
     """A convolution of stride 2 that halves an image, [B, H, W, C] to [B, H/2, W/2, F].
 
-    `kernel_size` is 4, which sees beyond its stride, or 2. `method="lax"` is
-    `lax.conv`. `method="matmul"` is the same function as one matrix product: each
+    `kernel_size` is 4, which sees beyond its stride, or 2. As a matrix product, each
     output sees blocks of 2x2 pixels (2x2 blocks, or one).
     """
 
     channels: int
-    method: str
+    convolution: Convolution = "auto"
     dtype: Any = jnp.float32
     kernel_size: int = 4
 
@@ -33,10 +43,10 @@ class HalvingConv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape)
         x = x.astype(self.dtype)
-        if self.method == "lax":
-            padded = _pad(x, self.kernel_size // 2 - 1)
-            return bias + _conv(padded, kernel, stride=2)
-        return bias + halve(x, kernel)
+        if is_product(self.convolution):
+            return bias + halve(x, kernel)
+        padded = _pad(x, self.kernel_size // 2 - 1)
+        return bias + _conv(padded, kernel, stride=2)
 
 
 class SameConv(nn.Module):
@@ -46,7 +56,7 @@ class SameConv(nn.Module):
     """
 
     channels: int
-    method: str
+    convolution: Convolution = "auto"
     kernel_init: Initializer = KERNEL_INIT
     dtype: Any = jnp.float32
 
@@ -55,9 +65,10 @@ class SameConv(nn.Module):
         shape = (3, 3, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape, kernel_init=self.kernel_init)
         x = _pad(x.astype(self.dtype), 1)
-        if self.method == "lax":
-            return bias + _conv(x, kernel, stride=1)
-        return bias + _product(_neighbours(x, 3), kernel.reshape(-1, self.channels))
+        if is_product(self.convolution):
+            matrix = kernel.reshape(-1, self.channels)
+            return bias + _product(_neighbours(x, 3), matrix)
+        return bias + _conv(x, kernel, stride=1)
 
 
 class ResidualBlock(nn.Module):
@@ -72,12 +83,12 @@ class ResidualBlock(nn.Module):
     """
 
     activation: Activation
-    method: str
+    convolution: Convolution = "auto"
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        conv = partial(SameConv, x.shape[-1], self.method, dtype=self.dtype)
+        conv = partial(SameConv, x.shape[-1], self.convolution, dtype=self.dtype)
         hidden = conv(name="conv_0")(self.activation(x))
         last = conv(kernel_init=nn.initializers.zeros, name="conv_1")
         return x + last(self.activation(hidden))
@@ -88,7 +99,7 @@ class ResidualBlocks(nn.Module):
 
     count: int
     activation: Activation
-    method: str
+    convolution: Convolution = "auto"
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -96,7 +107,7 @@ class ResidualBlocks(nn.Module):
         """Maps [B, H, W, C] to the same shape."""
         for i in range(self.count):
             block = ResidualBlock(
-                self.activation, self.method, self.dtype, name=f"block_{i}"
+                self.activation, self.convolution, self.dtype, name=f"block_{i}"
             )
             x = block(x)
         return x
@@ -110,7 +121,7 @@ class DoublingConv(nn.Module):
     """
 
     channels: int
-    method: str
+    convolution: Convolution = "auto"
     bias_init: Initializer = nn.initializers.zeros
     dtype: Any = jnp.float32
 
@@ -119,11 +130,11 @@ class DoublingConv(nn.Module):
         shape = (4, 4, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape, bias_init=self.bias_init)
         x = x.astype(self.dtype)
-        if self.method == "lax":
-            return bias + jax.lax.conv_transpose(
-                x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
-        return bias + double(x, kernel)
+        if is_product(self.convolution):
+            return bias + double(x, kernel)
+        return bias + jax.lax.conv_transpose(
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
 
 Taps = Callable[[jax.Array, jax.Array], jax.Array]
@@ -207,7 +218,7 @@ def _kernel_and_bias(
     bias_init: Initializer = nn.initializers.zeros,
 ) -> tuple[jax.Array, jax.Array]:
     """Declares a layer's kernel [k, k, in, out], as in `lax`, and its bias [out]."""
-    param_dtype = jnp.promote_types(layer.dtype, jnp.float32)
+    param_dtype = density_dtype(layer.dtype)
     kernel = layer.param("kernel", kernel_init, shape, param_dtype)
     bias = layer.param("bias", bias_init, shape[-1:], param_dtype)
     return kernel.astype(layer.dtype), bias.astype(layer.dtype)

@@ -3,7 +3,7 @@
 All take an optional condition [N, G] (one-hot labels), which stands beside the code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from vae.nn.convolutions import DoublingConv, ResidualBlocks
+from vae.fields import Natural, Sizes
+from vae.nn.convolutions import Convolution, DoublingConv, ResidualBlocks
 from vae.nn.layers import (
     LOCATELLO,
     MLP,
     Activation,
     GatedMLP,
     Initializer,
+    check_halvings,
     dense,
     with_condition,
 )
@@ -48,10 +50,10 @@ class MLPDecoder(nn.Module):
     """Dense layers, the last linear: `MLPEncoder` backwards, so `widths` are given in
     the encoder's order, from the image inwards."""
 
-    widths: Sequence[int]
-    activation: Activation
     image_shape: tuple[int, int, int]
-    bias_init: Initializer
+    widths: Sizes = (400,)
+    activation: Activation = nn.relu
+    bias_init: Initializer = nn.initializers.zeros
     dtype: Any = jnp.float32
     brick: Callable[..., nn.Module] = MLP
 
@@ -71,35 +73,39 @@ class ConvDecoder(nn.Module):
     backwards, so `channels` and `widths` are given in the encoder's order.
 
     Before each convolution come the activation and `blocks` residual blocks.
+
+    Raises:
+      Unsupported: the image cannot be halved that often.
     """
 
-    channels: Sequence[int]
-    widths: Sequence[int]
-    activation: Activation
     image_shape: tuple[int, int, int]
-    bias_init: Initializer
-    method: str
+    channels: Sizes = (32, 64)
+    widths: Sizes = (400,)
+    activation: Activation = nn.relu
+    bias_init: Initializer = nn.initializers.zeros
+    convolution: Convolution = "auto"
     dtype: Any = jnp.float32
     blocks: int = 0
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps codes [N, D] and a condition [N, G] to features [N, *image_shape]."""
-        scale = 2 ** len(self.channels)
         height, width, features = self.image_shape
+        check_halvings(len(self.channels), height, width, part="decoder")
+        scale = 2 ** len(self.channels)
         small = (height // scale, width // scale, self.channels[-1])
         widths = (*reversed(self.widths), int(np.prod(small)))
         mlp = MLP(widths, self.activation, self.dtype, name="mlp")
         x = mlp(with_condition(z, condition)).reshape(len(z), *small)
-        shared = (self.activation, self.method, self.dtype)
+        shared = (self.activation, self.convolution, self.dtype)
         for i, channels in enumerate(reversed(self.channels[:-1])):
             conv = DoublingConv(
-                channels, self.method, dtype=self.dtype, name=f"conv_{i}"
+                channels, self.convolution, dtype=self.dtype, name=f"conv_{i}"
             )
             blocks = ResidualBlocks(self.blocks, *shared, name=f"blocks_{i}")
             x = self.activation(conv(blocks(x)))
         output = DoublingConv(
-            features, self.method, self.bias_init, self.dtype, name="output"
+            features, self.convolution, self.bias_init, self.dtype, name="output"
         )
         return output(ResidualBlocks(self.blocks, *shared, name="blocks_output")(x))
 
@@ -112,25 +118,36 @@ class ResNetDecoder(ConvDecoder):
       He et al. 2016, arXiv 1603.05027.
     """
 
-    blocks: int = 1
+    blocks: Natural = 1
 
 
-def gated_mlp(**kwargs: Any) -> MLPDecoder:
-    """Returns the gated decoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4).
+def gated_mlp(
+    *,
+    image_shape: tuple[int, int, int],
+    widths: Sizes = (400,),
+    bias_init: Initializer = nn.initializers.zeros,
+    dtype: Any = jnp.float32,
+) -> MLPDecoder:
+    """Returns the gated decoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4);
+    in their code the widths are (300, 300)."""
+    return MLPDecoder(image_shape, widths, nn.sigmoid, bias_init, dtype, GatedMLP)
 
-    Args:
-      **kwargs: `widths`, in their code (300, 300), `image_shape`, `bias_init` and
-        `dtype`.
-    """
-    return MLPDecoder(activation=nn.sigmoid, brick=GatedMLP, **kwargs)
 
-
-def conv_locatello(**kwargs: Any) -> ConvDecoder:
+def conv_locatello(
+    *,
+    image_shape: tuple[int, int, int],
+    convolution: Convolution = "auto",
+    bias_init: Initializer = nn.initializers.zeros,
+    dtype: Any = jnp.float32,
+) -> ConvDecoder:
     """Returns the decoder of Locatello et al. 2019 (arXiv 1811.12359, table 1).
 
     Theirs are images of 64x64 pixels; any divisible by 16 will do.
-
-    Args:
-      **kwargs: `image_shape`, `bias_init`, `method` and `dtype`.
     """
-    return ConvDecoder(**LOCATELLO, **kwargs)
+    return ConvDecoder(
+        image_shape,
+        **LOCATELLO,
+        bias_init=bias_init,
+        convolution=convolution,
+        dtype=dtype,
+    )

@@ -11,15 +11,23 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae.nn.convolutions import HalvingConv, ResidualBlocks
-from vae.nn.layers import LOCATELLO, MLP, Activation, GatedMLP, with_condition
+from vae.fields import Natural, Sizes
+from vae.nn.convolutions import Convolution, HalvingConv, ResidualBlocks
+from vae.nn.layers import (
+    LOCATELLO,
+    MLP,
+    Activation,
+    GatedMLP,
+    check_halvings,
+    with_condition,
+)
 
 
 class MLPEncoder(nn.Module):
     """Dense layers on the flattened image; `brick` is `MLP` or `GatedMLP`."""
 
-    widths: Sequence[int]
-    activation: Activation
+    widths: Sizes = (400,)
+    activation: Activation = nn.relu
     dtype: Any = jnp.float32
     brick: Callable[..., nn.Module] = MLP
 
@@ -35,12 +43,15 @@ class ConvEncoder(nn.Module):
 
     After each convolution come `blocks` residual blocks, then the activation.
     `kernel_sizes` are those of the convolutions, 4 or 2; empty, they are all 4.
+
+    Raises:
+      Unsupported: the image cannot be halved that often.
     """
 
-    channels: Sequence[int]
-    widths: Sequence[int]
-    activation: Activation
-    method: str
+    channels: Sizes = (32, 64)
+    widths: Sizes = (400,)
+    activation: Activation = nn.relu
+    convolution: Convolution = "auto"
     dtype: Any = jnp.float32
     kernel_sizes: Sequence[int] = ()
     blocks: int = 0
@@ -48,11 +59,12 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
-        shared = (self.activation, self.method, self.dtype)
+        check_halvings(len(self.channels), *x.shape[1:3], part="encoder")
+        shared = (self.activation, self.convolution, self.dtype)
         sizes = self.kernel_sizes or (4,) * len(self.channels)
         for i, (channels, size) in enumerate(zip(self.channels, sizes, strict=True)):
             conv = HalvingConv(
-                channels, self.method, self.dtype, size, name=f"conv_{i}"
+                channels, self.convolution, self.dtype, size, name=f"conv_{i}"
             )
             blocks = ResidualBlocks(self.blocks, *shared, name=f"blocks_{i}")
             x = self.activation(blocks(conv(x)))
@@ -67,24 +79,22 @@ class ResNetEncoder(ConvEncoder):
       He et al. 2016, arXiv 1603.05027.
     """
 
-    blocks: int = 1
+    blocks: Natural = 1
 
 
-def gated_mlp(**kwargs: Any) -> MLPEncoder:
-    """Returns the gated encoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4).
-
-    Args:
-      **kwargs: `widths`, in their code (300, 300), and `dtype`.
-    """
-    return MLPEncoder(activation=nn.sigmoid, brick=GatedMLP, **kwargs)
+def gated_mlp(*, widths: Sizes = (400,), dtype: Any = jnp.float32) -> MLPEncoder:
+    """Returns the gated encoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4);
+    in their code the widths are (300, 300)."""
+    return MLPEncoder(widths, nn.sigmoid, dtype, GatedMLP)
 
 
-def conv_locatello(**kwargs: Any) -> ConvEncoder:
+def conv_locatello(
+    *, convolution: Convolution = "auto", dtype: Any = jnp.float32
+) -> ConvEncoder:
     """Returns the encoder of Locatello et al. 2019 (arXiv 1811.12359, table 1).
 
     Theirs are images of 64x64 pixels; any divisible by 16 will do.
-
-    Args:
-      **kwargs: `method` and `dtype`.
     """
-    return ConvEncoder(**LOCATELLO, kernel_sizes=(4, 4, 2, 2), **kwargs)
+    return ConvEncoder(
+        **LOCATELLO, convolution=convolution, dtype=dtype, kernel_sizes=(4, 4, 2, 2)
+    )

@@ -6,7 +6,7 @@ and returns the same log_det, where the flow has an inverse. The context [..., C
 None, conditions the map; its leading axes broadcast with those of the code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -172,8 +172,7 @@ class Coupling(nn.Module):
 class Planar(nn.Module):
     """z = u + v tanh(w u + b), with v kept where the map is invertible.
 
-    v, w and b are functions of the context, or parameters without one. There is an
-    inverse, but no closed form of it.
+    v, w and b are functions of the context, or parameters without one.
 
     References:
       Rezende & Mohamed 2015, arXiv 1505.05770, eq. 10 to 12 and appendix A.1.
@@ -196,6 +195,10 @@ class Planar(nn.Module):
         stretch = 1 + (1 - bent**2) * _dot(w, v)
         return u + v * bent, jnp.log(jnp.abs(stretch))[..., 0]
 
+    def inverse(self, z: jax.Array, context: jax.Array | None = None) -> Mapped:
+        """There is one, but no closed form of it."""
+        raise NotImplementedError("Planar has no inverse in closed form")
+
 
 def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
     """Returns x . y [..., 1]. Not `(x * y).sum(-1)`, which XLA on CPU (jaxlib 0.10.2)
@@ -208,7 +211,7 @@ class Chain(nn.Module):
     """Several flows, one after the other, with the order of dimensions reversed in
     between, so that each is changed in turn."""
 
-    flows: Sequence[nn.Module]
+    flows: Sequence[Any]
 
     def __call__(self, u: jax.Array, context: jax.Array | None = None) -> Mapped:
         """See the module's docstring."""
@@ -226,8 +229,11 @@ class Chain(nn.Module):
         """
         total = jnp.zeros(z.shape[:-1], z.dtype)
         for flow in reversed(self.flows):
-            if not hasattr(flow, "inverse"):
-                raise NotImplementedError(f"{type(flow).__name__} has no inverse")
             z, log_det = flow.inverse(z, context)
             z, total = z[..., ::-1], total + log_det
         return z, total
+
+
+def chain(num_layers: int, flow: Callable[..., nn.Module], *fields: Any) -> Chain:
+    """Returns a chain of layers of one kind, `flow(*fields)`."""
+    return Chain([flow(*fields) for _ in range(num_layers)])

@@ -1,16 +1,30 @@
 """Bricks of encoders and decoders: dense layers, and what all layers share."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from vae.types import Params
+from vae.fields import Field
+from vae.types import Params, Unsupported
 
-Activation = Callable[[jax.Array], jax.Array]
 Initializer = nn.initializers.Initializer
+ACTIVATIONS = {
+    "tanh": nn.tanh,
+    "relu": nn.relu,
+    "leaky_relu": nn.leaky_relu,
+    "elu": nn.elu,
+    "gelu": nn.gelu,
+    "silu": nn.silu,
+}
+INITIALIZERS: dict[str, Initializer | None] = {
+    "glorot_uniform": None,  # what all layers have by themselves
+    "fan_in_uniform": nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
+    "normal": nn.initializers.normal(0.1),
+}
+Activation = Annotated[Callable[[jax.Array], jax.Array], Field(menu=ACTIVATIONS)]
 EMA_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
 KERNEL_INIT = nn.initializers.glorot_uniform()
 
@@ -25,14 +39,19 @@ LOCATELLO: dict[str, Any] = {
 def dense(width: int, name: str | None, dtype: Any, **kwargs: Any) -> nn.Dense:
     """A dense layer, Glorot-initialised unless `kwargs` say otherwise; parameters stay
     at least float32."""
-    param_dtype = jnp.promote_types(dtype, jnp.float32)
-    fields = {"kernel_init": KERNEL_INIT, "param_dtype": param_dtype} | kwargs
+    fields = {"kernel_init": KERNEL_INIT, "param_dtype": density_dtype(dtype)} | kwargs
     return nn.Dense(width, name=name, dtype=dtype, **fields)
 
 
+def density_dtype(dtype: Any) -> Any:
+    """Returns the type of parameters and densities beside layers of `dtype`: at least
+    float32, for they are never held or computed in half precision."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def at_least_float32(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    """Raises bfloat16 to float32: densities are never computed in half precision."""
-    return tuple(a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in arrays)
+    """Raises bfloat16 to float32; see `density_dtype`."""
+    return tuple(a.astype(density_dtype(a.dtype)) for a in arrays)
 
 
 def ema(average: jax.Array, target: jax.Array) -> jax.Array:
@@ -54,10 +73,30 @@ def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Arra
     return jnp.concatenate((condition.astype(features.dtype), features), axis=-1)
 
 
+def check_halvings(times: int, height: int, width: int, *, part: str) -> None:
+    """Refuses images that the encoder or decoder, `part`, cannot halve so often.
+
+    Raises:
+      Unsupported: a side is not divisible, or there is nothing to halve them.
+    """
+    factor = 2**times
+    if not times:
+        raise Unsupported("needs the channels of at least one convolution", part)
+    if height % factor or width % factor:
+        raise Unsupported(
+            f"halves the image {times} times, but {height}x{width} pixels cannot be "
+            f"divided by {factor}",
+            part,
+        )
+
+
 def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
     """Returns a model's parameters with the kernels of its encoder, decoder and
-    posterior drawn anew by `init`, but for those of flows, and those at zero, by which
-    a residual block begins as the identity."""
+    posterior drawn anew by `init`.
+
+    Kernels of flows are kept, and those at zero: they make a residual block begin as
+    the identity.
+    """
     leaves, tree = jax.tree_util.tree_flatten_with_path(params)
     keys = jax.random.split(key, len(leaves))
     drawn = []

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
-from vae.distributions.codes import OneHotCodes
+from vae.distributions.categorical import OneHotCodes
 from vae.distributions.padded import PaddedNormal, dimensions_in_use
 from vae.fields import Count, traced_of
 from vae.models.base import Model

@@ -2,7 +2,7 @@
 
 import jax
 
-from vae.distributions.codes import Quantized
+from vae.distributions.categorical import Quantized
 from vae.fields import Weight
 from vae.objectives.base import Moment
 from vae.types import ElboTerms, Inference, Metrics, Unsupported

@@ -163,7 +163,9 @@ def discriminator_optimizer(
     """
     del discriminator_learning_rate  # traced: every update reads it from `hparams`
     return make_optimizer(
-        scale_by_adam(b1=0.5, b2=0.9), constant(), rate_name="discriminator_learning_rate"
+        scale_by_adam(b1=0.5, b2=0.9),
+        constant(),
+        rate_name="discriminator_learning_rate",
     )
 
 

@@ -177,7 +177,7 @@ def model_with(prior: Any) -> VAE:
         encoder=ENCODER,
         posterior=POSTERIOR,
         prior=prior,
-        decoder=MLPDecoder((6,), nn.tanh, SHAPE, nn.initializers.zeros),
+        decoder=MLPDecoder(SHAPE, (6,), nn.tanh),
         likelihood=Bernoulli(),
     )
 

@@ -37,9 +37,7 @@ CASES = {
     "relaxed_categorical": Case(
         posteriors.RelaxedCategorical(DIM, CLASSES, 0.5), DIM * CLASSES
     ),
-    "vector_quantized": Case(
-        posteriors.VectorQuantized(DIM, posteriors.Codebook(CLASSES, 2)), DIM * 2
-    ),
+    "vector_quantized": Case(posteriors.VectorQuantized(DIM, CLASSES, 2), DIM * 2),
 }
 
 
@@ -123,17 +121,17 @@ def test_full_gaussian_has_the_covariance_of_its_triangle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "layer", "expected"),
+    ("scale", "layer", "expected"),
     [
-        ("exp", "log_variance", [np.exp(-5), np.exp(0.25), np.exp(5)]),
-        ("bounded_exp", "log_variance", [np.exp(-3), np.exp(0.25), np.exp(1)]),
-        ("softplus", "raw_scale", np.log1p(np.exp([-10, 0.5, 10]))),
+        (posteriors.exp, "log_variance", [np.exp(-5), np.exp(0.25), np.exp(5)]),
+        (posteriors.bounded_exp, "log_variance", [np.exp(-3), np.exp(0.25), np.exp(1)]),
+        (nn.softplus, "raw_scale", np.log1p(np.exp([-10, 0.5, 10]))),
     ],
 )
-def test_standard_deviations(name: str, layer: str, expected: Any) -> None:
-    posterior: Any = posteriors.DiagonalGaussian(DIM, scale=name)
+def test_standard_deviations(scale: Any, layer: str, expected: Any) -> None:
+    posterior: Any = posteriors.DiagonalGaussian(DIM, scale=scale)
     params = posterior.init(jax.random.key(0), FEATURES)["params"]
     bias = jnp.array([-10.0, 0.5, 10.0])
     params[layer] = {"kernel": jnp.zeros_like(params[layer]["kernel"]), "bias": bias}
-    scale = posterior.apply({"params": params}, FEATURES).base_dist.scale
-    np.testing.assert_allclose(scale[0], expected, rtol=1e-5)
+    found = posterior.apply({"params": params}, FEATURES).base_dist.scale
+    np.testing.assert_allclose(found[0], expected, rtol=1e-5)

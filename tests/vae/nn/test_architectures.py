@@ -12,12 +12,12 @@ from vae.nn.decoders import bias_from_mean
 
 WIDTHS, CHANNELS, LATENT_DIM = (8, 7), (6, 5), 3
 DENSE = {"widths": WIDTHS}
-CONV = {**DENSE, "channels": CHANNELS, "activation": nn.relu, "method": "lax"}
+CONV = {**DENSE, "channels": CHANNELS, "activation": nn.relu, "convolution": "lax"}
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "mlp": {**DENSE, "activation": nn.relu},
     "gated_mlp": DENSE,
     "conv": CONV,
-    "conv_locatello": {"method": "lax"},
+    "conv_locatello": {"convolution": "lax"},
     "resnet": {**CONV, "blocks": 1},
 }
 ENCODERS = {

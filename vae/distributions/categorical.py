@@ -10,13 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from numpyro.distributions import Distribution, kl_divergence
 
-from vae.nn.layers import EMA_DECAY, ema
 from vae.types import Distribution as AnyDistribution
 from vae.types import Params
-
-# A codebook's vector is dead below this part of an equal share of the choices, and an
-# encoding is offered to one vector in DRAWS.
-DEAD, DRAWS = 0.1, 16
 
 
 class OneHotCodes(Distribution):
@@ -191,53 +186,6 @@ def nearest(vectors: jax.Array, codebook: jax.Array) -> jax.Array:
     distances = (codebook**2).sum(-1) - 2 * vectors @ codebook.T
     chosen = jnp.argmin(distances, -1)
     return jax.nn.one_hot(chosen, len(codebook), dtype=codebook.dtype)
-
-
-def codebook_ema_loss(
-    count: jax.Array, total: jax.Array, quantized: Quantized, keys: jax.Array
-) -> jax.Array:
-    """Zero, whose gradient moves the codebook's averages towards this minibatch.
-
-    A vector that is hardly ever chosen (its count is below `DEAD` of an equal share) is
-    dead, and moves to encodings drawn at random. Which these are depends on the keys
-    alone, so that devices that share a minibatch move it to the mean of theirs.
-
-    Args:
-      count: how often a vector is chosen, a share of all choices, [C].
-      total: the mean over choices of the encodings assigned to a vector, [C, E].
-      quantized: the minibatch, batch shape [B].
-      keys: a key per example [B].
-
-    References:
-      van den Oord et al. 2017, arXiv 1711.00937, appendix A.1, eq. 6 to 8; Zeghidour et
-      al. 2021, arXiv 2107.03312, sec. III.C, for dead vectors.
-    """
-    classes, positions = len(count), quantized.encodings.shape[-2]
-    codes = quantized.codes.reshape(-1, classes)
-    vectors = quantized.encodings.reshape(len(codes), -1)
-    share, mean = codes.mean(0), codes.T @ vectors / len(codes)
-    # Each encoding is offered to one of DRAWS * C places, C of them vectors. One step
-    # of the averages then gives a vector about an equal share of the count.
-    offers = jax.vmap(
-        lambda key: jax.random.randint(key, (positions,), 0, DRAWS * classes)
-    )(keys)
-    offered = jax.nn.one_hot(offers.reshape(-1), classes, dtype=vectors.dtype)
-    size = (count < DEAD / classes) * DRAWS / (1 - EMA_DECAY)
-    share += size * offered.mean(0)
-    mean += size[:, None] * (offered.T @ vectors / len(vectors))
-    # One that is not chosen keeps its place: its averages shrink alike, and rest before
-    # they vanish.
-    rests = (share == 0) & (count < 1e-10)
-    share, mean = jnp.where(rests, count, share), jnp.where(rests[:, None], total, mean)
-    return ema(count, share) + ema(total, mean)
-
-
-def start_codebook(encodings: jax.Array, num_classes: int, key: jax.Array) -> jax.Array:
-    """Returns vectors [C, E] to begin with: encodings [N, E] evenly spaced, with noise
-    of a hundredth of their spread, for there may be fewer than C or equal ones."""
-    places = jnp.arange(num_classes) * len(encodings) // num_classes
-    noise = jax.random.normal(key, (num_classes, encodings.shape[-1]), encodings.dtype)
-    return encodings[places] + 0.01 * encodings.std() * noise
 
 
 def _flat(array: jax.Array) -> jax.Array:
