@@ -17,7 +17,7 @@ from vae.bind import (
 )
 from vae.data import preprocess
 from vae.data.splits import Dataset, evenly_spaced
-from vae.fields import Count, Field
+from vae.fields import Count, Field, same
 from vae.models.base import Model
 from vae.models.vae import VAE
 from vae.nn import decoders
@@ -58,6 +58,7 @@ def output_bias(
 class ModelFields(NamedTuple):
     """Fields of `model` itself."""
 
+    name: Annotated[str, Field(menu=same("vae"))] = "vae"
     latent_dim: Count = 20
     condition: Annotated[bool, Field(menu=CONDITIONS)] = False
     initializer: Annotated[Any, Field(menu=INITIALIZERS)] = None

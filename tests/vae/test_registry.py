@@ -1,0 +1,239 @@
+"""Every objective meets every posterior, prior and likelihood: each composition takes
+a finite step, or is refused with a sentence that names what works."""
+
+import functools
+import itertools
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from experiments.program import make_program, own_model
+from tests.conftest import ROOT
+from vae.bind import bind, default_of, parameters_of
+from vae.build import Experiment, build, operative
+from vae.compose import HOLDERS, bind_menus, group_of, latent_parts, objective_maker
+from vae.models.padding import cut_to, pad_to
+from vae.registry import LIKELIHOODS, MENUS, OBJECTIVES, POSTERIORS, PRIORS
+from vae.settings import READERS
+from vae.training.step import make_batch
+from vae.types import Unsupported, UserError
+
+
+@pytest.fixture(scope="module")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Sixteen labelled images of 4x4 bytes."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (16, 4, 4), np.uint8)
+    labels = np.arange(16) % 3
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    return f"npz:{path}"
+
+
+SMALL = {"widths": (5,), "num_classes": 3, "embedding_dim": 2, "num_components": 3}
+
+
+def tiny_config(data: str, **names: str) -> Any:
+    config = default.get_config("smoke")
+    config.runtime.num_devices = 1
+    config.dataset.name, config.dataset.batch_size = data, 8
+    config.model.latent_dim = 4
+    config.objective.num_samples = 4
+    for field, name in names.items():
+        group = config.objective if field == "objective" else config.model[field]
+        group.name = name
+    for field in ("encoder", "decoder", "posterior", "prior", "likelihood"):
+        group = config.model[field]
+        read = parameters_of(MENUS[f"model.{field}"][group.name])
+        group.update({name: SMALL[name] for name in SMALL.keys() & read.keys()})
+    if names.get("prior") == "conditional_gaussian":
+        config.model.condition = "label"
+    if names.get("likelihood", "bernoulli") != "bernoulli":
+        config.dataset.binarize = "none"
+    return config
+
+
+def spaces(menu: str, **parts: Any) -> dict[str, str]:
+    """The latent space of each entry of a menu."""
+    config = operative(default.get_config())
+    found = {}
+    for name in MENUS[f"model.{menu}"]:
+        config["model"][menu]["name"] = name
+        discrete = menu == "prior" and name.endswith("_codes")
+        config["model"]["posterior"]["name"] = (
+            "relaxed_categorical" if discrete else config["model"]["posterior"]["name"]
+        )
+        parts = latent_parts(config, bind_menus(config), 4, encoder=None, examples=None)
+        found[name] = parts[menu].space
+        config["model"]["posterior"]["name"] = "diagonal_gaussian"
+    return found
+
+
+POSTERIOR_SPACES, PRIOR_SPACES = spaces("posterior"), spaces("prior")
+
+
+def first_on(spaces: dict[str, str], space: str) -> str:
+    return next(name for name, own in spaces.items() if own == space)
+
+
+POSTERIORS_AND_PRIORS = [
+    *(
+        (name, first_on(PRIOR_SPACES, space))
+        for name, space in POSTERIOR_SPACES.items()
+    ),
+    *(
+        (first_on(POSTERIOR_SPACES, space), name)
+        for name, space in PRIOR_SPACES.items()
+        if name != first_on(PRIOR_SPACES, space)
+    ),
+    ("vector_quantized", "autoregressive_codes"),
+]
+# Likelihoods take their turns: no objective accepts only some of them.
+COMPOSITIONS = [
+    (*parts, likelihood)
+    for parts, likelihood in zip(
+        POSTERIORS_AND_PRIORS, itertools.cycle(LIKELIHOODS), strict=False
+    )
+]
+
+
+def test_every_part_has_its_turn() -> None:
+    for menu, names in zip(
+        (POSTERIORS, PRIORS, LIKELIHOODS), zip(*COMPOSITIONS, strict=True), strict=True
+    ):
+        assert set(names) == set(menu)
+
+
+@functools.cache
+def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, Any]:
+    """An experiment of a composition, and its first state."""
+    parts = ("posterior", "prior", "likelihood")
+    names = dict(zip(parts, composition, strict=True))
+    experiment = build(tiny_config(data, objective="elbo", **names))
+    state, _ = make_program(experiment).initialize(experiment)
+    return experiment, state
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("composition", COMPOSITIONS, ids="-".join)
+def test_every_objective(
+    tiny_data: str, composition: tuple[str, str, str], objective: str
+) -> None:
+    """Operation by operation: compiling each of hundreds of losses takes a second."""
+    experiment, state = composed(tiny_data, composition)
+    group = operative(tiny_config(tiny_data, objective=objective))["objective"]
+    if "num_bounds" in parameters_of(OBJECTIVES[objective]):
+        group["num_bounds"] = 2
+    if "discriminator_widths" in parameters_of(OBJECTIVES[objective]):
+        group["discriminator_widths"] = (5,)
+    bound = {"objective": bind("objective", group, OBJECTIVES)}
+    made = objective_maker(bound, experiment.dataset.train.size)(experiment.model, None)
+    stored = experiment.dataset.train[:8]
+    batch = make_batch(stored, experiment.preprocess, jnp.arange(8), 0, 0)
+    key = jax.random.key(0)
+    params = {"model": state.params["model"], "objective": made.init(key, batch)}
+    hparams = experiment.hparams | bound["objective"].traced
+    loss = jax.value_and_grad(made.loss, has_aux=True)
+    if objective in REFUSED.get(composition[:2], {"vq_vae"}):
+        with pytest.raises(Unsupported, match="^(needs|cannot) "):
+            loss(params, batch, key, hparams, 0)
+        return
+    (_, metrics), grads = loss(params, batch, key, hparams, 0)
+    assert all(np.isfinite(value) for value in metrics.values()), metrics
+    leaves = jax.tree.leaves(grads)
+    assert all(np.isfinite(leaf).all() for leaf in leaves)
+    assert any(leaf.any() for leaf in leaves)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(grads["model"]):
+        if "average_" in jax.tree_util.keystr(path):
+            assert leaf.any(), path
+    _, own = own_model(experiment, state)
+    padded = pad_to(cut_to(grads["model"], own["params"]), grads["model"])
+    jax.tree.map(np.testing.assert_array_equal, padded, grads["model"])
+
+
+DISCRETE = {
+    *("free_bits", "iwae", "miwae", "ciwae", "piwae", "dreg", "beta_tcvae"),
+    "sticking_the_landing",
+    *("factor_vae", "dip_vae_i", "dip_vae_ii", "info_vae", "wae_mmd", "vq_vae"),
+}
+FACTORISED = {"free_bits", "beta_tcvae", "dip_vae_i", "dip_vae_ii"}
+REFUSED = {
+    ("full_gaussian", "standard_normal"): {*FACTORISED, "vq_vae"},
+    ("planar_flow", "standard_normal"): {
+        *(*FACTORISED, "dreg", "sticking_the_landing", "vq_vae"),
+    },
+    ("iaf", "standard_normal"): {*FACTORISED, "vq_vae"},
+    ("coupling_flow", "standard_normal"): {*FACTORISED, "vq_vae"},
+    ("von_mises_fisher", "uniform_on_sphere"): {*FACTORISED, "vq_vae"},
+    ("relaxed_categorical", "uniform_codes"): DISCRETE,
+    ("relaxed_categorical", "autoregressive_codes"): DISCRETE,
+    ("vector_quantized", "uniform_codes"): FACTORISED,
+    ("vector_quantized", "autoregressive_codes"): FACTORISED,
+    ("diagonal_gaussian", "conditional_gaussian"): {"info_vae", "wae_mmd", "vq_vae"},
+    ("diagonal_gaussian", "gaussian_mixture"): {"free_bits", "vq_vae"},
+    ("diagonal_gaussian", "vamp"): {"free_bits", "piwae", "dreg", "vq_vae"},
+    ("diagonal_gaussian", "realnvp"): {"free_bits", "vq_vae"},
+}
+
+
+def choices(error: UserError) -> set[str]:
+    """What an error says would work."""
+    (listed,) = re.findall(r"choose (.*)$", str(error))
+    return set(listed.split(" or "))
+
+
+def test_what_an_error_offers_works_and_nothing_else(tiny_data: str) -> None:
+    with pytest.raises(UserError, match="objective.name=vq_vae needs a quant") as error:
+        build(tiny_config(tiny_data, objective="vq_vae"))
+    assert choices(error.value) == OBJECTIVES.keys() - {"vq_vae"}
+    with pytest.raises(
+        UserError, match="model.prior.name=uniform_on_sphere is over"
+    ) as e:
+        build(tiny_config(tiny_data, prior="uniform_on_sphere"))
+    offered = choices(e.value)
+    assert offered == {n for n, s in PRIOR_SPACES.items() if s == "the reals"} - {
+        "conditional_gaussian"  # without labels
+    }
+    for name in offered:
+        build(tiny_config(tiny_data, prior=name))
+
+
+def test_images_that_cannot_be_halved_are_refused(tiny_data: str) -> None:
+    config = tiny_config(tiny_data, encoder="conv_locatello")
+    with pytest.raises(
+        UserError, match="model.encoder.name=conv_locatello halves"
+    ) as e:
+        build(config)
+    assert choices(e.value) == {"mlp", "gated_mlp", "conv", "resnet"}
+
+
+@pytest.mark.parametrize("path", [*MENUS, *READERS])
+def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
+    """`configs/default.py` is the union of the signatures."""
+    menu, readers = (
+        MENUS.get(path, {}),
+        (*HOLDERS.get(path, ()), *READERS.get(path, ())),
+    )
+    fields = parameters_of(*menu.values(), *readers)
+    for name, value in group_of(operative(default.get_config()), path).items():
+        if name == "name" and menu:
+            assert value in menu
+        elif name in fields:
+            held = tuple(value) if isinstance(value, list) else value
+            assert held == default_of(fields.pop(name)), f"{path}.{name}"
+        else:
+            assert isinstance(value, dict) or (path, name) == ("model", "name")
+    assert not fields or path in ("train", "runtime"), fields
+
+
+def test_names_stand_in_the_reference() -> None:
+    words = set(re.findall(r"\w+", (ROOT / "configs/default.py").read_text()))
+    for menu in MENUS.values():
+        assert set(menu) <= words
+    readme = set(re.findall(r"\w+", (ROOT / "README.md").read_text()))
+    assert {*OBJECTIVES, *POSTERIORS, *PRIORS, *LIKELIHOODS} <= readme

@@ -1,0 +1,140 @@
+"""Every field of the configuration is read by what is chosen, or refused."""
+
+from typing import Any
+
+import pytest
+
+from configs import default
+from vae.bind import Menu, check, default_of, parameters_of
+from vae.build import operative
+from vae.compose import HOLDERS, bind_menus, group_of, with_method
+from vae.fields import Parameter, fields_of
+from vae.registry import MENUS
+from vae.settings import READERS, check_config, describe_lopsided
+from vae.types import UserError
+
+CONFIG = operative(default.get_config())
+
+
+def another(parameter: Parameter) -> Any:
+    """A value that is good, and not the default."""
+    value = default_of(parameter)
+    if parameter.field.menu is not None:
+        return next(key for key in parameter.field.menu if key != value)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, str):
+        return f"{value}x"
+    if isinstance(value, tuple):
+        return (3, 5)
+    return value / 2 if isinstance(value, float) and value else value + 1
+
+
+def with_field(config: Any, path: str, field: str, value: Any) -> Any:
+    first, _, rest = path.partition(".")
+    if not path:
+        return {**config, field: value}
+    return {**config, first: with_field(config[first], rest, field, value)}
+
+
+CHOICES = [(path, name) for path, menu in MENUS.items() for name in menu]
+
+
+@pytest.mark.parametrize(("path", "name"), CHOICES, ids="=".join)
+def test_every_field_is_read_or_refused(path: str, name: str) -> None:
+    menu: Menu = MENUS[path]
+    chosen = with_method(CONFIG, path, name)
+    fields, read = parameters_of(*menu.values()), parameters_of(menu[name])
+    before = bind_menus(chosen)[path]
+    for field, parameter in fields.items():
+        config = with_field(chosen, path, field, another(parameter))
+        if field not in read:
+            message = f"{path}.name={name} does not read {path}.{field}="
+            with pytest.raises(UserError, match=message.replace("(", ".")):
+                check_config(config)
+            continue
+        if (condition := read[field].field.unless) is not None:
+            with pytest.raises(UserError, match=f"nothing reads {path}.{field}"):
+                check_config(config)
+            other, off = condition
+            on = next(v for v in read[other].field.menu or {} if v != off)
+            config = with_field(config, path, other, on)
+        after = bind_menus(config)[path]
+        assert (after.static, after.traced) != (before.static, before.traced)
+
+
+def test_every_other_field_has_a_reader() -> None:
+    """Of each group of the configuration, whoever reads it has its fields."""
+    groups, places = [("", CONFIG)], set()
+    while groups:
+        path, group = groups.pop()
+        places.add(path)
+        held = parameters_of(
+            *READERS.get(path, ()),
+            *HOLDERS.get(path, ()),
+            *MENUS.get(path, {}).values(),
+        )
+        for name, value in group.items():
+            inner = f"{path}.{name}" if path else name
+            if isinstance(value, dict):
+                groups.append((inner, value))
+            else:
+                assert name in held or (name == "name" and path in MENUS), inner
+    assert places >= {*MENUS, *READERS}
+
+
+READ = [
+    (path, field)
+    for path, readers in READERS.items()
+    for field in parameters_of(*readers)
+    if field in group_of(CONFIG, path)
+]
+
+
+@pytest.mark.parametrize(("path", "field"), READ, ids="-".join)
+def test_values_out_of_range_are_refused(path: str, field: str) -> None:
+    read = parameters_of(*READERS[path])
+    good, bad = another(read[field]), object()
+    check(path, {field: good}, {field: read[field]._replace(field=plain(read[field]))})
+    with pytest.raises(UserError, match=field):
+        check(path, {field: bad}, {field: read[field]})
+
+
+def plain(parameter: Parameter) -> Any:
+    import dataclasses
+
+    return dataclasses.replace(parameter.field, unless=None)
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value", "message"),
+    [
+        ("train", "evaluate_every", 5, "needs validation data"),
+        ("optimizer.schedule", "warmup_steps", 10_001, "longer than the run"),
+        ("", "seed", 2**32, "below 4294967296"),
+        ("objective", "beta", -1.0, "0 or more"),
+        ("model", "latent_dim", 0, "1 or more"),
+        ("model", "name", "vea", "did you mean vae"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    path: str, field: str, value: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        check_config(with_field(CONFIG, path, field, value))
+
+
+def test_objectives_that_compare_examples_need_two() -> None:
+    one = with_field(CONFIG, "dataset", "batch_size", 1)
+    check_config(one)
+    for name in ("beta_tcvae", "factor_vae", "dip_vae_i", "info_vae", "wae_mmd"):
+        with pytest.raises(UserError, match="batch_size to 2 or more"):
+            check_config(with_method(one, "objective", name))
+
+
+def test_lopsided_models_are_noted() -> None:
+    assert describe_lopsided(CONFIG["model"]) == []
+    wider = with_field(CONFIG, "model.encoder", "widths", [7])
+    (note,) = describe_lopsided(wider["model"])
+    assert "model.encoder" in note and "widths=" in note
+    assert fields_of(default_of) == {}
