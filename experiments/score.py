@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from experiments import workdir
-from experiments.anomaly import PRIMARY, score_splits
+from experiments.evaluate import make_trained
 from experiments.program import answer
 from experiments.runs import open_run
 from experiments.terminal import say
@@ -13,6 +13,7 @@ from vae.build import Config, from_operative
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.datasets import other_images
+from vae.evaluation.anomaly import PRIMARY, score_splits
 from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError
 
@@ -59,7 +60,15 @@ def run(
         f"scoring {experiment.dataset.test.size} test images of the run, then "
         f"{split.size} of {name}"
     )
-    normal, scores = answer(score_splits(experiment, program, state, splits))
+    asked = experiment.config["evaluate"]["anomalies"]
+    normal, scores = answer(
+        score_splits(
+            make_trained(experiment, program, state),
+            splits,
+            regret_images=asked["regret_images"],
+            ppca_components=asked["ppca_components"],
+        )
+    )
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"

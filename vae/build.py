@@ -10,12 +10,7 @@ import optax
 from ml_collections import ConfigDict
 
 from vae.checks import check_fields_are_read, check_numbers, describe_lopsided
-from vae.compatibility import (
-    check_annealing,
-    check_factors,
-    check_fitted_density,
-    check_minibatch,
-)
+from vae.compatibility import check_minibatch
 from vae.compose import build_optimizer, model_maker, objective_maker
 from vae.data import preprocess, sources
 from vae.data.factors import FactorSource
@@ -26,7 +21,8 @@ from vae.datasets import (
     load_dataset,
     settle_binarize,
 )
-from vae.latents.aggregate import FITTED_CODES
+from vae.evaluation.base import Subject
+from vae.evaluation.registry import EVALUATIONS
 from vae.models.base import Model
 from vae.sharing import PRECISIONS, latent_width, traced_hparams
 from vae.training.loop import TrainPlan
@@ -66,16 +62,8 @@ class Experiment(NamedTuple):
     hparams: dict[str, jax.Array]
     plan: TrainPlan
     placement: Placement
-    evaluation_batch_size: int
-    importance_samples: int
-    fitted_components: int  # of the density fitted to the codes; 0: none
     factors: FactorSource | None  # the data's, if they are known
-    factor_points: int  # of each disentanglement score; 0: none
-    regret_images: int  # of each kind, scored by likelihood regret; 0: none
-    ppca_components: int
     anomalies: Split | None  # test images that the model should find unlikely
-    annealed_images: int  # test images whose log p(x) is bounded by annealing; 0: none
-    annealed_steps: int
     notes: tuple[str, ...]  # what the user should know before training
 
 
@@ -124,11 +112,6 @@ def build(
     make_own = _own_maker(config, dataset)
     width = latent_width(operative(config))
     check_minibatch(config.objective, batch_size)
-    check_fitted_density(
-        config.model.posterior.name,
-        config.evaluate.fitted_components,
-        min(dataset.train.size, FITTED_CODES),
-    )
     factors = anomalies = None
     if is_used:
         with contextlib.suppress(UserError):  # the data may be gone
@@ -136,9 +119,7 @@ def build(
                 config.dataset.name, config.dataset.data_dir
             )
     else:
-        check_annealing(config, dataset.test.size)
         factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
-        check_factors(config, factors)
         anomalies = load_anomalies(config, everything)
     hparams = traced_hparams(operative(config), everything)
     pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
@@ -149,7 +130,7 @@ def build(
     own = make_own(config.model.latent_dim)
     metric_names = _trace(make_own(width), own, batch, hparams)
     model, objective = make_own(width, placement.axis_name)
-    return Experiment(
+    experiment = Experiment(
         config=operative(config),
         seed=config.seed,
         latent_dim=config.model.latent_dim,
@@ -168,18 +149,13 @@ def build(
         hparams=hparams,
         plan=TrainPlan(**config.train),
         placement=placement,
-        evaluation_batch_size=config.evaluate.batch_size,
-        importance_samples=config.evaluate.importance_samples,
-        fitted_components=config.evaluate.fitted_components,
         factors=factors,
-        factor_points=config.evaluate.factor_points,
-        regret_images=config.evaluate.regret_images,
-        ppca_components=config.evaluate.ppca_components,
         anomalies=anomalies,
-        annealed_images=config.evaluate.annealed_images,
-        annealed_steps=config.evaluate.annealed_steps,
         notes=(*notes, *describe_lopsided(config.model)),
     )
+    if not is_used:
+        _check_evaluations(experiment)
+    return experiment
 
 
 def vary(experiment: Experiment, config: Config) -> Experiment:
@@ -192,7 +168,6 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     check_numbers(operative(config))
     check_fields_are_read(operative(config))
     check_minibatch(config.objective, config.dataset.batch_size)
-    check_factors(config, experiment.factors)
     config = config.copy_and_resolve_references()
     config.dataset.binarize = experiment.config["dataset"]["binarize"]
     varied = experiment._replace(
@@ -202,15 +177,49 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
         code_dim=experiment.make_own(config.model.latent_dim)[0].posterior.code_dim,
         hparams=traced_hparams(operative(config), experiment.everything),
     )
-    if varied.config["dataset"] == experiment.config["dataset"]:
-        return varied
-    dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
-    check_annealing(config, dataset.test.size)
-    return varied._replace(
-        dataset=dataset,
-        make_own=_own_maker(config, dataset),
-        anomalies=load_anomalies(config, experiment.everything),
+    if varied.config["dataset"] != experiment.config["dataset"]:
+        dataset = keep_labels(experiment.everything, config.dataset.keep_labels)
+        varied = varied._replace(
+            dataset=dataset,
+            make_own=_own_maker(config, dataset),
+            anomalies=load_anomalies(config, experiment.everything),
+        )
+    _check_evaluations(varied)
+    return varied
+
+
+def subject_of(experiment: Experiment) -> Subject:
+    """Returns what evaluations are given of an experiment."""
+    dataset = experiment.config["dataset"]
+    return Subject(
+        model=experiment.model,
+        preprocess=experiment.preprocess,
+        dataset=experiment.dataset,
+        factors=experiment.factors,
+        anomalies=experiment.anomalies,
+        latent_dim=experiment.latent_dim,
+        code_dim=experiment.code_dim,
+        binarize=dataset["binarize"],
+        keep_labels=tuple(dataset["keep_labels"]),
     )
+
+
+def _check_evaluations(experiment: Experiment) -> None:
+    """Refuses evaluations that are asked for and cannot be done.
+
+    Raises:
+      UserError: the first of them, and why.
+    """
+    subject = subject_of(experiment)
+    for name, evaluation in EVALUATIONS.items():
+        fields, switch = experiment.config["evaluate"].get(name, {}), evaluation.switch
+        if switch is None or not fields[switch]:
+            continue
+        if reason := evaluation.applies(subject, **fields):
+            off = "" if isinstance(fields[switch], str) else 0
+            raise UserError(
+                f"evaluate.{name}: {reason}; set evaluate.{name}.{switch}={off!r}"
+            )
 
 
 def operative(config: Config) -> dict[str, Any]:

@@ -18,10 +18,10 @@ POSITIVE_INTEGERS = (
     "train.steps",
     "train.steps_per_call",
     "train.log_every",
-    "evaluate.importance_samples",
-    "evaluate.batch_size",
-    "evaluate.ppca_components",
-    "evaluate.annealed_steps",
+    "evaluate.bounds.importance_samples",
+    "runtime.evaluation_batch_size",
+    "evaluate.anomalies.ppca_components",
+    "evaluate.ais.steps",
     "objective.num_samples",
     "objective.num_bounds",
 )
@@ -32,10 +32,10 @@ NATURAL_NUMBERS = (
     "optimizer.schedule.warmup_steps",
     "model.encoder.blocks",
     "model.decoder.blocks",
-    "evaluate.fitted_components",
-    "evaluate.factor_points",
-    "evaluate.regret_images",
-    "evaluate.annealed_images",
+    "evaluate.fitted_density.components",
+    "evaluate.disentanglement.points",
+    "evaluate.anomalies.regret_images",
+    "evaluate.ais.images",
     "train.evaluate_every",
     "train.checkpoint_every",
 )
@@ -104,7 +104,7 @@ READ_BY_SOME = {
     "optimizer.eps": (1e-8, ("adam", "adagrad", "rmsprop", "centered_rmsprop")),
 }
 # Fields that are read if another is set: their default, and the other.
-READ_WITH = {"evaluate.annealed_steps": (1_000, "evaluate.annealed_images")}
+READ_WITH = {"evaluate.ais.steps": (1_000, "evaluate.ais.images")}
 
 
 def check_fields_are_read(config: Mapping[str, Any]) -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from vae.data.factors import FactorSource
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset, Split, evenly_spaced
 from vae.types import UserError
@@ -183,106 +182,4 @@ def check_minibatch(c: Any, batch_size: int) -> None:
             f"objective.alpha={c.alpha} must be at most 1, and at least 1 together "
             f"with objective.mmd_weight={c.mmd_weight}, or the rate or the discrepancy "
             "is rewarded"
-        )
-
-
-def encodes_to_means(posterior: str, condition: str) -> bool:
-    """Says if codes have a mean in the reals that is a function of the image alone."""
-    return posterior == "diagonal_gaussian" and condition == "none"
-
-
-def check_factors(config: Any, factors: FactorSource | None) -> None:
-    """Refuses disentanglement scores of what has no factors or no plain codes.
-
-    Raises:
-      UserError: the data's factors are not known or have more values than points; the
-        model sees other images than are stored, or some of them only; or its posterior
-        has no mean of several dimensions in the reals that is a function of the image
-        alone.
-    """
-    model, points = config.model, config.evaluate.factor_points
-    if not points:
-        return
-    if factors is None:
-        raise UserError(
-            "evaluate.factor_points asks for disentanglement scores, but the factors "
-            f"of dataset.name={config.dataset.name} are not known: set it to 0, or "
-            "choose sprites, dsprites, shapes3d or smallnorb"
-        )
-    if points < 2 * max(factors.sizes):
-        raise UserError(
-            f"evaluate.factor_points={points}, and half as many to test, cannot show "
-            f"{max(factors.sizes)} values of a factor: set {2 * max(factors.sizes)} or "
-            "more, or 0"
-        )
-    if config.dataset.binarize in ("static", "threshold"):
-        raise UserError(
-            "evaluate.factor_points scores images as they are stored, without "
-            f"dataset.binarize={config.dataset.binarize}: set it to 0, or binarize to "
-            "none or dynamic"
-        )
-    if config.dataset.keep_labels:
-        raise UserError(
-            "evaluate.factor_points scores images of all factors, but the model is to "
-            f"see those of dataset.keep_labels={config.dataset.keep_labels} only: set "
-            "it to 0, or keep all labels"
-        )
-    if model.latent_dim < 2:
-        raise UserError(
-            "evaluate.factor_points compares dimensions of the code, but "
-            "model.latent_dim=1: set one of them otherwise"
-        )
-    if not encodes_to_means(model.posterior.name, model.condition):
-        raise UserError(
-            "evaluate.factor_points scores posterior means, of images alone: set it to "
-            "0, or model.posterior.name=diagonal_gaussian and model.condition=none"
-        )
-
-
-def check_fitted_density(posterior: str, components: int, codes: int) -> None:
-    """Refuses a mixture of Gaussians that `codes` codes do not determine.
-
-    Raises:
-      UserError: the codes are on the sphere, discrete, or fewer than the components.
-    """
-    if components > codes:
-        raise UserError(
-            f"evaluate.fitted_components={components} is more than the {codes} codes "
-            "that they are fitted to"
-        )
-    names = POSTERIORS_ON["the reals"]
-    if components and posterior not in names:
-        raise UserError(
-            f"evaluate.fitted_components={components} fits Gaussians, which "
-            f"model.posterior.name={posterior} has no use for: set it to 0, or choose "
-            f"{' or '.join(names)}"
-        )
-
-
-def check_annealing(config: Any, test_size: int) -> None:
-    """Refuses annealed bounds of what gradients cannot move, or of too few images.
-
-    Raises:
-      UserError: the codes are on the sphere or discrete, the test images are fewer than
-        are asked for, or there is no temperature between prior and posterior.
-    """
-    c, posterior = config.evaluate, config.model.posterior.name
-    if not c.annealed_images:
-        return
-    names = POSTERIORS_ON["the reals"]
-    if posterior not in names:
-        raise UserError(
-            "evaluate.annealed_images moves codes by gradients, which those of "
-            f"model.posterior.name={posterior} do not allow: set it to 0, or choose "
-            f"{' or '.join(names)}"
-        )
-    if c.annealed_images > test_size:
-        raise UserError(
-            f"evaluate.annealed_images={c.annealed_images} is more than the "
-            f"{test_size} test images: ask for fewer"
-        )
-    if c.annealed_steps < 2:
-        raise UserError(
-            f"evaluate.annealed_steps={c.annealed_steps} leaves no temperature between "
-            "prior and posterior: set it to 2 or more"
         )

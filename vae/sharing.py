@@ -25,7 +25,7 @@ HOW_NOT_WHAT = (
     "dataset.pipeline",
     "train.steps_per_call",
     "train.checkpoint_every",
-    "evaluate.batch_size",
+    "runtime.evaluation_batch_size",
 )
 # Fields that say where the data are: their hash says which data they are.
 WHERE_DATA_ARE = frozenset(("dataset.name", *(f"dataset.{f}" for f in READ_FOR)))

@@ -49,7 +49,8 @@ def generate(subject: Subject) -> dict[str, np.ndarray]:
     if prior == "standard_normal":
         codes = {f"prior, temperature {t:g}": t * z for t in TEMPERATURES}
     if not subject.is_conditional:
-        components = subject.experiment.fitted_components or COMPONENTS
+        asked = subject.experiment.config["evaluate"]["fitted_density"]
+        components = asked["components"] or COMPONENTS
         components = min(components, len(subject.train.codes))
         density = fit_gaussian_mixture(subject.sample_train(), components, subject.seed)
         key = rng.stream(subject.seed, "fitted")

@@ -21,6 +21,11 @@ class Model(Protocol):
     # belong to p(x, z).
     inference_parts: tuple[str, ...]
 
+    @property
+    def encodes_to_means(self) -> bool:
+        """Whether codes have a mean in the reals that depends on the image alone."""
+        ...
+
     def __call__(
         self,
         x: jax.Array,

@@ -10,6 +10,7 @@ from flax import linen as nn
 from vae import rng
 from vae.distributions import reparameterization
 from vae.distributions.padded import restrict
+from vae.models.posteriors import DiagonalGaussian
 from vae.nn.layers import Initializer, redraw_kernels
 from vae.types import Distribution, Inference, LatentGroup, Params
 
@@ -41,6 +42,11 @@ class VAE(nn.Module):
     num_labels: int | None = None
     kernel_init: Initializer | None = None  # see `redraw_kernels`; None: Glorot's
     inference_parts = ("encoder", "posterior")
+
+    @property
+    def encodes_to_means(self) -> bool:
+        """Whether codes have a mean in the reals that depends on the image alone."""
+        return isinstance(self.posterior, DiagonalGaussian) and self.num_labels is None
 
     @nn.nowrap
     def init(self, rngs: jax.Array, *args: Any, **kwargs: Any) -> Params:
