@@ -35,7 +35,7 @@ def of_bound(config: Config) -> int:
     """Counts those of the importance-weighted bound of one image."""
     experiment, batch, state = _describe(config)
     model, _ = experiment.make_own(experiment.latent_dim)
-    bound = make_importance_bound(model, experiment.importance_samples)
+    bound = make_importance_bound(model, config.evaluate.bounds.importance_samples)
     image, keys = batch.image[:1], jax.random.split(jax.random.key(0), 1)
     arguments = ({"params": state.params["model"]}, image, None, keys)
     return count(jax.make_jaxpr(bound)(*arguments).jaxpr)

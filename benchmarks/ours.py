@@ -8,11 +8,12 @@ import jax.numpy as jnp
 
 from benchmarks.timing import Contestant
 from experiments.cells import override
-from experiments.evaluate import evaluate_split
+from experiments.evaluate import make_trained
 from experiments.members import compute_together
 from experiments.program import Program, answer, ask_call, make_program, put
 from experiments.sweep import use_cores
 from vae.build import Config, Experiment, build, vary
+from vae.evaluation.bounds import evaluate_split
 from vae.training.parallel import one_per_device, runs_over_devices
 
 MEMBERS = 8
@@ -83,16 +84,12 @@ def likelihood_bound(config: Config) -> Contestant:
     experiment = build(config)
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
-    size = experiment.evaluation_batch_size
+    trained = make_trained(experiment, program, state)
+    size, samples = trained.batch_size, trained.importance_samples
 
     def run(batches: int) -> None:
         images = experiment.dataset.test[: batches * size]
-        samples = experiment.importance_samples
-        answer(
-            evaluate_split(
-                experiment, program, state, images, name="test", num_samples=samples
-            )
-        )
+        answer(evaluate_split(trained, images, name="test", num_samples=samples))
 
     return Contestant("ours", run, per_unit=size)
 

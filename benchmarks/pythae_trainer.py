@@ -73,7 +73,7 @@ def likelihood_bound(config: Config, images: np.ndarray, threads: int) -> Contes
     """Images [N, H, W, C] of zeros and ones whose bound is computed."""
     torch.set_num_threads(threads)
     model, data = make_vae(config, images), _as_tensor(images)
-    samples = config.evaluate.importance_samples
+    samples = config.evaluate.bounds.importance_samples
     at_once = min(samples, AT_ONCE)  # it takes whole batches of samples only
 
     @torch.no_grad()

@@ -135,7 +135,7 @@ def likelihood_bound(
     def run(count: int) -> None:
         for i in range(count):
             x = data[i % len(data)][None]
-            model.importance_bound(x, config.evaluate.importance_samples).item()
+            model.importance_bound(x, config.evaluate.bounds.importance_samples).item()
 
     return Contestant(name, run)
 

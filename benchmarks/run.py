@@ -219,11 +219,11 @@ def check_comparable(config: Config, name: str) -> None:
                 f"the workload {name} has another model.decoder.{field} than the "
                 "encoder's: PyTorch's are built alike"
             )
-    samples = config.evaluate.importance_samples
+    samples = config.evaluate.bounds.importance_samples
     if samples > AT_ONCE and samples % AT_ONCE:
         raise UserError(
-            f"the workload {name} has evaluate.importance_samples={samples}: Pythae "
-            f"takes samples by {AT_ONCE} at once, so choose a multiple, or fewer"
+            f"the workload {name} has evaluate.bounds.importance_samples={samples}: "
+            f"Pythae takes samples by {AT_ONCE} at once: choose a multiple, or fewer"
         )
 
 

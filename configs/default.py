@@ -94,7 +94,7 @@ def get_config(mode: str = "") -> Config:
     # | dip_vae_i | dip_vae_ii | info_vae | wae_mmd | vq_vae
     objective.name = "beta_vae"
     objective.beta = 1.0  # weight of the KL in nats; beta_tcvae: of the TC
-    objective.annealing = "constant"  # of beta or C: | linear | sigmoid | cyclical
+    objective.annealing = "constant"  # of beta or C: linear | sigmoid | cyclical
     objective.annealing_steps = 10_000.0  # of annealing, or of a cycle of it
     objective.gamma = 1_000.0  # capacity: weight of |KL - C|
     objective.capacity = 25.0  # capacity: C after annealing, in nats
@@ -140,26 +140,31 @@ def get_config(mode: str = "") -> Config:
     runtime.pipeline = "auto"  # resident (on the device) | stream | auto (by size)
     runtime.steps_per_call = 1_000  # steps in one compiled call
     runtime.checkpoint_every = 5_000  # steps; the last is always saved; 0: only that
+    runtime.evaluation_batch_size = 100  # images at once
 
-    config.evaluate = ConfigDict()
-    config.evaluate.importance_samples = 100  # K of the bound on log p(x)
-    config.evaluate.batch_size = 100  # images at once; changes no result
-    # Components of a Gaussian mixture fitted to the codes of the training images, to
-    # draw samples from beside the prior's; 0: none.
-    config.evaluate.fitted_components = 0
-    # Training points of each disentanglement score, for data whose factors are known
-    # (half as many test it; Locatello et al. 2019 take 10,000); 0: no scores.
-    config.evaluate.factor_points = 0
+    evaluate = config.evaluate = ConfigDict()
+    evaluate.bounds = ConfigDict()
+    evaluate.bounds.importance_samples = 100  # K of the bound on log p(x)
+    evaluate.anomalies = ConfigDict()
     # What the run's model is asked to tell from its own test images: "other_labels" (of
     # the test images, those not kept) or a data set, as for dataset.name; "": nothing.
-    config.evaluate.anomalies = ""
+    evaluate.anomalies.source = ""
     # Of each kind, scored by likelihood regret too, which trains 100 steps for each.
-    config.evaluate.regret_images = 0
-    config.evaluate.ppca_components = 32  # of the baseline
-    # Test images whose log p(x) is bounded by annealing, too, with as many simulated
-    # from the model, of which it is known how far the bound may be off; 0: none.
-    config.evaluate.annealed_images = 0
-    config.evaluate.annealed_steps = 1_000  # temperatures; Wu et al. 2017 take 10,000
+    evaluate.anomalies.regret_images = 0
+    evaluate.anomalies.ppca_components = 32  # of the baseline
+    # Components of a Gaussian mixture fitted to the codes of the training images, to
+    # draw samples from beside the prior's; 0: none.
+    evaluate.fitted_density = ConfigDict()
+    evaluate.fitted_density.components = 0
+    # Training points of each disentanglement score, for data whose factors are known
+    # (half as many test it; Locatello et al. 2019 take 10,000); 0: no scores.
+    evaluate.disentanglement = ConfigDict()
+    evaluate.disentanglement.points = 0
+    # Test images whose log p(x) is bounded by annealed importance sampling, with as
+    # many simulated from the model, of which the error of the bound is known; 0: none.
+    evaluate.ais = ConfigDict()
+    evaluate.ais.images = 0
+    evaluate.ais.steps = 1_000  # temperatures; Wu et al. 2017 take 10,000
     return finish(config, mode)
 
 
@@ -170,12 +175,13 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
         config.runtime.steps_per_call = config.train.log_every = 10
         config.train.evaluate_every = 0
         config.runtime.checkpoint_every = 10
-        config.evaluate.importance_samples = 2
-        config.evaluate.factor_points = min(400, config.evaluate.factor_points)
-        config.evaluate.regret_images = min(20, config.evaluate.regret_images)
-        if config.evaluate.annealed_images:
-            config.evaluate.annealed_images = min(4, config.evaluate.annealed_images)
-            config.evaluate.annealed_steps = min(10, config.evaluate.annealed_steps)
+        evaluate = config.evaluate
+        evaluate.bounds.importance_samples = 2
+        evaluate.disentanglement.points = min(400, evaluate.disentanglement.points)
+        evaluate.anomalies.regret_images = min(20, evaluate.anomalies.regret_images)
+        if evaluate.ais.images:
+            evaluate.ais.images = min(4, evaluate.ais.images)
+            evaluate.ais.steps = min(10, evaluate.ais.steps)
     elif mode not in ("", *other_modes):
         raise ValueError(
             f"unknown mode {mode!r}: choose from {', '.join(('smoke', *other_modes))}"

@@ -25,5 +25,5 @@ def get_config(mode: str = "") -> default.Config:
     config.train.steps = epochs * STEPS_PER_EPOCH
     config.train.log_every = 1_000
     config.runtime.checkpoint_every = 3 * STEPS_PER_EPOCH
-    config.evaluate.importance_samples = 5_000 if mode == "full" else 1_000
+    config.evaluate.bounds.importance_samples = 5_000 if mode == "full" else 1_000
     return default.finish(config, mode, "full")

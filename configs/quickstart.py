@@ -15,5 +15,5 @@ def get_config(mode: str = "") -> default.Config:
     config.train.steps = 5_000
     config.runtime.checkpoint_every = 2_500
     config.optimizer.schedule.name = "cosine"
-    config.evaluate.importance_samples = 500
+    config.evaluate.bounds.importance_samples = 500
     return default.finish(config, mode)

@@ -12,7 +12,7 @@ from configs import default
 from experiments import hints
 from experiments.workdir import flatten
 from vae.build import Config, operative
-from vae.sharing import OUTSIDE_IDENTITY
+from vae.identity import OUTSIDE_IDENTITY
 from vae.types import UserError
 
 MAX_CELLS = 10_000  # a larger product is likely a slip, and needs --yes

@@ -1,34 +1,33 @@
-"""Evaluates a trained run: results, pictures and a table."""
+"""Evaluates a trained run: results, files and pictures."""
 
-from collections.abc import Callable, Generator
+import contextlib
+import functools
+import inspect
+import traceback
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments import interrupt, workdir
-from experiments.codes import CODES_FILE
-from experiments.failures import EvaluationError
-from experiments.parts import (
-    FAILED,
-    PARTS,
-    Report,
-    describe_failure,
-    fitted_name,
-    noting_failure,
-)
-from experiments.program import Program, answer
+from experiments import drawing, interrupt, workdir
+from experiments.failures import EvaluationError, is_no_memory
+from experiments.figures import display_of
+from experiments.program import Program, answer, cut_padding
 from experiments.runs import keep_examples, open_run
 from experiments.terminal import ProgressReport, print_results
-from experiments.truth import holds_truth
-from experiments.workdir import read_json
+from experiments.workdir import read_json, write_json, write_text
 from vae.build import Config, Experiment
-from vae.data.splits import Split
-from vae.evaluation.evaluate import evaluate
+from vae.evaluation.base import Trained
+from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
+from vae.evaluation.registry import EVALUATIONS
+from vae.models.likelihoods import Gaussian
 from vae.training.loop import Interrupted
 from vae.training.state import TrainState
-from vae.types import Request, UserError
+from vae.types import Request, Unsupported, UserError
+
+FAILED = "failed"  # in `results.json`: what failed, and why
 
 
 def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
@@ -47,33 +46,30 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
         workdir.describe(folder, experiment.config, program.data_hash)
         if jax.process_index() == 0:
             keep_examples(folder, experiment, program.data_hash)
-        answer(evaluate_and_report(experiment, program, state, folder, cost))
+        answer(evaluate_and_report(experiment, program, state, folder, cost, anew=True))
     if jax.process_index() == 0:
         print_results(read_json(folder / "results.json"), str(folder))
 
 
-def evaluate_split(
-    experiment: Experiment,
-    program: Program,
-    state: TrainState,
-    split: Split,
-    *,
-    name: str,
-    num_samples: int,
-    on_batch: Callable[[int], None] = lambda images: None,
-) -> Generator[Request, Any, dict[str, Any]]:
-    """Returns the results of a split; see `vae.evaluation.evaluate.evaluate`."""
-    return evaluate(
-        program.evaluate(name, num_samples),
-        (state.variables, state.seed),
-        split,
-        name=name,
-        num_samples=num_samples,
-        batch_size=experiment.evaluation_batch_size,
+def make_trained(
+    experiment: Experiment, program: Program, state: TrainState
+) -> Trained:
+    """Returns what evaluations are given of a run."""
+    evaluate = experiment.config["evaluate"]
+    return Trained(
+        subject=experiment.subject,
+        variables=state.variables,
+        seed=state.seed,
+        cut=functools.partial(cut_padding, experiment),
+        compiled=program.compiled,
+        bounds_routine=program.evaluate,
+        importance_samples=evaluate["bounds"]["importance_samples"],
+        batch_size=experiment.config["runtime"]["evaluation_batch_size"],
         by_example=experiment.placement.by_example,
-        code_dim=experiment.code_dim,
-        is_discrete=experiment.model.likelihood.is_discrete,
-        on_batch=on_batch,
+        device=experiment.placement.mesh.local_devices[0],
+        training=causes(experiment) | {"steps": experiment.plan.steps},
+        display=display_of(experiment.dataset),
+        results={},
     )
 
 
@@ -85,97 +81,164 @@ def evaluate_and_report(
     cost: dict[str, float],
     *,
     quiet: bool = False,
+    anew: bool = False,
 ) -> Generator[Request, Any, None]:
-    """Evaluates a trained state, draws, and writes `results.json` after each part.
+    """Does the evaluations that are asked for and not in `results.json`, all of them if
+    the bounds are not or if `anew`; writes it after each, and draws.
 
-    Results that are there already, with another number of samples, are kept if they are
-    of the same number of steps. A part that fails takes none of the others down.
+    Results of another number of samples are kept if they are of the same number of
+    steps. If one evaluation but the bounds fails, the others are done nevertheless.
 
     Raises:
-      UserError: parts failed; the others are done and written.
-      EvaluationError: the same, by no error of the user's.
+      UserError: some failed; the others are done and written.
+      EvaluationError: the same, not by an error of the user's.
+      Interrupted: the process was asked to stop.
     """
-    report = Report(experiment, program, state, folder, quiet=quiet)
-    bounds = yield from measure_bounds(report)
-    before = {}
-    if jax.process_index() == 0:
-        before = read_json(folder / "results.json") or {}
-        if before.get("train/steps") != experiment.plan.steps:
-            before = {}
-    report.add(before | bounds | _about_training(experiment, cost))
+    is_main = jax.process_index() == 0
+    trained = make_trained(experiment, program, state)
+    before = (read_json(folder / "results.json") or {}) if is_main else {}
+    if before.get("train/steps") != experiment.plan.steps:
+        before = {}
+    asked = experiment.config["evaluate"]
+    names = _missing(before, asked)
+    # Only the first host knows what is missing.
+    if anew or "bounds" in names or jax.process_count() > 1:
+        names = [n for n, e in EVALUATIONS.items() if e.is_on(asked.get(n, {}))]
+    stale = (FAILED, *(prefix for n in names for prefix in EVALUATIONS[n].replaces))
+    results = {k: v for k, v in before.items() if not k.startswith(stale)}
+    results |= _about_training(experiment, cost)
     failures: dict[str, Exception] = {}
-    for name, part in PARTS.items():
-        with noting_failure(name, folder, failures):
-            yield from part(report)
-    report.add({}, instead_of=FAILED)
+    for name in names:
+        if is_main or inspect.isgeneratorfunction(EVALUATIONS[name].run):
+            with _noting_failure(name, folder, failures):
+                given = trained._replace(results=results)
+                fields = asked.get(name, {})
+                results |= yield from _evaluate(name, given, fields, folder, quiet)
+        if is_main:
+            write_json(folder / "results.json", results)
+    if is_main:
+        with _noting_failure("pictures", folder, failures):
+            given = trained._replace(results=results).on_one_device()
+            drawing.draw(given, folder / "images")
     if failures:
-        reasons = {name: describe_failure(error) for name, error in failures.items()}
-        report.add({FAILED: reasons})
+        reasons = {name: _describe(error) for name, error in failures.items()}
+        write_json(folder / "results.json", results | {FAILED: reasons})
         said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
-        are_users = all(isinstance(error, UserError) for error in failures.values())
+        are_users = all(isinstance(e, UserError) for e in failures.values())
         raise (UserError if are_users else EvaluationError)(
             f"could not be computed: {said}; all other results are in "
             f"{folder}/results.json"
         )
 
 
-def measure_bounds(report: Report) -> Generator[Request, Any, dict[str, Any]]:
-    """Returns the results of the test split, and the ELBO of the validation split."""
-    experiment, program, state = report.experiment, report.program, report.state
-    test, validation = experiment.dataset.test, experiment.dataset.validation
-    progress = ProgressReport("evaluate", 0, test.size, "images", quiet=report.quiet)
-    with progress:
+def _evaluate(
+    name: str, trained: Trained, fields: dict[str, Any], folder: Path, quiet: bool
+) -> Generator[Request, Any, dict[str, Any]]:
+    """Returns the results of one evaluation, and writes the files of its arrays."""
+    evaluation = EVALUATIONS[name]
+    if evaluation.applies(trained.subject, **fields):
+        return {}
+    images = evaluation.images(trained.subject, **fields)
+    what, quiet = f"evaluate {name}", quiet or not images
+    with ProgressReport(what, 0, images, "images", quiet=quiet) as progress:
 
-        def on_batch(images: int) -> None:
-            progress.advance(images)
+        def on_batch(count: int) -> None:
+            progress.advance(count)
             if interrupt.requested():
                 raise Interrupted("stopped during evaluation; the training is saved")
 
-        results = yield from evaluate_split(
-            experiment,
-            program,
-            state,
-            test,
-            name="test",
-            num_samples=experiment.importance_samples,
-            on_batch=on_batch,
-        )
-    if validation.size:
-        found = yield from evaluate_split(
-            experiment, program, state, validation, name="validation", num_samples=1
-        )
-        results["validation/elbo_nats"] = found["validation/elbo_nats"]
-    return results
+        trained = trained._replace(on_batch=on_batch)
+        if inspect.isgeneratorfunction(evaluation.run):
+            found = yield from evaluation.run(trained, **fields)
+        else:
+            found = evaluation.run(trained.on_one_device(), **fields)
+    arrays = {k: v for k, v in found.items() if isinstance(v, np.ndarray)}
+    if arrays:
+        (folder / "images").mkdir(exist_ok=True)
+        drawing.SAVE[name](trained.on_one_device(), arrays, folder)
+    return {k: v for k, v in found.items() if k not in arrays}
+
+
+@contextlib.contextmanager
+def _noting_failure(
+    name: str, folder: Path, failures: dict[str, Exception]
+) -> Iterator[None]:
+    """A context whose error is noted under `name`, with its traceback in a file unless
+    it says what is wrong; unless it ends the launch.
+
+    The bounds' errors do, as the others need them, and all errors on several hosts, as
+    the other hosts may wait for this one.
+    """
+    trace = folder / f"failed_{name}.txt"
+    try:
+        yield
+        trace.unlink(missing_ok=True)
+    except (Interrupted, OSError):
+        raise
+    except Exception as error:
+        if jax.process_count() > 1 or is_no_memory(error) or name == "bounds":
+            raise
+        failures[name] = error
+        if not isinstance(error, UserError | Unsupported):
+            write_text(trace, traceback.format_exc())
+            error.add_note(f"see {trace}")
+
+
+def _describe(error: Exception) -> str:
+    """Returns one line on an error that was noted."""
+    said = " ".join(str(error).split())
+    if isinstance(error, UserError | Unsupported):
+        return said
+    return f"{type(error).__name__}: {said[:200]}; {' '.join(error.__notes__)}"
 
 
 def is_done(config: dict[str, Any], folder: Path) -> bool:
     """Whether `results.json` holds what this configuration asks for."""
     results = read_json(folder / "results.json") or {}
-    if FAILED in results or results.get("train/steps") != config["train"]["steps"]:
-        return False
-    wanted = [f"test/nll_is{config['evaluate']['importance_samples']}_nats"]
-    if components := config["evaluate"]["fitted_components"]:
-        wanted.append(fitted_name(components))
-    if anomalies := config["evaluate"]["anomalies"]:
-        if results.get("anomalies") != anomalies:
-            return False
-        wanted += ["anomaly/regret_auroc"] * (config["evaluate"]["regret_images"] > 0)
-    if points := config["evaluate"]["factor_points"]:
-        scored = results.get("disentanglement/points") == points
-        if not (scored and (folder / CODES_FILE).exists()):
-            return False
-    if not holds_truth(results, config["evaluate"]):
-        return False
-    return all(name in results for name in wanted)
+    is_of_all_steps = results.get("train/steps") == config["train"]["steps"]
+    is_whole = FAILED not in results
+    return is_whole and is_of_all_steps and not _missing(results, config["evaluate"])
+
+
+def _missing(results: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Returns the evaluations that are asked for and not among the results."""
+    samples = asked["bounds"]["importance_samples"]
+    missing = []
+    for name, evaluation in EVALUATIONS.items():
+        fields = asked.get(name, {})
+        if not evaluation.is_on(fields):
+            continue
+        is_held = all(
+            key in results and value in (None, results[key])
+            for key, value in evaluation.shows(samples, **fields).items()
+        )
+        if not is_held or name in results.get(FAILED, {}):
+            missing.append(name)
+    return missing
+
+
+def causes(experiment: Experiment) -> dict[str, Any]:
+    """Returns what of an experiment decides on `collapse.remedies`."""
+    objective = experiment.config["objective"]
+    is_in_use = {
+        WARM_UP: objective["growth"] in ("linear", "sigmoid"),
+        CYCLICAL: objective["growth"] == "cyclical",
+        FREE_BITS: objective["name"].startswith("free_bits"),
+    }
+    return {
+        "beta": float(experiment.hparams["beta"]),
+        "has_fixed_variance": isinstance(experiment.model.likelihood, Gaussian),
+        "in_use": [remedy for remedy, is_used in is_in_use.items() if is_used],
+    }
 
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:
     beta = float(experiment.hparams["beta"])
-    latent_dim = experiment.config["model"]["latent_dim"]
     pixels = int(np.prod(experiment.dataset.image_shape))
     return {
         "objective/beta": beta,
-        "objective/beta_normalised": beta * latent_dim / pixels,  # Higgins et al. 2017
+        # Higgins et al. 2017, beta-VAE
+        "objective/beta_normalised": beta * experiment.latent_dim / pixels,
         "train/steps": experiment.plan.steps,
         "train/seconds": cost["train"],
         "train/steps_per_second": experiment.plan.steps / cost["train"],

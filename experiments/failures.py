@@ -40,9 +40,9 @@ def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
         return 130, f"{said}; launch the same command again to continue"
     if is_no_memory(error):
         return 1, (
-            "out of memory; lower dataset.batch_size (training), evaluate.batch_size "
-            "(evaluation), the widths of encoder and decoder, or "
-            f"runtime.steps_per_call ({_first_line(error)})"
+            "out of memory; lower dataset.batch_size (training), "
+            "runtime.evaluation_batch_size, the widths of encoder and decoder, or "
+            f"train.steps_per_call ({_first_line(error)})"
         )
     if isinstance(error, (SaveError, OSError)):
         return 1, str(error)

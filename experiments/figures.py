@@ -7,13 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from experiments.program import Program
-from vae import rng
-from vae.build import Experiment
 from vae.data.preprocess import pixels_to_check
-from vae.data.splits import Dataset, evenly_spaced
+from vae.data.splits import Dataset
 from vae.latents.traverse import QUANTILES, traverse
-from vae.types import Params
 
 COLUMNS, ROWS = 16, 8
 GAP = 2  # pixels between images
@@ -110,42 +106,6 @@ def _shrunk(tiles: np.ndarray, factor: int) -> np.ndarray:
     down, across = (side // factor for side in padded.shape[1:3])
     blocks = padded.reshape(len(tiles), down, factor, across, factor, -1)
     return blocks.mean(axis=(2, 4)).round().astype(np.uint8)
-
-
-def draw_samples(
-    experiment: Experiment, program: Program, variables: Params, folder: Path
-) -> None:
-    """Writes `samples.png`: the mean image of each of 128 codes from the prior. A
-    conditional model's labels go from left to right."""
-    key = rng.stream(experiment.seed, "samples")
-    samples = program.views.generate(variables, key, labels(experiment))
-    display = display_of(experiment.dataset)
-    save_grid(folder / "samples.png", np.asarray(samples, np.float32), display)
-
-
-def labels(experiment: Experiment) -> np.ndarray:
-    """A conditional model's labels, from left to right in each row."""
-    return np.tile(np.arange(COLUMNS), ROWS) % (experiment.model.num_labels or 1)
-
-
-def draw_reconstructions(
-    experiment: Experiment, program: Program, variables: Params, folder: Path
-) -> None:
-    """Writes `reconstructions.png`: test images, each above the mean image of one code
-    drawn from its posterior."""
-    test = experiment.dataset.test
-    stored = test[evenly_spaced(test.size, min(test.size, COLUMNS * ROWS // 2))]
-    key = rng.stream(experiment.seed, "figures")
-    pairs = program.views.reconstruct(variables, key, stored)
-    originals, reconstructions = (np.asarray(a, np.float32) for a in pairs)
-    rows = []
-    for start in range(0, stored.size, COLUMNS):
-        for images in (originals, reconstructions):
-            row = images[start : start + COLUMNS]
-            padding = [(0, COLUMNS - len(row)), (0, 0), (0, 0), (0, 0)]
-            rows.append(np.pad(row, padding, constant_values=np.nan))
-    display = display_of(experiment.dataset)
-    save_grid(folder / "reconstructions.png", np.concatenate(rows), display)
 
 
 def traversed_dimensions(kl_per_dim: Sequence[float]) -> np.ndarray:

@@ -18,7 +18,7 @@ from experiments.program import Program, ask_call, make_program, put
 from experiments.terminal import say
 from experiments.train import Run, train_and_evaluate
 from vae.build import Config, Experiment, build, operative, vary
-from vae.sharing import program_key
+from vae.identity import program_key
 from vae.training.loop import Diverged, Interrupted
 from vae.training.parallel import Placement, one_per_device, runs_over_devices
 from vae.types import Request, UserError

@@ -9,13 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.annealing import Annealing, make_annealing
-from experiments.views import Views, make_views
 from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Dataset, Split, content_hash
-from vae.evaluation.evaluate import make_evaluate_batch
+from vae.evaluation.bounds import make_evaluate_batch
 from vae.models.base import Model
 from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
@@ -43,8 +41,9 @@ class Program(NamedTuple):
     initialize: Callable[[Experiment], Carry]
     call: Routine  # (carry; data, positions [B], number of steps) -> carry
     evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
-    views: Views
-    annealing: Callable[[int], Annealing]  # (latent dimension)
+    # (make, *arguments) -> make(model, preprocess, *arguments), jitted; with
+    # `latent_dim`, of the model of that size, without padding.
+    compiled: Callable[..., Callable[..., Any]]
     data: Split  # the training data on the devices, or a blank chunk of them
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
@@ -54,7 +53,7 @@ class Program(NamedTuple):
 def make_program(experiment: Experiment) -> Program:
     """Prepares what is compiled, and puts small data on the devices."""
     placement, plan = experiment.placement, experiment.plan
-    train_split, batch_size = experiment.everything.train, experiment.batch_size
+    train_split, batch_size = experiment.data.everything.train, experiment.batch_size
     step = make_train_step(
         experiment.objective, experiment.tx, axis_name=placement.axis_name
     )
@@ -83,12 +82,20 @@ def make_program(experiment: Experiment) -> Program:
         )
         return make_routine(evaluate_batch, placement, own_axes=(0, 0, 0))
 
+    @functools.cache
+    def compiled(
+        make: Callable[..., Any], *arguments: Any, latent_dim: int | None = None
+    ) -> Callable[..., Any]:
+        model = experiment.model
+        if latent_dim is not None:
+            model, _ = experiment.make_own(latent_dim)
+        return jax.jit(make(model, experiment.preprocess, *arguments))
+
     return Program(
         initialize=_make_initialize(experiment),
         call=compile_call(call, placement, resident=experiment.resident),
         evaluate=evaluate,
-        views=make_views(experiment),
-        annealing=functools.cache(functools.partial(make_annealing, experiment)),
+        compiled=compiled,
         data=data,
         positions=placement.positions(batch_size),
         plan=plan,
@@ -119,7 +126,7 @@ def chunks(experiment: Experiment, program: Program, start: int) -> Iterator[Spl
     if experiment.resident:
         return itertools.repeat(program.data)
     return streaming.stream_chunks(
-        experiment.everything.train,
+        experiment.data.everything.train,
         program.plan.calls(start),
         seed=experiment.seed,
         kept=_kept(experiment),
@@ -143,6 +150,12 @@ def answer(run: Generator[Request, Any, Any]) -> Any:
 def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]:
     """Returns the trained model at its own size, without padding, and its variables."""
     model, _ = experiment.make_own(experiment.latent_dim)
+    return model, cut_padding(experiment, state.variables)
+
+
+def cut_padding(experiment: Experiment, variables: Params) -> Params:
+    """Returns the variables of the model at its own size."""
+    model, _ = experiment.make_own(experiment.latent_dim)
 
     def init(stored: Split) -> Params:
         keys = rng.per_example(jax.random.key(0), jnp.arange(1))
@@ -150,7 +163,7 @@ def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]
         return model.init(jax.random.key(0), x, keys, label=stored.labels)
 
     shapes = jax.eval_shape(init, experiment.dataset.train[:1])
-    return model, {"params": cut_to(state.params["model"], shapes["params"])}
+    return {"params": cut_to(variables["params"], shapes["params"])}
 
 
 def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:
@@ -197,7 +210,7 @@ def _hash_data(experiment: Experiment) -> str:
     """Returns the hash of a run's data. The labels of pictures are the names of their
     folders, which also give their order: earlier versions read none, and their runs
     are of the same data."""
-    data = experiment.everything
+    data = experiment.data.everything
     if experiment.config["dataset"]["name"].startswith("images:"):
         data = Dataset(*(split._replace(labels=None) for split in data))
     return content_hash(data)
@@ -206,4 +219,4 @@ def _hash_data(experiment: Experiment) -> str:
 def _kept(experiment: Experiment) -> np.ndarray | None:
     """Says which of all training examples are kept; None: all."""
     labels = experiment.config["dataset"]["keep_labels"]
-    return np.isin(experiment.everything.train.labels, labels) if labels else None
+    return np.isin(experiment.data.everything.train.labels, labels) if labels else None

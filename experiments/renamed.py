@@ -3,12 +3,12 @@
 from typing import Any
 
 FIELDS = {
-    "parallel": "runtime.parallel",
-    "num_devices": "runtime.num_devices",
-    "dataset.data_dir": "runtime.data_dir",
-    "dataset.pipeline": "runtime.pipeline",
-    "train.steps_per_call": "runtime.steps_per_call",
-    "train.checkpoint_every": "runtime.checkpoint_every",
+    "runtime.parallel": "runtime.parallel",
+    "runtime.num_devices": "runtime.num_devices",
+    "runtime.data_dir": "runtime.data_dir",
+    "runtime.pipeline": "runtime.pipeline",
+    "runtime.steps_per_call": "runtime.steps_per_call",
+    "runtime.checkpoint_every": "runtime.checkpoint_every",
     "objective.growth": "objective.annealing",
     "objective.growth_steps": "objective.annealing_steps",
     "evaluate.batch_size": "runtime.evaluation_batch_size",

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from experiments import page, plots, tables, workdir
-from vae.evaluation.evaluate import standard_error
+from vae.evaluation.base import standard_error
 
 Row = dict[str, Any]  # of results.csv, lists as they are
 
@@ -20,7 +20,7 @@ ALIKE = (
     "dataset.binarize",
     "data_sha256",
     "model.likelihood.name",
-    "evaluate.importance_samples",
+    "evaluate.bounds.importance_samples",
     "precision",
 )
 SHOWN_CELLS = 60  # pictures of more would make the page too large to open
@@ -66,7 +66,9 @@ def write(
         launched=len(rows) if launched is None else launched,
         left_out=left_out,
         not_finite=_not_finite(rows),
-        figures=plots.draw_all(summary, swept, rows[0]["evaluate.importance_samples"]),
+        figures=plots.draw_all(
+            summary, swept, rows[0]["evaluate.bounds.importance_samples"]
+        ),
         pictures=_pictures(summary, folder),
         labels=PICTURES,
         too_many=len(summary) > SHOWN_CELLS,
@@ -154,7 +156,7 @@ class Column(NamedTuple):
 
 
 def _columns(rows: Sequence[Row], summary: Sequence[dict[str, Any]]) -> list[Column]:
-    samples = rows[0]["evaluate.importance_samples"]
+    samples = rows[0]["evaluate.bounds.importance_samples"]
     headings = {
         f"test/nll_is{samples}_nats": f"NLL (IS-{samples})",
         "test/elbo_nats": "ELBO",

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from experiments import members, origin, sweep, table_plots, tables, workdir
+from experiments.agreement import score_agreement
 from experiments.cells import Cell, make_cell
-from experiments.codes import score_agreement
 from experiments.table_plan import ABOUT, COLUMNS, check_plan, with_texts
 from experiments.terminal import say
 from vae.build import Config, operative
@@ -175,7 +175,7 @@ def _gather(
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{origin.cores()} cores of {origin.processor()}",
         "seeds": plan["seeds"],
-        "samples": config.evaluate.importance_samples,
+        "samples": config.evaluate.bounds.importance_samples,
         "hours": sum(result["train/seconds"] for result in done) / 3600,
         "commits": sorted({c for row in shown for c in row.get("commits", ())}),
         "columns": [*columns],
@@ -187,7 +187,7 @@ def _gather(
 
 
 def _result_name(key: str, config: Config) -> str:
-    samples = config.evaluate.importance_samples
+    samples = config.evaluate.bounds.importance_samples
     return f"test/nll_is{samples}_nats" if key == "nll" else key
 
 

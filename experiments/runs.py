@@ -11,9 +11,9 @@ from experiments import workdir
 from experiments.program import Program, make_program
 from experiments.terminal import say
 from vae.build import Config, Experiment, build
+from vae.data.load import load_dataset
 from vae.data.preprocess import is_drawn
 from vae.data.splits import Dataset, Split, evenly_spaced
-from vae.data.load import load_dataset
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,

@@ -5,14 +5,15 @@ import os
 from pathlib import Path
 
 from experiments import workdir
-from experiments.anomaly import PRIMARY, score_splits
+from experiments.evaluate import make_trained
 from experiments.program import answer
 from experiments.runs import open_run
 from experiments.terminal import say
 from vae.build import Config, from_operative
+from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
-from vae.data.load import other_images
+from vae.evaluation.anomaly import PRIMARY, score_splits
 from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError
 
@@ -51,15 +52,30 @@ def run(
         own.runtime.data_dir,
         read_options(own),
         where=where,
-        channels=experiment.everything.image_shape[-1],
+        channels=experiment.data.everything.image_shape[-1],
     )
-    split = other_images(own, experiment.everything, split, where, name=name)
+    split = other_images(
+        own,
+        experiment.data.everything,
+        experiment.model.likelihood,
+        split,
+        where,
+        name=name,
+    )
     splits = experiment.dataset.test, split
     say(
         f"scoring {experiment.dataset.test.size} test images of the run, then "
         f"{split.size} of {name}"
     )
-    normal, scores = answer(score_splits(experiment, program, state, splits))
+    asked = experiment.config["evaluate"]["anomalies"]
+    normal, scores = answer(
+        score_splits(
+            make_trained(experiment, program, state),
+            splits,
+            regret_images=asked["regret_images"],
+            ppca_components=asked["ppca_components"],
+        )
+    )
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"

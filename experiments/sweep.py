@@ -14,13 +14,13 @@ from typing import Any
 import jax
 
 from experiments import executors, members, origin, report, workdir
+from experiments.agreement import score_agreement
 from experiments.cells import Cell, changes_nothing
-from experiments.codes import score_agreement
 from experiments.evaluate import is_done
 from experiments.members import folder_of
 from experiments.terminal import ProgressReport, say
 from vae.build import from_operative, operative
-from vae.sharing import WHERE_DATA_ARE
+from vae.identity import WHERE_DATA_ARE
 from vae.training.checkpoint import saved_steps
 from vae.types import UserError
 
@@ -239,7 +239,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "model.latent_dim": config.model.latent_dim,
         "model.likelihood.name": config.model.likelihood.name,
         "objective.name": config.objective.name,
-        "evaluate.importance_samples": config.evaluate.importance_samples,
+        "evaluate.bounds.importance_samples": config.evaluate.bounds.importance_samples,
         "precision": config.precision,
         "git_commit": origin.short(provenance["launches"][-1]["git_commit"]),
         "device": provenance["launches"][-1]["device"].partition(" x ")[2],

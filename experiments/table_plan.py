@@ -120,7 +120,7 @@ def _check_row(row: Any) -> None:
     for field in row["overrides"]:
         if not isinstance(field, str):
             raise UserError(f"{what} overrides {field!r}, which is no field's name")
-        if field in ("seed", "evaluate.importance_samples"):
+        if field in ("seed", "evaluate.bounds.importance_samples"):
             raise UserError(
                 f"{what} overrides {field}, which is one for all rows: see 'seeds' of "
                 "table(), and the config"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae.evaluation.evaluate import standard_error
+from vae.evaluation.base import standard_error
 
 BAR = "\\|"  # within a cell
 KL = "KL per dimension: largest, median, smallest"

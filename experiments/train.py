@@ -13,15 +13,15 @@ from jax.experimental import multihost_utils
 
 from configs import default
 from experiments import interrupt, workdir
-from experiments.evaluate import evaluate_and_report, evaluate_split, is_done
+from experiments.evaluate import causes, evaluate_and_report, is_done, make_trained
 from experiments.program import Program, answer, ask_call, chunks, make_program
 from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
-from experiments.usage import SETTLED, causes
 from vae.build import Config, Experiment, build, operative
-from vae.data.preprocess import pixel_range
 from vae.data.load import load_dataset
-from vae.evaluation.collapse import COLLAPSED_RATE, remedies
+from vae.data.preprocess import pixel_range
+from vae.evaluation.bounds import evaluate_split
+from vae.evaluation.collapse import COLLAPSED_RATE, SETTLED, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, train
 from vae.training.metrics import MetricWriter, NullWriter
@@ -220,7 +220,8 @@ def _validate(
     experiment: Experiment, program: Program, state: TrainState
 ) -> Generator[Request, Any, dict[str, float]]:
     split = experiment.dataset.validation
+    trained = make_trained(experiment, program, state)
     results = yield from evaluate_split(
-        experiment, program, state, split, name="validation", num_samples=1
+        trained, split, name="validation", num_samples=1
     )
     return {name: float(results[name]) for name in VALIDATION}

@@ -18,7 +18,7 @@ from experiments import origin
 from experiments.renamed import flatten, with_new_names
 from vae.build import Config, from_operative, operative
 from vae.data.options import drop_unused
-from vae.sharing import OUTSIDE_IDENTITY, WHERE_DATA_ARE, depends_on_length
+from vae.identity import OUTSIDE_IDENTITY, WHERE_DATA_ARE, depends_on_length
 from vae.training.metrics import finite
 from vae.types import UserError
 

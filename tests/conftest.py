@@ -72,7 +72,7 @@ def small_config() -> Any:
     config.model.latent_dim = 4
     config.model.encoder.widths = config.model.decoder.widths = (16,)
     config.dataset.batch_size = 20
-    config.evaluate.importance_samples = 3
+    config.evaluate.bounds.importance_samples = 3
     return config
 
 

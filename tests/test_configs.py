@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vae.checks import READ_BY_SOME, READ_WITH
+from vae.menus import OBJECTIVES, OPTIMIZERS, POSTERIORS
 
 from configs import default
 from experiments import table_plan, train, usage
@@ -15,8 +17,6 @@ from experiments.program import answer, make_program
 from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
-from vae.checks import READ_BY_SOME, READ_WITH
-from vae.menus import OBJECTIVES, OPTIMIZERS, POSTERIORS
 
 NAMES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -32,10 +32,10 @@ def load(name: str) -> Any:
     config.dataset.name = "sprites:16" if is_sprites else "mnist_5k"
     config.dataset.validation_size, config.dataset.resize = 0, ()
     # Factors and anomalies have tests of their own.
-    config.evaluate.factor_points = config.evaluate.regret_images = 0
-    config.dataset.keep_labels, config.evaluate.anomalies = (), ""
+    config.evaluate.disentanglement.points = config.evaluate.anomalies.regret_images = 0
+    config.dataset.keep_labels, config.evaluate.anomalies.source = (), ""
     config.dataset.batch_size = 20
-    config.evaluate.batch_size = 500
+    config.runtime.evaluation_batch_size = 500
     return config
 
 
@@ -81,9 +81,9 @@ def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_smoke_anneals_briefly() -> None:
     config = default.get_config()
-    config.evaluate.annealed_images = 1_000
+    config.evaluate.ais.images = 1_000
     default.finish(config, "smoke")
-    assert config.evaluate.annealed_images * config.evaluate.annealed_steps <= 40
+    assert config.evaluate.ais.images * config.evaluate.ais.steps <= 40
 
 
 @pytest.mark.parametrize(

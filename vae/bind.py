@@ -208,7 +208,7 @@ def _is_good(value: Any, parameter: Parameter) -> bool:
         and (field.at_most is None or value <= field.at_most)
         and (field.below is None or value < field.below)
         and (isinstance(value, int) or value == 0 or low <= abs(value) <= high)
-        and (isinstance(value, float) or field.below or abs(value) <= MOST_INTEGER)
+        and (isinstance(value, float) or abs(value) <= (field.below or MOST_INTEGER))
     )
 
 

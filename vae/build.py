@@ -1,8 +1,8 @@
 """From configuration to built objects: the only reader of `ConfigDict`."""
 
 import contextlib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,92 +11,36 @@ from ml_collections import ConfigDict
 
 from vae.bind import Binding
 from vae.compose import (
+    bind_menus,
     make_likelihood,
     make_optimizer,
     model_maker,
-    bind_menus,
     naming,
     objective_maker,
     offering,
 )
 from vae.data import preprocess, sources
-from vae.data.factors import FactorSource
 from vae.data.load import (
     for_model,
     load_anomalies,
     load_dataset,
     settle_binarize,
 )
-from vae.data.splits import Dataset, Split, epoch_size, keep_labels
+from vae.data.splits import Dataset, keep_labels
+from vae.experiment import Data, Experiment, MakeOwn, steps_per_epoch, visited
 from vae.identity import latent_width, traced_hparams
 from vae.models.base import Model
 from vae.registry import PRECISIONS
-from vae.settings import check_config, describe_lopsided, plan_of
-from vae.training.loop import TrainPlan
+from vae.settings import (
+    check_config,
+    check_evaluations,
+    describe_lopsided,
+)
 from vae.training.parallel import Placement, make_placement
 from vae.training.state import create_train_state
 from vae.types import Batch, Objective, UserError
 
 Config = Any  # a ConfigDict, whose fields no type checker knows
-# (width of the latent space, name of a `pmap`'s axis or None) -> model and objective
-MakeOwn = Callable[..., tuple[Model, Objective]]
-RESIDENT_BYTES = 2**30  # data up to this size are kept on the device
-
-
-class Data(NamedTuple):
-    """What a run is trained and evaluated on."""
-
-    everything: Dataset  # with the examples whose labels are not kept
-    kept: Dataset
-    factors: FactorSource | None  # if they are known
-    anomalies: Split | None  # test images that the model should find unlikely
-
-
-class Experiment(NamedTuple):
-    """A configuration, checked and built."""
-
-    config: dict[str, Any]  # the operative configuration, as JSON holds it
-    data: Data
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array]
-    model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
-    objective: Objective
-    make_own: MakeOwn
-    metric_names: tuple[str, ...]  # of the objective
-    tx: optax.GradientTransformationExtraArgs
-    hparams: dict[str, jax.Array]
-    placement: Placement
-    notes: tuple[str, ...]  # what the user should know before training
-
-    @property
-    def seed(self) -> int:
-        return self.config["seed"]
-
-    @property
-    def latent_dim(self) -> int:
-        return self.config["model"]["latent_dim"]
-
-    @property
-    def batch_size(self) -> int:
-        return self.config["dataset"]["batch_size"]
-
-    @property
-    def dataset(self) -> Dataset:
-        return self.data.kept
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return _steps_per_epoch(self.config, self.data.everything)
-
-    @property
-    def plan(self) -> TrainPlan:
-        return plan_of(self.config)
-
-    @property
-    def resident(self) -> bool:
-        """Whether the training data are kept on the device."""
-        pipeline = self.config["runtime"]["pipeline"]
-        fits = self.data.everything.train.images.nbytes <= RESIDENT_BYTES
-        return fits if pipeline == "auto" else pipeline == "resident"
 
 
 def build(
@@ -139,7 +83,7 @@ def build(
     make_own = _own_maker(plain, bound, data.kept)
     hparams = traced_hparams(plain, bound, everything)
     batch = _abstract_batch(data.kept, config.dataset.batch_size, density_dtype)
-    metric_names = _trace(plain, data.kept, batch, hparams)
+    metric_names = _trace(plain, data, batch)
     model, objective = make_own(latent_width(plain, bound), placement.axis_name)
     experiment = Experiment(
         config=plain,
@@ -149,13 +93,13 @@ def build(
         objective=objective,
         make_own=make_own,
         metric_names=metric_names,
-        tx=make_optimizer(plain, bound, _steps_per_epoch(plain, everything)),
+        tx=make_optimizer(plain, bound, steps_per_epoch(plain, everything)),
         hparams=hparams,
         placement=placement,
         notes=(*notes, *describe_lopsided(plain["model"])),
     )
     if not is_used:
-        check_evaluations(experiment)
+        check_evaluations(experiment.subject, plain["evaluate"])
     return experiment
 
 
@@ -178,7 +122,7 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
         data = _load_others(config, data.everything, likelihood, is_used=False)
         make_own = _own_maker(plain, bound, data.kept)
         varied = varied._replace(data=data, make_own=make_own)
-    check_evaluations(varied)
+    check_evaluations(varied.subject, plain["evaluate"])
     return varied
 
 
@@ -216,21 +160,12 @@ def _load_others(
 def _check_batch_size(
     config: dict[str, Any], everything: Dataset, *, is_used: bool
 ) -> None:
-    size, visited = config["dataset"]["batch_size"], _visited(config, everything)
+    size, visited = config["dataset"]["batch_size"], visited(config, everything)
     if size > visited and not is_used:
         raise UserError(
             f"dataset.batch_size={size} is larger than the training data ({visited} "
             "images): set it to that at most"
         )
-
-
-def _visited(config: dict[str, Any], everything: Dataset) -> int:
-    """Returns how many examples an epoch visits."""
-    return epoch_size(everything.train, len(config["dataset"]["keep_labels"]))
-
-
-def _steps_per_epoch(config: dict[str, Any], everything: Dataset) -> int:
-    return max(1, _visited(config, everything) // config["dataset"]["batch_size"])
 
 
 def _own_maker(
@@ -264,9 +199,8 @@ def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
 
 def _trace(
     config: dict[str, Any],
-    dataset: Dataset,
+    data: Data,
     batch: Batch,
-    hparams: dict[str, jax.Array],
 ) -> tuple[str, ...]:
     """Returns the names of the objective's metrics.
 
@@ -279,10 +213,10 @@ def _trace(
 
     def metrics_of(config: dict[str, Any]) -> Any:
         bound = bind_menus(config)
-        make_own = _own_maker(config, bound, dataset)
+        make_own = _own_maker(config, bound, data.kept)
         own = make_own(config["model"]["latent_dim"])
         wide = make_own(latent_width(config, bound))
-        numbers = hparams | bound["objective"].traced
+        numbers = traced_hparams(config, bound, data.everything)
 
         def trace(batch: Batch) -> Any:
             tx = optax.identity()

@@ -26,7 +26,7 @@ from vae.registry import MENUS, PRECISIONS
 from vae.training import optimizer
 from vae.types import Objective, Unsupported, UserError
 
-Config = Mapping[str, Any]  # the operative configuration, a plain tree
+Config = dict[str, Any]  # the operative configuration, a plain tree
 
 
 def zeros(dataset: Dataset, likelihood: Any) -> Any:

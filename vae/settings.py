@@ -1,13 +1,13 @@
-"""The fields of a configuration that belong to no method, and what must fit together."""
+"""The fields of a configuration that no menu has, and checks of what goes together."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 
-from vae.bind import Binding, bind_method, check, parameters_of
+from vae.bind import Binding, check, parameters_of
 from vae.compose import ModelFields, bind_menus, group_of
 from vae.data.load import DatasetFields
+from vae.evaluation.base import Subject
 from vae.evaluation.registry import EVALUATIONS
 from vae.fields import Count, Field, Natural, same
 from vae.registry import PRECISIONS
@@ -15,7 +15,7 @@ from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES
 from vae.types import UserError
 
-Config = Mapping[str, Any]  # the operative configuration, a plain tree
+Config = dict[str, Any]  # the operative configuration, a plain tree
 
 
 class Numerics(NamedTuple):
@@ -88,6 +88,23 @@ def check_config(config: Config) -> dict[str, Binding]:
             "minibatch: set dataset.batch_size to 2 or more"
         )
     return bound
+
+
+def check_evaluations(subject: Subject, asked: Config) -> None:
+    """Refuses evaluations that are asked for and cannot be done.
+
+    Raises:
+      UserError: the first of them, and why.
+    """
+    for name, evaluation in EVALUATIONS.items():
+        fields, switch = asked.get(name, {}), evaluation.switch
+        if switch is None or not fields[switch]:
+            continue
+        if reason := evaluation.applies(subject, **fields):
+            off = "" if isinstance(fields[switch], str) else 0
+            raise UserError(
+                f"evaluate.{name}: {reason}; set evaluate.{name}.{switch}={off!r}"
+            )
 
 
 def describe_lopsided(model: Config) -> list[str]:

@@ -33,7 +33,7 @@ def get_config(mode: str = "") -> default.Config:
         config.train.steps = 100_000
         config.train.log_every = 5_000
         config.runtime.checkpoint_every = 25_000
-        config.evaluate.importance_samples = 100
+        config.evaluate.bounds.importance_samples = 100
     return config
 
 

@@ -45,7 +45,7 @@ def get_config(mode: str = "") -> default.Config:
         part.widths, part.activation = (256, 256), "relu"
     config.optimizer.name, config.optimizer.b2 = "centered_rmsprop", 0.99
     if mode != "smoke":
-        config.evaluate.importance_samples = 128
+        config.evaluate.bounds.importance_samples = 128
     return config
 
 

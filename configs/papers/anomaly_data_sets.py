@@ -24,7 +24,7 @@ LIKELIHOODS = {
 
 def get_config(mode: str = "") -> default.Config:
     config = anomaly_one_class.get_config(mode)
-    config.dataset.name, config.evaluate.anomalies = "fashion_mnist", "mnist"
+    config.dataset.name, config.evaluate.anomalies.source = "fashion_mnist", "mnist"
     config.dataset.keep_labels = ()
     if not mode:
         config.train.steps = 12_000  # 20 epochs
@@ -38,7 +38,7 @@ def table() -> dict[str, Any]:
             "name": f"{NAMES[normal]} against {NAMES[other]}, {title} pixels",
             "overrides": {
                 "dataset.name": normal,
-                "evaluate.anomalies": other,
+                "evaluate.anomalies.source": other,
                 **likelihood,
             },
             "published": {"AUROC pPCA": ppca},

@@ -21,7 +21,7 @@ def get_config(mode: str = "") -> default.Config:
     config = anomaly_one_class.get_config(mode)
     config.dataset.keep_labels = tuple(range(1, 10))
     config.model.latent_dim = 2
-    config.evaluate.ppca_components = 8
+    config.evaluate.anomalies.ppca_components = 8
     return config
 
 

@@ -37,9 +37,9 @@ def get_config(mode: str = "") -> default.Config:
     config.model.likelihood.name = "gaussian_shared"
     config.train.steps = 5_400  # 100 epochs of the smallest class
     config.runtime.checkpoint_every = 2_700
-    config.evaluate.importance_samples = 50
-    config.evaluate.anomalies = "other_labels"
-    config.evaluate.regret_images = 200
+    config.evaluate.bounds.importance_samples = 50
+    config.evaluate.anomalies.source = "other_labels"
+    config.evaluate.anomalies.regret_images = 200
     return default.finish(config, mode)
 
 

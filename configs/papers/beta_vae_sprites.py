@@ -20,6 +20,6 @@ def get_config(mode: str = "") -> default.Config:
     config.runtime.steps_per_call = 100  # seconds, after which Ctrl-C is heard
     config.train.log_every = 500
     config.runtime.checkpoint_every = 5_000
-    config.evaluate.importance_samples = 20
-    config.evaluate.factor_points = 10_000
+    config.evaluate.bounds.importance_samples = 20
+    config.evaluate.disentanglement.points = 10_000
     return default.finish(config, mode, "full")

@@ -41,7 +41,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.batch_size = 100
     config.train.steps = 6_000
     config.runtime.checkpoint_every = 3_000
-    config.evaluate.importance_samples = 100
+    config.evaluate.bounds.importance_samples = 100
     return default.finish(config, mode)
 
 

@@ -28,7 +28,7 @@ one seed, of which another takes 3.4 hours."""
 def get_config(mode: str = "") -> default.Config:
     config = mnist_vae.get_config(mode)
     if mode != "smoke":
-        config.evaluate.importance_samples = 5_000
+        config.evaluate.bounds.importance_samples = 5_000
         config.runtime.checkpoint_every = 20 * mnist_vae.STEPS_PER_EPOCH
     return config
 

@@ -19,5 +19,5 @@ def get_config(mode: str = "") -> default.Config:
     config.train.steps = 13 * 600
     config.train.log_every = 600
     config.runtime.checkpoint_every = 2_600
-    config.evaluate.importance_samples = 1_000
+    config.evaluate.bounds.importance_samples = 1_000
     return default.finish(config, mode)

@@ -37,8 +37,8 @@ def describe(config: default.Config) -> str:
     return (
         f"{epochs} epochs, {warm_up} of them warm-up in place of 100 (long: 100, and "
         "the log-variance without bounds), without early stopping; NLL by "
-        f"{config.evaluate.importance_samples:,} samples in place of 5,000; another "
-        "draw of the static pixels"
+        f"{config.evaluate.bounds.importance_samples:,} samples in place of 5,000; "
+        "another draw of the static pixels"
     )
 
 

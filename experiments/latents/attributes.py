@@ -56,7 +56,7 @@ def find_attributes(subject: Subject) -> Attributes:
     pixels = subject.train.pixels
     is_grey = pixels.shape[-1] == 1 and pixels.min() >= 0
     is_dark = is_grey and np.median(pixels[::10]) < DARK
-    if is_dark and subject.experiment.factors is None:
+    if is_dark and subject.experiment.data.factors is None:
         measured = fit_measured_attributes(pixels)
         train, test = (
             known | measured.read(part.pixels)
@@ -67,7 +67,7 @@ def find_attributes(subject: Subject) -> Attributes:
 
 def _known(subject: Subject, examples: Examples) -> dict[str, np.ndarray]:
     """Returns what the data set says of its images."""
-    source = subject.experiment.factors
+    source = subject.experiment.data.factors
     if source is None or examples.factors is None:
         labels = examples.labels
         return {} if labels is None else {"label": labels}

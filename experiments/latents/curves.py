@@ -143,12 +143,9 @@ def show_traversals(
     subject: Subject, evaluated: Mapping[str, Any], folder: Path
 ) -> Section:
     """Draws what each dimension changes; see `figures.draw_traversals`."""
-    prior = subject.experiment.config["model"]["prior"]["name"]
     kl = evaluated.get("latent/kl_per_dim")
-    if prior != "standard_normal":
-        return left_out(
-            f"a quantile of model.prior.name={prior} is not one of a single dimension."
-        )
+    if not subject.experiment.model.prior.factorises:
+        return left_out("the prior is not a product over dimensions.")
     if kl is None:
         return left_out("the rate of this model is not a sum over dimensions.")
     first, test = 0, subject.test

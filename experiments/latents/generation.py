@@ -44,12 +44,12 @@ def generate(subject: Subject) -> dict[str, np.ndarray]:
     # The first ones, which are shown, should be of all labels.
     labels = labels[np.random.default_rng(subject.seed).permutation(count)]
     z = subject.draw("samples", labels)
-    prior = subject.experiment.config["model"]["prior"]["name"]
     codes = {"prior": z}
-    if prior == "standard_normal":
+    if subject.experiment.model.prior.factorises:
         codes = {f"prior, temperature {t:g}": t * z for t in TEMPERATURES}
     if not subject.is_conditional:
-        components = subject.experiment.fitted_components or COMPONENTS
+        asked = subject.experiment.config["evaluate"]["fitted_density"]
+        components = asked["components"] or COMPONENTS
         components = min(components, len(subject.train.codes))
         density = fit_gaussian_mixture(subject.sample_train(), components, subject.seed)
         key = rng.stream(subject.seed, "fitted")

@@ -48,9 +48,8 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         _draw(subject, places, embed(codes), name, values, folder, file, caption)
         for file, (embed, caption) in embeddings.items()
     ]
-    prior = subject.experiment.config["model"]["prior"]["name"]
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
-    if is_flat and prior == "standard_normal":
+    if is_flat and subject.experiment.model.prior.factorises:
         images = decoded_manifold(subject.decode, SIDE, QUANTILES)
         low, high = QUANTILES
         caption = (

@@ -11,13 +11,13 @@ from experiments.figures import Display, display_of
 from experiments.program import own_model
 from vae import rng
 from vae.build import Experiment
-from vae.compatibility import POSTERIORS_ON
 from vae.data import factors
 from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.ais import draw_prior
 from vae.latents.aggregate import infer_stored, sample_codes
+from vae.models.base import REALS
 from vae.training.state import TrainState
 from vae.types import Array, UserError
 
@@ -95,11 +95,10 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
     Raises:
       UserError: the codes are discrete, or on the sphere, where no tool moves them.
     """
-    posterior = experiment.config["model"]["posterior"]["name"]
-    if posterior not in POSTERIORS_ON["the reals"]:
+    if experiment.model.space != REALS:
         raise UserError(
-            f"--experiment=latents moves codes in the reals, but those of "
-            f"model.posterior.name={posterior} are discrete or on the sphere"
+            "--experiment=latents moves codes in the reals, but those of this model "
+            f"are on {experiment.model.space}"
         )
     model, variables = own_model(experiment, state)
     preprocess, seed = experiment.preprocess, experiment.seed
@@ -143,7 +142,6 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         prior = model.apply(variables, jnp.asarray(labels), method="prior_of")
         return np.asarray(prior.mean), np.sqrt(prior.variance)
 
-    prior = experiment.config["model"]["prior"]["name"]
     return Subject(
         experiment=experiment,
         seed=seed,
@@ -153,7 +151,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         decode=decode,
         draw=draw,
         sample_train=sample_train,
-        prior_moments=prior_moments if prior == "conditional_gaussian" else None,
+        prior_moments=prior_moments if model.prior.is_conditional else None,
         display=display_of(experiment.dataset),
     )
 
@@ -165,7 +163,7 @@ def _examples(
     of random ones."""
     pixels = int(np.prod(experiment.dataset.image_shape))
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
-    source, values = experiment.factors, None
+    source, values = experiment.data.factors, None
     if source is None:
         stored = split[evenly_spaced(split.size, count)]
     else:

@@ -12,7 +12,7 @@ from experiments.latents.attributes import LEAST_ACCURACY, Attributes
 from experiments.latents.section import Picture, Section, left_out, matrix
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
-from vae.evaluation.latent import ACTIVE_VARIANCE
+from vae.evaluation.collapse import ACTIVE_VARIANCE
 from vae.latents.swap import linear_discriminants, swap, variance_between
 
 DRAWN, MEASURED = 8, 1000  # test images at most

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.latents.section import Section, Table, left_out, plot
-from vae.evaluation.latent import ACTIVE_VARIANCE
+from vae.evaluation.collapse import ACTIVE_VARIANCE
 
 PANELS = {
     "latent/kl_per_dim": "KL (nats)",
@@ -16,10 +16,10 @@ PANELS = {
     "latent/decoder_sensitivity": "sensitivity of the decoder",
 }
 TRUTH = {
-    "truth/nll_ais_nats": "NLL by annealing",
-    "truth/approximation_gap_nats": "approximation gap",
-    "truth/amortisation_gap_nats": "amortisation gap",
-    "truth/simulated_gap_nats": "between both bounds, of simulated images",
+    "ais/nll_nats": "NLL by annealing",
+    "ais/approximation_gap_nats": "approximation gap",
+    "ais/amortisation_gap_nats": "amortisation gap",
+    "ais/simulated_gap_nats": "between both bounds, of simulated images",
 }
 NUMBERS = {
     "test/rate_nats": "rate",
@@ -65,7 +65,7 @@ def show_usage(evaluated: Mapping[str, Any], folder: Path) -> Section:
     ]
     told = {label: evaluated[key] for key, label in TRUTH.items() if key in evaluated}
     if told:
-        caption_of_truth = f"In nats, of {evaluated['truth/images']} test images."
+        caption_of_truth = f"In nats, of {evaluated['ais/images']} test images."
         tables.append(Table(tuple(told), [tuple(told.values())], caption_of_truth))
     return Section(
         f"Verdict: {evaluated.get('collapse', 'none')}.",

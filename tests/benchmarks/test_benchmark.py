@@ -41,7 +41,7 @@ def test_operations_of_a_dense_step() -> None:
 
 
 def test_operations_of_a_bound() -> None:
-    config = config_of(**{"evaluate.importance_samples": 4_000})
+    config = config_of(**{"evaluate.bounds.importance_samples": 4_000})
     encoder, decoder = 784 * 400 + 2 * 400 * 7, 7 * 400 + 400 * 784
     # A first decoding, of which the compiler drops most, is written down, too.
     assert flops.of_bound(config) == 2 * (encoder + 4_001 * decoder)
@@ -199,7 +199,7 @@ def test_bad_workloads_are_refused(monkeypatch, tmp_path, workload, message) -> 
         ({"model.prior.name": "vamp"}, "model.prior.name=vamp"),
         ({"objective.beta": 4.0}, "choose 1.0"),
         ({"model.decoder.widths": (9,)}, "another model.decoder.widths"),
-        ({"evaluate.importance_samples": 1_500}, "a multiple, or fewer"),
+        ({"evaluate.bounds.importance_samples": 1_500}, "a multiple, or fewer"),
     ],
 )
 def test_what_others_do_not_have_is_refused(

@@ -21,12 +21,12 @@ from vae.types import UserError
 def one_class(small_config) -> Any:
     """Threes, which other digits are to be told from."""
     small_config.dataset.keep_labels = (3,)
-    small_config.evaluate.anomalies = "other_labels"
+    small_config.evaluate.anomalies.source = "other_labels"
     return small_config
 
 
 def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
-    one_class.evaluate.regret_images = 30
+    one_class.evaluate.anomalies.regret_images = 30
     one_class.train.steps = one_class.runtime.checkpoint_every = 100
     train.run(one_class, tmp_path)
     results = read(tmp_path / "results.json")
@@ -48,7 +48,7 @@ def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
 def test_scores_do_not_depend_on_the_batch(one_class, tmp_path: Path) -> None:
     got = []
     for size in (100, 33):
-        one_class.evaluate.batch_size = size
+        one_class.runtime.evaluation_batch_size = size
         train.run(one_class, tmp_path / str(size))
         got.append(dict(np.load(tmp_path / str(size) / "anomaly_scores.npz")))
     for name, values in got[0].items():
@@ -68,7 +68,9 @@ def test_few_images_or_pixels_are_scored(
 ) -> None:
     """Fewer than the 32 components that the baseline has by default."""
     small_config.dataset.name = save_few(tmp_path / "few.npz", count, side)
-    small_config.evaluate.anomalies = save_few(tmp_path / "other.npz", count, side)
+    small_config.evaluate.anomalies.source = save_few(
+        tmp_path / "other.npz", count, side
+    )
     train.run(small_config, tmp_path / "run")
     assert 0 <= read(tmp_path / "run/results.json")["anomaly/ppca_auroc"] <= 1
 
@@ -80,7 +82,7 @@ def test_an_evaluation_that_fails_leaves_the_others(
         raise ValueError("no such number")
 
     monkeypatch.setattr(anomaly, "fit_ppca", fail)
-    one_class.evaluate.fitted_components = 2
+    one_class.evaluate.fitted_density.components = 2
     with pytest.raises(EvaluationError, match=r"anomalies \(ValueError: no such numb"):
         train.run(one_class, tmp_path)
     results = read(tmp_path / "results.json")
@@ -96,10 +98,10 @@ def test_an_evaluation_that_fails_leaves_the_others(
 
 
 def test_asking_later_scores_later(one_class, tmp_path: Path) -> None:
-    one_class.evaluate.anomalies = ""
+    one_class.evaluate.anomalies.source = ""
     train.run(one_class, tmp_path)
     assert "anomalies" not in read(tmp_path / "results.json")
-    one_class.evaluate.anomalies = "other_labels"
+    one_class.evaluate.anomalies.source = "other_labels"
     train.run(one_class, tmp_path)
     assert read(tmp_path / "results.json")["anomalies"] == "other_labels"
 
@@ -198,7 +200,7 @@ def test_a_conditional_model_has_no_label_for_anomalies(one_class) -> None:
 def test_anomalies_that_are_none_are_refused(
     small_config, name: str, labels: tuple, message: str
 ) -> None:
-    small_config.evaluate.anomalies = name
+    small_config.evaluate.anomalies.source = name
     small_config.dataset.keep_labels = labels
     with pytest.raises(UserError, match=message):
         build(small_config)

@@ -21,7 +21,7 @@ CASES = {
     "stopped": (Interrupted("stopped"), 130, "stopped; launch the same command again"),
     "Ctrl-C": (KeyboardInterrupt(), 130, "interrupted; launch the same command again"),
     "memory": (MemoryError(), 1, "out of memory; lower dataset.batch_size"),
-    "XLA": (jax.errors.JaxRuntimeError(XLA), 1, "evaluate.batch_size"),
+    "XLA": (jax.errors.JaxRuntimeError(XLA), 1, "runtime.evaluation_batch_size"),
     "threads": (RuntimeError(NO_THREAD), 1, "out of memory"),
     "fault": (KeyError("x"), 1, "a fault of this program: KeyError: 'x'"),
 }

@@ -161,7 +161,7 @@ def test_factors_are_attributes(tmp_path: Path) -> None:
     changes = {"dataset.name": "sprites:16", "dataset.binarize": "none"}
     subject = subject_of(config_of(**changes), tmp_path)
     attributes = find_attributes(subject)
-    assert list(attributes.train) == list(subject.experiment.factors.names)
+    assert list(attributes.train) == list(subject.experiment.data.factors.names)
     assert set(attributes.train["shape"]) == {0, 1, 2}
     assert set(attributes.train["position_x"]) == {0, 1}
     assert attributes.accuracy["position_x"] > 0.9

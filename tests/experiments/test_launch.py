@@ -47,9 +47,9 @@ COMMAND_LINES = {
             CONFIG,
             "--config.model.posterior.name=vector_quantized",
             "--config.model.prior.name=uniform_codes",
-            "--config.evaluate.annealed_images=4",
+            "--config.evaluate.ais.images=4",
         ],
-        "evaluate.annealed_images moves codes by gradients",
+        "evaluate.ais.images moves codes by gradients",
     ),
     "empty workdir": ([CONFIG, "--workdir="], "--workdir= is empty"),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),
@@ -100,7 +100,10 @@ def test_overrides_apply_to_the_config_of_the_run(
         monkeypatch.setattr(
             module, "run", lambda *_, config, **k: runs.append((config, k))
         )
-    overrides = {"evaluate.importance_samples": 7, "model.encoder.widths": (3, 4)}
+    overrides = {
+        "evaluate.bounds.importance_samples": 7,
+        "model.encoder.widths": (3, 4),
+    }
     score = "npz:x" if experiment == "anomaly" else None
     said = {"workdir": str(tmp_path), "score": score, "data": "npz:y"}
     launches.launch(asked(experiment=experiment, overrides=overrides, **said))
@@ -164,7 +167,7 @@ VALUES = {
     "alpha": ("objective.alpha", np.nan, "must be finite"),
     "components": ("model.prior.num_components", 0, "positive integer"),
     "temperature": ("model.posterior.temperature", 0.0, "positive number"),
-    "fitted": ("evaluate.fitted_components", -1, "zero or a positive integer"),
+    "fitted": ("evaluate.fitted_density.components", -1, "zero or a positive integer"),
     "sphere": ("model.posterior.name", "von_mises_fisher", "choose uniform_on_sphere"),
 }
 
@@ -205,7 +208,7 @@ def test_bad_values(small_config, case: str) -> None:
             },
             "latent_dim of 2 or more",
         ),
-        ({"evaluate.fitted_components": 5000}, "more than the 4500 codes"),
+        ({"evaluate.fitted_density.components": 5000}, "more than the 4500 codes"),
     ],
 )
 def test_values_that_do_not_go_together(small_config, overrides, message: str) -> None:

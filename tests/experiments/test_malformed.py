@@ -23,7 +23,7 @@ COUNT = int(os.environ.get("VAE_MALFORMED", "100"))  # of inputs
 CONFIG = f"--config={ROOT}/configs/default.py:smoke"
 TINY = (
     "--config.train.steps=2",
-    "--config.evaluate.importance_samples=2",
+    "--config.evaluate.bounds.importance_samples=2",
     "--config.model.latent_dim=2",
     "--config.model.encoder.widths=(4,)",
     "--config.model.decoder.widths=(4,)",

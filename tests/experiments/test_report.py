@@ -30,7 +30,7 @@ def row(beta: float, seed: int, nll: float, **changes: Any) -> dict[str, Any]:
         "dataset.binarize": "dynamic",
         "data_sha256": "0",
         "model.likelihood.name": "bernoulli",
-        "evaluate.importance_samples": 5,
+        "evaluate.bounds.importance_samples": 5,
         "precision": "float32",
         "objective.name": "beta_vae",
         "git_commit": "0",
@@ -63,7 +63,7 @@ def test_rows_of_other_data_are_told_apart() -> None:
             row(1.0, 0, 100.0),
             row(4.0, 0, 110.0),
             row(1.0, 0, 90.0, **{"dataset.binarize": "static"}),
-            row(1.0, 0, 90.0, **{"evaluate.importance_samples": 50}),
+            row(1.0, 0, 90.0, **{"evaluate.bounds.importance_samples": 50}),
             row(1.0, 1, 100.0, **{"dataset.name": "npz:moved.npz"}),
             row(1.0, 0, 100.0, **{"data_sha256": "1"}),
         ]

@@ -139,7 +139,7 @@ def test_a_mistake_is_not_taken_for_missing_data(
     small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
-    config.evaluate.ppca_components = 0
+    config.evaluate.anomalies.ppca_components = 0
     with pytest.raises(UserError, match="ppca_components=0 must be a positive"):
         runs.open_run(tmp_path / "run", config=config)
 

@@ -206,7 +206,7 @@ SWEEP_FLAGS = [
     "--config.runtime.checkpoint_every=100",
     "--config.model.encoder.widths=(64,)",
     "--config.model.decoder.widths=(64,)",
-    "--config.evaluate.importance_samples=20",
+    "--config.evaluate.bounds.importance_samples=20",
     "--sweep=objective.beta=1,4",
     "--sweep=seed=0,1",
 ]

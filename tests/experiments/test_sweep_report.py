@@ -86,10 +86,10 @@ def test_what_is_evaluated_is_what_the_launch_asks_for(
 ) -> None:
     launched = cells_of(small_config, "seed=0,1")
     leave(launched[0], tmp_path, NATS)
-    small_config.evaluate.importance_samples = 5
+    small_config.evaluate.bounds.importance_samples = 5
     leave(cells_of(small_config, "seed=1")[0], tmp_path, NATS)  # with 3 and, later, 5
     rows = sweep._write_report(launched, tmp_path)
-    assert [row["evaluate.importance_samples"] for row in rows] == [3, 3]
+    assert [row["evaluate.bounds.importance_samples"] for row in rows] == [3, 3]
 
 
 def test_the_report_shows_what_other_launches_have_left(

@@ -89,7 +89,7 @@ def test_evaluating_again_with_more_samples(small_config, tmp_path: Path) -> Non
     evaluate.run(None, tmp_path)
     again = read(tmp_path / "results.json")
     assert without_measurements(again) == without_measurements(first)
-    small_config.evaluate.importance_samples = 5
+    small_config.evaluate.bounds.importance_samples = 5
     evaluate.run(small_config, tmp_path)
     both = read(tmp_path / "results.json")
     assert both["test/nll_is3_nats"] == first["test/nll_is3_nats"]
@@ -129,7 +129,7 @@ def test_killed_before_a_second_evaluation_it_is_done_next_time(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train.run(small_config, tmp_path)
-    small_config.evaluate.importance_samples = 5
+    small_config.evaluate.bounds.importance_samples = 5
     with monkeypatch.context() as patch:
         patch.setattr(train, "evaluate_and_report", lambda *_, **__: 1 / 0)  # the kill
         with pytest.raises(ZeroDivisionError):

@@ -57,6 +57,6 @@ def test_data_of_another_kind_drop_the_options_of_the_old_kind(
         assert read_options(chosen) == ReadOptions()
         same_kind = workdir.choose_config(tmp_path, given, f"{name}/elsewhere")
         assert read_options(same_kind) == own
-    config.evaluate.anomalies = name  # still uses the option
+    config.evaluate.anomalies.source = name  # still uses the option
     assert read_options(workdir.choose_config(tmp_path, config, moved)) == own
     assert read_options(config) == own

@@ -5,7 +5,7 @@ from scipy import stats
 
 from vae.data import factors as factor_data
 from vae.data.factors import FactorSource
-from vae.evaluation.disentanglement.codes import Encode, Sample
+from vae.evaluation.disentanglement.representation import Encode, Sample
 
 
 def grid(*sizes: int) -> FactorSource:

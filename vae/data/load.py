@@ -207,16 +207,16 @@ def _check_unconditional(config: Config, where: str) -> None:
 def load_anomalies(
     config: Config, everything: Dataset, likelihood: Any
 ) -> Split | None:
-    """Returns the images that `evaluate.anomalies` names.
+    """Returns the images that `evaluate.anomalies.source` names.
 
     Raises:
       UserError: there are none, or the model cannot look at them.
     """
-    name, kept = config.evaluate.anomalies, config.dataset.keep_labels
+    name, kept = config.evaluate.anomalies.source, config.dataset.keep_labels
     if not name:
         return None
     if name != "other_labels":
-        where = f"evaluate.anomalies={name}"
+        where = f"evaluate.anomalies.source={name}"
         images, _ = sources.load_other(
             name,
             config.runtime.data_dir,
@@ -225,12 +225,12 @@ def load_anomalies(
             channels=everything.image_shape[-1],
         )
         return other_images(config, everything, likelihood, images, where, name=name)
-    _check_unconditional(config, "evaluate.anomalies=other_labels")
+    _check_unconditional(config, "evaluate.anomalies.source=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()
     if not len(others):
         raise UserError(
-            "evaluate.anomalies=other_labels, but all labels are kept: set "
+            "evaluate.anomalies.source=other_labels, but all labels are kept: set "
             "dataset.keep_labels to some of them"
         )
     return test[others]

@@ -32,8 +32,8 @@ def read_options(config: Any) -> ReadOptions:
     """Returns the options of a configuration.
 
     Raises:
-      UserError: `dataset.resize` is not a size, or an option is set that
-        neither `dataset.name` nor `evaluate.anomalies` uses.
+      UserError: `dataset.resize` is not a size, or an option is set that neither
+        `dataset.name` nor `evaluate.anomalies.source` uses.
     """
     group = config.dataset
     resize = tuple(group.resize)
@@ -60,9 +60,9 @@ def drop_unused(config: Any) -> None:
 
 
 def _unused(config: Any) -> dict[str, Any]:
-    """Returns the options that neither `dataset.name` nor `evaluate.anomalies` uses,
-    each with its default."""
-    names = config.dataset.name, config.evaluate.anomalies
+    """Returns the options that neither `dataset.name` nor `evaluate.anomalies.source`
+    uses, each with its default."""
+    names = config.dataset.name, config.evaluate.anomalies.source
     kinds = {name.partition(":")[0] for name in names}
     return {
         field: default

@@ -22,7 +22,7 @@ from vae import rng
 from vae.evaluation import hmc
 from vae.evaluation.hmc import HMCState, Joint
 from vae.models.base import REALS, Model
-from vae.types import Array, Params, UserError
+from vae.types import Array, Params, Unsupported
 
 ACCEPTANCE = 0.65  # Beskos et al. 2010, arXiv 1001.4460: the best in many dimensions
 FIRST_STEP_SIZE = 0.3  # near the prior, from which tuning starts
@@ -87,7 +87,7 @@ def make_annealed_bounds(
     group, not padded.
 
     Raises:
-      UserError: the codes are not in the reals.
+      Unsupported: the codes are not in the reals.
       ValueError: the temperatures do not rise from 0 to 1.
     """
     _check_codes(model)
@@ -219,8 +219,4 @@ def _joint(
 def _check_codes(model: Model) -> None:
     """Refuses codes that gradients cannot move freely."""
     if model.space != REALS:
-        raise UserError(
-            "annealed bounds move codes in the reals by gradients, but those of this "
-            "model are discrete or on the sphere: rely on the importance-weighted "
-            "bound, or choose a model.prior.name and model.posterior.name on the reals"
-        )
+        raise Unsupported("moves codes in the reals, not discrete or on the sphere")

@@ -17,17 +17,150 @@ References:
   arXiv 1909.11480, eq. 2; Tipping & Bishop 1999, probabilistic PCA.
 """
 
+import functools
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
+import jax
 import numpy as np
 
+from vae.data.png import png_lengths
 from vae.data.preprocess import to_unit
-from vae.evaluation.bounds import ImageBounds
+from vae.data.splits import Split, evenly_spaced
+from vae.evaluation.base import Requests, Trained, look_at, map_batches
+from vae.evaluation.bounds import ImageBounds, bounds_of_split
+from vae.evaluation.detection import detect
+from vae.evaluation.regret import make_likelihood_regret
+from vae.fields import Count, Field, Natural
+from vae.models.base import Model
+from vae.types import Params
+
+PRIMARY = "neg_elbo"  # the score that verdicts and pictures go by
+NOISE = "anomaly"  # names the noise of images that are scored
+TYPICAL = 1_000  # training images by which typical scores are known
+PPCA_PIXELS = 50_000_000  # of all training images that the baseline is fitted to
+REGRETS = 20  # images whose encoders are trained at once
+KINDS = "normal", "anomalous"
+
+Scores = dict[str, np.ndarray]  # [N] each; nan where a score was not asked for
 
 # Variance of a byte's rounding error, of pixels in [0, 1].
 MIN_NOISE = 1 / (12 * 255**2)
+
+
+def run(
+    trained: Trained,
+    *,
+    source: Annotated[str, Field()] = "",
+    regret_images: Natural = 0,
+    ppca_components: Count = 32,
+) -> Requests:
+    """Compares the scores of test images with those of anomalies.
+
+    Returns:
+      `anomalies`, their source, `anomaly/SCORE_auroc`, `_auprc` and `_fpr95`, and the
+      scores, `normal/SCORE` and `anomalous/SCORE` [N].
+    """
+    anomalies = trained.subject.anomalies
+    assert anomalies is not None, "there is a source"
+    scores = yield from score_splits(
+        trained,
+        (trained.subject.dataset.test, anomalies),
+        regret_images=regret_images,
+        ppca_components=ppca_components,
+    )
+    results: dict[str, Any] = {"anomalies": source}
+    for name in scores[0] if scores else ():
+        both = [of_split[name] for of_split in scores]
+        found = detect(*(values[~np.isnan(values)] for values in both))
+        for measure, value in found._asdict().items():
+            results[f"anomaly/{name}_{measure}"] = value
+        for kind, values in zip(KINDS, both, strict=True):
+            results[f"{kind}/{name}"] = values
+    return results
+
+
+def score_splits(
+    trained: Trained,
+    splits: Sequence[Split],
+    *,
+    regret_images: int,
+    ppca_components: int,
+) -> Requests:
+    """Returns the `Scores` of each split's images; nothing but on the first host."""
+    train, num_samples = trained.subject.dataset.train, trained.importance_samples
+    some = train[evenly_spaced(train.size, min(TYPICAL, train.size))]
+    bounds = []
+    for split in (some, *splits):
+        of_split = bounds_of_split(trained, split, name=NOISE, num_samples=num_samples)
+        bounds.append((yield from of_split))
+    if jax.process_index() != 0:
+        return []
+    trained = trained.on_one_device()
+    pixels = int(np.prod(train.images.shape[1:]))
+    fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
+    ppca = fit_ppca(np.asarray(fitted.images), ppca_components)
+    return [
+        scores_of_bounds(
+            of_split,
+            typical_bound=float(np.mean(bounds[0].log_likelihood)),
+            code_lengths=_code_lengths(trained, split),
+        )
+        | {"ppca": ppca(np.asarray(split.images))}
+        | _regrets(trained, split, regret_images)
+        for split, of_split in zip(splits, bounds[1:], strict=True)
+    ]
+
+
+def _code_lengths(trained: Trained, split: Split) -> np.ndarray:
+    """Returns how many nats images [N] take as PNG, as the model sees them, with pixels
+    scaled as they are shown."""
+    look = trained.compiled(make_look)
+
+    def lengths(places: np.ndarray) -> np.ndarray:
+        x, _ = look(trained.seed, split[places], places)
+        return png_lengths(trained.display(np.asarray(x, np.float32)))
+
+    return map_batches(lengths, np.arange(split.size), 1_000, trained.on_batch)
+
+
+def _regrets(trained: Trained, split: Split, count: int) -> Scores:
+    """Returns the likelihood regret of at most `count` images evenly spaced."""
+    if not count:
+        return {}
+    compute = trained.compiled(make_regret, trained.importance_samples)
+
+    def regret(places: np.ndarray) -> jax.Array:
+        return compute(trained.variables, trained.seed, split[places], places)
+
+    regrets = np.full(split.size, np.nan)
+    chosen = evenly_spaced(split.size, min(count, split.size))
+    regrets[chosen] = map_batches(regret, chosen, REGRETS, trained.on_batch)
+    return {"regret": regrets}
+
+
+def make_look(
+    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """Returns (seed, stored images [B], places [B]) -> x [B, H, W, C], keys [B]."""
+    del model
+    return functools.partial(look_at, preprocess, name=NOISE)
+
+
+def make_regret(
+    model: Model,
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    num_samples: int,
+) -> Callable[..., jax.Array]:
+    """Returns (variables, seed, stored images [B], places [B]) -> regret [B], nats."""
+    compute = make_likelihood_regret(model, num_samples)
+
+    def regret(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        x, keys = look_at(preprocess, seed, stored, places, name=NOISE)
+        return compute(variables, x, None, keys)
+
+    return regret
 
 
 def scores_of_bounds(

@@ -1,15 +1,26 @@
-"""Bounds on log p(x), per image and in nats."""
+"""Bounds on log p(x) in nats: of each image, and of a split."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae import rng
+from vae.data.splits import Split
+from vae.evaluation.base import (
+    Requests,
+    Trained,
+    look_at,
+    mean_and_error,
+    request_batches,
+)
+from vae.evaluation.latent import active_units, variance_of_means
+from vae.fields import Count
 from vae.models.base import Model
 from vae.objectives.base import elbo_terms, kl_per_dimension
-from vae.types import Array, Inference, LatentGroup, Params
+from vae.types import Array, Inference, LatentGroup, Params, Request
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -116,3 +127,107 @@ def _posterior_mean(
 def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:
     known = [kl for group in groups if (kl := kl_per_dimension(group)) is not None]
     return jnp.concatenate(known, -1) if len(known) == len(groups) else None
+
+
+def make_evaluate_batch(
+    model: Model,
+    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    *,
+    name: str,
+    num_samples: int,
+) -> Callable[[Params, jax.Array, Split, jax.Array], ImageBounds]:
+    """Returns (variables, seed, stored images [B], places [B]) -> `ImageBounds` of the
+    split called `name`, pure.
+
+    An image has the binarisation and noise of its place in the split, whatever the
+    batch size and the number of devices.
+    """
+    bound = make_importance_bound(model, num_samples)
+
+    def evaluate_batch(
+        variables: Params, seed: jax.Array, stored: Split, places: jax.Array
+    ) -> ImageBounds:
+        images, keys = look_at(preprocess, seed, stored, places, name=name)
+        return bound(variables, images, stored.labels, keys)
+
+    return evaluate_batch
+
+
+def bounds_of_split(
+    trained: Trained, split: Split, *, name: str, num_samples: int
+) -> Requests:
+    """Returns the bounds of every image of the split called `name`, in its order."""
+    routine = trained.bounds_routine(name, num_samples)
+    devices = trained.by_example.num_devices
+
+    def ask(places: np.ndarray) -> Request:
+        given = jax.device_put((split[places], places), trained.by_example)
+        own = trained.variables, trained.seed, given[0]
+        return Request(routine, own, (given[1],), (name, int(places[0])))
+
+    batch_size = -(-trained.batch_size // devices) * devices
+    everything = np.arange(split.size)
+    return (yield from request_batches(ask, everything, batch_size, trained.on_batch))
+
+
+def evaluate_split(
+    trained: Trained, split: Split, *, name: str, num_samples: int
+) -> Requests:
+    """Averages bounds over the images of the split called `name`.
+
+    Returns:
+      `{name}/elbo_nats`, `/elbo_stderr` (over images, if there are two or more),
+      `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`, `/nll_is{K}_stderr` (as that
+      of the ELBO), `/nll_is{K}_ess` (mean over images, of K), `/bits_per_dim` (if the
+      likelihood is discrete), `/images`, and `latent/active_units`,
+      `latent/mean_variance` (of the posterior means, for each dimension; both of two
+      images or more), and `latent/kl_per_dim` (where the rate is a sum over
+      dimensions).
+    """
+    bounds = yield from bounds_of_split(
+        trained, split, name=name, num_samples=num_samples
+    )
+    bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
+    nll, nll_name = -bounds.log_likelihood, f"{name}/nll_is{num_samples}"
+    results: dict[str, Any] = {
+        **mean_and_error(f"{name}/elbo", -np.add(bounds.distortion, bounds.rate)),
+        f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
+        f"{name}/rate_nats": float(bounds.rate.mean()),
+        **mean_and_error(nll_name, nll),
+        f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
+        f"{name}/images": split.size,
+    }
+    size = trained.subject.code_dim  # beyond is padding
+    if bounds.mean_error is not None and split.size > 1:  # a single one has no variance
+        variance = variance_of_means(
+            bounds.posterior_mean[:, :size], bounds.mean_error[:, :size]
+        )
+        results["latent/active_units"] = active_units(variance)
+        results["latent/mean_variance"] = np.asarray(variance).tolist()
+    if bounds.kl_per_dimension is not None:
+        kl = np.mean(bounds.kl_per_dimension[:, :size], 0)
+        results["latent/kl_per_dim"] = kl.tolist()
+    # The negative logarithm of a density is not a code length.
+    if trained.subject.model.likelihood.is_discrete:
+        pixels = np.prod(split.images.shape[1:])
+        nats = results[f"{nll_name}_nats"]
+        results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
+    return results
+
+
+def run(trained: Trained, *, importance_samples: Count = 100) -> Requests:
+    """Evaluates the test split; see `evaluate_split`."""
+    test = trained.subject.dataset.test
+    return (
+        yield from evaluate_split(
+            trained, test, name="test", num_samples=importance_samples
+        )
+    )
+
+
+def run_validation(trained: Trained) -> Requests:
+    """Returns the ELBO of the validation split."""
+    found = yield from evaluate_split(
+        trained, trained.subject.dataset.validation, name="validation", num_samples=1
+    )
+    return {"validation/elbo_nats": found["validation/elbo_nats"]}

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae.evaluation.latent import ACTIVE_VARIANCE
 from vae.types import Distribution
 
+ACTIVE_VARIANCE = 0.01  # of a posterior mean over images: above it a unit is active
 COLLAPSED_RATE = 0.1  # nats; below it codes say nothing of images
+SETTLED = 1_000  # steps; before, codes that say nothing are no news
 ROWS = 8  # codes whose density under all posteriors is computed at once
 
 WARM_UP = "warm-up (objective.growth=linear)"
@@ -40,10 +41,12 @@ class Verdict(NamedTuple):
     name: str  # a key of `REMEDIES`
     reason: str
     remedies: tuple[str, ...]
+    steps: int = SETTLED  # of the training
 
     def __str__(self) -> str:
+        early = f"after {self.steps} steps only, " if self.steps < SETTLED else ""
         advice = f"; may help: {', '.join(self.remedies)}" if self.remedies else ""
-        return f"{self.name}: {self.reason}{advice}"
+        return f"{early}{self.name}: {self.reason}{advice}"
 
 
 def judge(
@@ -54,6 +57,7 @@ def judge(
     beta: float = 1.0,
     has_fixed_variance: bool = True,
     in_use: Sequence[str] = (),
+    steps: int = SETTLED,
 ) -> Verdict:
     """Returns the verdict on a latent space.
 
@@ -67,6 +71,7 @@ def judge(
       mean_variance: of the posterior means over images [D].
       code_variance: of codes drawn from the posteriors, over images [D].
       beta, has_fixed_variance, in_use: see `remedies`.
+      steps: of the training.
     """
     active = mean_variance > ACTIVE_VARIANCE
     count, dimensions = int(active.sum()), len(active)
@@ -85,7 +90,7 @@ def judge(
     advice = remedies(
         name, beta=beta, has_fixed_variance=has_fixed_variance, in_use=in_use
     )
-    return Verdict(name, f"{reason} are active", advice)
+    return Verdict(name, f"{reason} are active", advice, steps)
 
 
 class CodeUse(NamedTuple):
@@ -96,13 +101,14 @@ class CodeUse(NamedTuple):
     verdict: Verdict
 
 
-def judge_codes(counts: np.ndarray) -> CodeUse:
+def judge_codes(counts: np.ndarray, *, steps: int = SETTLED) -> CodeUse:
     """Returns how discrete codes are used, and the verdict on it: collapsed if hardly
     more than one is chosen, partly collapsed if less than half of them are.
 
     Args:
       counts: how often each code is chosen [P, C]: at each position, or [1, C] where
         all positions share a codebook. Numbers are means over positions.
+      steps: of the training.
     """
     share = counts / counts.sum(axis=1, keepdims=True)
     nats = -np.sum(share * np.log(np.where(share > 0, share, 1)), axis=1)
@@ -117,7 +123,7 @@ def judge_codes(counts: np.ndarray) -> CodeUse:
         name = "collapsed"
     reason = f"{used:.3g} of {classes} codes are used, with perplexity {perplexity:.1f}"
     advice = () if name == "healthy" else (FEWER_CODES,)
-    return CodeUse(used, perplexity, Verdict(name, reason, advice))
+    return CodeUse(used, perplexity, Verdict(name, reason, advice, steps))
 
 
 def remedies(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae.data.preprocess import to_unit
-from vae.types import Array, UserError
+from vae.types import Array, Unsupported
 
 MEBIBYTES = 128  # of distances held at once
 # Distances are roots of differences of dot products, and those of equal points come out
@@ -50,7 +50,7 @@ def precision_recall_density_coverage(
       recall; Naeem et al. 2020, arXiv 2002.09797, sec. 3, for density and coverage.
 
     Raises:
-      UserError: widths differ, there are too few points, or some are not finite.
+      Unsupported: widths differ, there are too few points, or some are not finite.
     """
     from sklearn.metrics import pairwise_distances_chunked  # takes a second to import
 
@@ -93,7 +93,7 @@ def frechet_distance(real: Array, fake: Array) -> float:
       Heusel et al. 2017, arXiv 1706.08500, eq. 6.
 
     Raises:
-      UserError: widths differ, there are fewer than 2 points, or some are not finite.
+      Unsupported: widths differ, there are fewer than 2 points, or some are not finite.
     """
     real, fake = _centred(real, fake, least=2)
     return frechet_between_gaussians(
@@ -149,7 +149,7 @@ def compare_classes(
     nothing, and is left out.
 
     Raises:
-      UserError: a set is empty, or a label is not in that range.
+      Unsupported: a set is empty, or a label is not in that range.
     """
     from scipy.stats import chi2_contingency
 
@@ -176,13 +176,11 @@ def _count(labels: Array, num_classes: int, which: str) -> np.ndarray:
     """Counts labels [N] of each class, int [C]."""
     labels = np.asarray(labels)
     if not len(labels):
-        raise UserError(
-            f"classes are compared, but there are no {which} labels: give 1 or more"
-        )
+        raise Unsupported(f"needs {which} labels")
     if labels.min() < 0 or labels.max() >= num_classes:
-        raise UserError(
-            f"{which} labels range from {labels.min()} to {labels.max()}, but there "
-            f"are {num_classes} classes: number them from 0 to {num_classes - 1}"
+        raise Unsupported(
+            f"needs {which} labels from 0 to {num_classes - 1}: they range from "
+            f"{labels.min()} to {labels.max()}"
         )
     return np.bincount(labels, minlength=num_classes)
 
@@ -194,7 +192,7 @@ def fit_principal_components(
     components of these images [N, ...], as stored, whose pixels become float64.
 
     Raises:
-      UserError: there are fewer images, or pixels, than components.
+      Unsupported: there are fewer images, or pixels, than components.
     """
     from sklearn.decomposition import PCA
 
@@ -202,10 +200,9 @@ def fit_principal_components(
         return to_unit(images).reshape(len(images), -1).astype(np.float64)
 
     if not 0 < num_components <= min(len(images), np.prod(images.shape[1:])):
-        raise UserError(
-            f"num_components={num_components} of {len(images)} images of shape "
-            f"{images.shape[1:]}: ask for 1 or more, and for no more than there are "
-            "images or values in one"
+        raise Unsupported(
+            f"needs {num_components} images and values of each or more: shape "
+            f"{images.shape} is given"
         )
     # Of many pixels the solver is a random one.
     components = PCA(num_components, random_state=0).fit(flatten(images))
@@ -217,25 +214,21 @@ def _centred(real: Array, fake: Array, least: int) -> tuple[np.ndarray, np.ndarr
     changes no distance and makes those by dot products more exact.
 
     Raises:
-      UserError: widths differ, there are fewer than `least` points, or some are not
+      Unsupported: widths differ, there are fewer than `least` points, or some are not
         finite.
     """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
-        raise UserError(
-            f"real features have shape {real.shape} and generated ones {fake.shape}, "
-            "but they are compared as [N, F] and [M, F]: take both from one function"
+        raise Unsupported(
+            f"needs features [N, F] and [M, F]: real ones have shape {real.shape}, "
+            f"generated ones {fake.shape}"
         )
     for points, which in ((real, "real"), (fake, "generated")):
         if len(points) < least:
-            raise UserError(
-                f"there are {len(points)} {which} points, but this comparison needs "
-                f"{least} of them: give more"
+            raise Unsupported(
+                f"needs {least} {which} points or more: {len(points)} are given"
             )
         if not np.isfinite(points).all():
-            raise UserError(
-                f"some features of the {which} points are infinite or not a number: "
-                "look at how the model was trained"
-            )
+            raise Unsupported(f"needs finite features of the {which} points")
     mean = real.mean(axis=0)
     return real - mean, fake - mean

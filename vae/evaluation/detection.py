@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from vae.types import UserError
+from vae.types import Unsupported
 
 RECALL = 0.95  # of anomalies, at which false alarms are counted
 
@@ -27,16 +27,17 @@ def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
     an `auroc` of .5 and an `fpr95` of .95, as they would without ties.
 
     Raises:
-      UserError: there are no normal images or no anomalies, or a score is nan.
+      Unsupported: there are no normal images or no anomalies, or a score is nan.
     """
     if not (len(normal) and len(anomalous)):
-        raise UserError(
-            f"{len(normal)} normal images and {len(anomalous)} anomalies cannot be "
-            "told apart: give at least one of each"
+        raise Unsupported(
+            f"needs normal images and anomalies: {len(normal)} and {len(anomalous)} "
+            "are given"
         )
     scores = np.concatenate([normal, anomalous])
     if np.isnan(scores).any():
-        raise UserError(f"{np.isnan(scores).sum()} of {len(scores)} scores are nan")
+        nans = np.isnan(scores).sum()
+        raise Unsupported(f"needs scores: {nans} of {len(scores)} are nan")
     from sklearn import metrics  # takes a second to import
 
     is_anomaly = np.repeat([False, True], [len(normal), len(anomalous)])

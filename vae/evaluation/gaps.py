@@ -18,7 +18,7 @@ from vae.distributions.reparameterization import frozen_log_prob
 from vae.models.base import Model
 from vae.models.vae import Encoded
 from vae.objectives.base import elbo_terms, is_diagonal_gaussian
-from vae.types import Array, Distribution, Inference, Params, UserError
+from vae.types import Array, Distribution, Inference, Params, Unsupported
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -70,7 +70,7 @@ def make_inference_gaps(
     The model has one latent group, not padded.
 
     Raises:
-      UserError: (what is returned does) the posterior is no diagonal Gaussian.
+      Unsupported: (what is returned does) the posterior is no diagonal Gaussian.
     """
 
     def gaps(
@@ -158,7 +158,4 @@ def _log_weights(inference: Inference, x: jax.Array) -> jax.Array:
 def _check_posterior(encoded: Any) -> None:
     """Refuses models whose posterior is not one diagonal Gaussian."""
     if not (isinstance(encoded, Encoded) and is_diagonal_gaussian(encoded.posterior)):
-        raise UserError(
-            "the gaps are those of a diagonal Gaussian, which this model's posterior "
-            "is not: choose model.posterior.name=diagonal_gaussian"
-        )
+        raise Unsupported("needs a posterior that is a diagonal Gaussian")

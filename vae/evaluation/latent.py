@@ -1,8 +1,130 @@
-"""How the latent space is used."""
+"""How the latent space is used, of test images."""
 
-from vae.types import Array
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-ACTIVE_VARIANCE = 0.01
+import jax
+import numpy as np
+
+from vae import rng
+from vae.data.splits import Split, evenly_spaced
+from vae.distributions.transformed import TransformedDistribution
+from vae.evaluation.base import Trained
+from vae.evaluation.collapse import (
+    ACTIVE_VARIANCE,
+    decoder_sensitivity,
+    information,
+    judge,
+    judge_codes,
+)
+from vae.latents.aggregate import infer_stored
+from vae.models.base import Model
+from vae.models.posteriors import RelaxedCategorical, VectorQuantized
+from vae.types import Array, Params
+
+# Test images by which information is estimated, and pixels of all of them, at most.
+MOST, MOST_PIXELS = 2_000, 2_000_000
+SENSITIVE = 64  # codes at which the decoder is differentiated
+
+
+class Usage(NamedTuple):
+    """How the latent space, of which a part may be padding, is used."""
+
+    code_variance: jax.Array  # [D], over images
+    sensitivity: jax.Array  # [D]
+    mutual_information: jax.Array | None  # nats; None if densities cost too much
+    marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
+
+
+def run(trained: Trained) -> dict[str, Any]:
+    """Returns how the latent space is used, and the verdict on it in words, `collapse`;
+    see `collapse`.
+
+    Of continuous codes: for each dimension `latent/decoder_sensitivity`, then
+    `latent/mutual_information_nats`, at most `latent/information_limit_nats`, and
+    `latent/marginal_kl_nats`. Of discrete codes: `latent/codes_used` and
+    `latent/code_perplexity`.
+    """
+    subject, before = trained.subject, trained.results
+    test, posterior = subject.dataset.test, subject.model.posterior
+    pixels = int(np.prod(subject.dataset.image_shape))
+    count = min(MOST, test.size, max(1, MOST_PIXELS // pixels))
+    places = evenly_spaced(test.size, count).astype(np.int32)
+    given = trained.variables, trained.seed, test[places], places
+    if isinstance(posterior, RelaxedCategorical | VectorQuantized):
+        codes = np.asarray(trained.compiled(make_codes)(*given))
+        is_shared = isinstance(posterior, VectorQuantized)  # by all positions
+        counts = codes.sum(axis=(0, 1) if is_shared else 0)
+        counts = counts.reshape(-1, codes.shape[-1])
+        use = judge_codes(counts, steps=trained.training["steps"])
+        return {
+            "latent/codes_used": use.used,
+            "latent/code_perplexity": use.perplexity,
+            "collapse": str(use.verdict),
+        }
+    if "latent/mean_variance" not in before:
+        return {"collapse": "unknown: the variance of the posterior means is not known"}
+    usage = trained.compiled(make_use)(*given)
+    size = subject.code_dim
+    verdict = judge(
+        before["test/rate_nats"],
+        np.array(before["latent/mean_variance"]),
+        np.asarray(usage.code_variance)[:size],
+        **trained.training,
+    )
+    sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
+    results: dict[str, Any] = {"latent/decoder_sensitivity": sensitivity.tolist()}
+    if usage.mutual_information is not None:
+        results["latent/mutual_information_nats"] = float(usage.mutual_information)
+        results["latent/information_limit_nats"] = float(np.log(len(places)))
+    if usage.marginal_kl is not None:
+        results["latent/marginal_kl_nats"] = float(usage.marginal_kl)
+    return results | {"collapse": str(verdict)}
+
+
+def make_use(
+    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[..., Usage]:
+    """Returns (variables, seed, stored images [N], places [N]) -> `Usage`."""
+
+    def use(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        key = rng.stream(seed, "usage")
+        _, inference = infer_stored(model, variables, preprocess, stored, places, key)
+        (group,) = inference.groups
+        z = group.z[0]
+        labels = None if stored.labels is None else stored.labels[:SENSITIVE]
+
+        def decode(z: jax.Array) -> jax.Array:
+            return model.apply(variables, z, label=labels, method="decode").mean
+
+        mutual = marginal = None
+        if not isinstance(group.posterior, TransformedDistribution):
+            mutual, marginal = information(
+                group.posterior, group.prior, z, group.log_q[0]
+            )
+        return Usage(
+            code_variance=z.var(axis=0),
+            sensitivity=decoder_sensitivity(decode, z[:SENSITIVE]),
+            mutual_information=mutual,
+            marginal_kl=None if group.prior.batch_shape else marginal,
+        )
+
+    return use
+
+
+def make_codes(
+    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+) -> Callable[..., jax.Array]:
+    """Returns (variables, seed, stored images [N], places [N]) -> their discrete codes,
+    one-hot [N, P, C], hard as in evaluation."""
+
+    def codes(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        key = rng.stream(seed, "usage")
+        _, inference = infer_stored(model, variables, preprocess, stored, places, key)
+        (group,) = inference.groups
+        return group.posterior.codes
+
+    return codes
 
 
 def variance_of_means(posterior_means: Array, error: Array) -> Array:

@@ -15,7 +15,7 @@ from vae.data.preprocess import scale, to_unit
 from vae.data.splits import Split
 from vae.nn.convolutions import HalvingConv
 from vae.nn.layers import dense
-from vae.types import Array, Params, UserError
+from vae.types import Array, Params, Unsupported
 
 CHANNELS = (16, 32)
 NUM_FEATURES = 84  # as in LeNet-5
@@ -113,7 +113,7 @@ def train_probe(images: Array, attributes: Mapping[str, Array], *, seed: int) ->
     takes some 15 seconds on two cores, and reads 98.8% of the test digits.
 
     Raises:
-      UserError: there are no attributes, or one that does not give each image a value.
+      Unsupported: there are no attributes, or one without a value of each image.
     """
     given = {name: np.asarray(array) for name, array in attributes.items()}
     _check_attributes(given, len(images))
@@ -129,16 +129,15 @@ def train_probe(images: Array, attributes: Mapping[str, Array], *, seed: int) ->
 
 def _check_attributes(values: dict[str, np.ndarray], num_images: int) -> None:
     if not values or not num_images:
-        raise UserError(
-            f"a probe cannot be trained on {num_images} images with {len(values)} "
-            "attributes: give it 1 or more of both"
+        raise Unsupported(
+            f"needs images and attributes: {num_images} and {len(values)} are given"
         )
     for name, array in values.items():
         is_integer = np.issubdtype(array.dtype, np.integer)
         if array.shape != (num_images,) or not is_integer:
-            raise UserError(
-                f"attribute {name} is {array.dtype} of shape {array.shape}; it must be "
-                f"integers of shape ({num_images},), one for each image"
+            raise Unsupported(
+                f"needs an integer of each of {num_images} images: attribute {name} "
+                f"is {array.dtype} of shape {array.shape}"
             )
 
 

@@ -111,9 +111,12 @@ class Model(Protocol):
     posterior: Posterior
     prior: Prior
     likelihood: Likelihood
-    # The names of the parameters' parts by which q(z | x) is inferred; the others
-    # belong to p(x, z).
-    inference_parts: tuple[str, ...]
+
+    @property
+    def inference_parts(self) -> tuple[str, ...]:
+        """The names of the parts by which q(z | x) is inferred; the others belong to
+        p(x, z)."""
+        ...
 
     @property
     def space(self) -> str:

@@ -47,8 +47,6 @@ class VAE(nn.Module):
     # See `redraw_kernels`; None: Glorot's.
     initializer: Annotated[Initializer | None, Field(menu=INITIALIZERS)] = None
 
-    inference_parts = ("encoder", "posterior")
-
     def __post_init__(self) -> None:
         check_space(self.prior.space, self.posterior.space)
         if self.prior.shares_inference and not self.encodes_to_means:
@@ -60,6 +58,10 @@ class VAE(nn.Module):
                 "depends on the label, which the model is not given", "prior"
             )
         super().__post_init__()
+
+    @property
+    def inference_parts(self) -> tuple[str, ...]:
+        return ("encoder", "posterior")
 
     @property
     def space(self) -> str:

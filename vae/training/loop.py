@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from vae.fields import Count, Natural
 from vae.training.checkpoint import Checkpointer
 from vae.training.state import (
     Carry,
@@ -19,7 +20,6 @@ from vae.training.state import (
     without_hparams,
     zero_totals,
 )
-from vae.fields import Count, Natural
 from vae.types import Request
 
 

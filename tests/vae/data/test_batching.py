@@ -25,7 +25,7 @@ def test_kept_examples_come_first_each_once_in_a_new_order() -> None:
     assert (orders[0] != orders[1]).any()
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
+@pytest.mark.parametrize("runtime.parallel", ["jit", "pmap"])
 @pytest.mark.parametrize(
     ("start", "name"),
     [(3, "mnist_5k"), (0, "digits"), (3, "color_sprites:8")],

@@ -169,7 +169,7 @@ def test_what_is_left_out_is_said(
 
 def test_other_data_are_all_pictures_or_those_of_test(tmp_path: Path) -> None:
     draw(tmp_path, *(f"{i:02}.png" for i in range(20)))
-    where = "evaluate.anomalies"
+    where = "evaluate.anomalies.source"
     images, names = load_other(f"images:{tmp_path}", where=where)
     assert grey(images) == list(range(20))
     assert names == [f"{i:02}.png" for i in range(20)]
@@ -178,7 +178,7 @@ def test_other_data_are_all_pictures_or_those_of_test(tmp_path: Path) -> None:
     _, names = load_other(f"images:{tmp_path}", where=where)
     assert names == ["test/sub/a.png", "test/sub/b.png"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="^evaluate.anomalies: no pictures in"):
+    with pytest.raises(UserError, match="^evaluate.anomalies.source: no pictures in"):
         load_other(f"images:{tmp_path}/empty", where=where)
 
 
@@ -274,7 +274,7 @@ def test_classes_condition_a_model_or_are_kept(photos) -> None:
 
 
 def test_anomalies_are_all_pictures_read_as_the_runs(photos, tmp_path: Path) -> None:
-    photos.evaluate.anomalies = f"images:{tmp_path}"
+    photos.evaluate.anomalies.source = f"images:{tmp_path}"
     anomalies = build(photos).anomalies
     assert anomalies is not None
     assert anomalies.images.shape == (40, 8, 8, 1)

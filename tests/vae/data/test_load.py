@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from vae.checks import describe_lopsided
 
 from configs import default
 from vae.build import build, operative
-from vae.checks import describe_lopsided
-from vae.data.splits import Dataset, Split
 from vae.data.load import other_images
+from vae.data.splits import Dataset, Split
 from vae.types import UserError
 
 RANDOM = np.random.default_rng(0)

@@ -187,6 +187,6 @@ def test_options_that_mean_nothing_are_refused(
 def test_options_serve_anomalies_too() -> None:
     config = default.get_config()
     config.dataset.resize = (28,)
-    config.evaluate.anomalies = "images:somewhere"
+    config.evaluate.anomalies.source = "images:somewhere"
     assert read_options(config) == ReadOptions(resize=(28,))
     assert read_options(default.get_config()) == ReadOptions()

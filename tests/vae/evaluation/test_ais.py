@@ -17,7 +17,7 @@ from vae.models.vae import VAE
 from vae.nn import flows
 from vae.nn.decoders import MLPDecoder
 from vae.nn.encoders import MLPEncoder
-from vae.types import UserError
+from vae.types import Unsupported
 
 VARIABLES = {"params": exact.params()}
 COUNT = 400
@@ -224,5 +224,5 @@ def test_bounds_of_every_other_prior_on_the_reals_meet(name: str) -> None:
     ids=lambda prior: type(prior).__name__,
 )
 def test_codes_that_gradients_cannot_move_are_refused(prior: Any) -> None:
-    with pytest.raises(UserError, match="discrete or on the sphere"):
+    with pytest.raises(Unsupported, match="codes in the reals"):
         chains(1, model=model_with(prior))

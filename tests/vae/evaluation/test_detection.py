@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from vae.evaluation.detection import detect, false_alarm_interval, threshold_of
-from vae.types import UserError
+from vae.types import Unsupported
 
 
 def test_known_scores() -> None:
@@ -64,10 +64,10 @@ def test_infinite_scores_are_the_highest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("normal", "message"), [([], "0 normal images"), ([np.nan], "1 of 2 scores")]
+    ("normal", "message"), [([], "0 and 1 are given"), ([np.nan], "1 of 2 scores")]
 )
 def test_what_cannot_be_compared_is_refused(normal: list, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Unsupported, match=message):
         detect(np.array(normal), np.array([1.0]))
 
 

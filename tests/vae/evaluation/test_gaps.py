@@ -9,7 +9,7 @@ from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.evaluation.gaps import InferenceGaps, make_inference_gaps
 from vae.models import posteriors
-from vae.types import UserError
+from vae.types import Unsupported
 
 COUNT = 100
 
@@ -102,5 +102,5 @@ def test_other_posteriors_are_refused() -> None:
     model = exact.MODEL.clone(posterior=posteriors.FullGaussian(exact.LATENT_DIM))
     keys = rng.per_example(rng.stream(0, "test"), jnp.arange(2))
     variables = jax.jit(model.init)(jax.random.key(0), exact.images(2), keys)
-    with pytest.raises(UserError, match="diagonal_gaussian"):
+    with pytest.raises(Unsupported, match="diagonal Gaussian"):
         gaps_of(variables["params"], model=model)

@@ -7,7 +7,7 @@ import pytest
 from vae.data import sources
 from vae.evaluation import probe
 from vae.evaluation.probe import fit_measured_attributes, measure, train_probe
-from vae.types import UserError
+from vae.types import Unsupported
 
 SIDE = 10  # not to be halved twice
 
@@ -88,7 +88,7 @@ def test_digits_of_mnist(mnist_dir: str) -> None:
     ],
 )
 def test_attributes_that_are_none_are_refused(attributes) -> None:
-    with pytest.raises(UserError):
+    with pytest.raises(Unsupported):
         train_probe(bars(0, 4)[0], attributes, seed=0)
 
 

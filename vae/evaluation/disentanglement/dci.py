@@ -13,14 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier
 
-from vae.evaluation.disentanglement.codes import Sample, check_sample
-
-CLASSIFIERS: dict[str, Any] = {
-    "gradient_boosting": GradientBoostingClassifier,
-    "random_forest": RandomForestClassifier,
-}
+from vae.evaluation.disentanglement.representation import Sample, check_sample
 
 
 class DCI(NamedTuple):
@@ -31,32 +26,24 @@ class DCI(NamedTuple):
     informativeness: float  # the accuracy of the prediction of a factor
 
 
-def dci(
-    train: Sample,
-    test: Sample,
-    random: np.random.Generator,
-    *,
-    classifier: str = "gradient_boosting",
-) -> DCI:
+def dci(train: Sample, test: Sample, random: np.random.Generator) -> DCI:
     """Scores the importance of the dimensions in trees that are fitted to each factor.
 
     Args:
       train: what trees are fitted to.
       test: what informativeness is measured on.
       random: gives each factor's trees a seed.
-      classifier: `gradient_boosting` or `random_forest`, as scikit-learn has them.
 
     Raises:
-      UserError: there are too few dimensions, factors or values.
+      Unsupported: there are too few dimensions, factors or values.
     """
     check_sample(train)
     seeds = random.integers(2**32, size=train.factors.shape[1]).tolist()
-    models = [CLASSIFIERS[classifier](random_state=seed) for seed in seeds]
+    models = [GradientBoostingClassifier(random_state=seed) for seed in seeds]
     fit = functools.partial(_fit, train=train, test=test)
     # As it fits, scikit-learn sets filters of warnings, which are the process's: they
-    # are put back after all threads. Forests reset them by the tree, so in one thread.
-    num_threads = 1 if classifier == "random_forest" else None
-    with warnings.catch_warnings(), ThreadPoolExecutor(num_threads) as threads:
+    # are put back after all threads.
+    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:
         fits = threads.map(fit, models, range(len(models)))
         importances, accuracies = zip(*fits, strict=True)
     importance = np.stack(importances, axis=-1)  # [D, F]

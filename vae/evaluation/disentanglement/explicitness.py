@@ -9,8 +9,8 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vae.evaluation.disentanglement.codes import Sample, check_sample
-from vae.types import UserError
+from vae.evaluation.disentanglement.representation import Sample, check_sample
+from vae.types import Unsupported
 
 
 def explicitness(train: Sample, test: Sample) -> float:
@@ -27,7 +27,7 @@ def explicitness(train: Sample, test: Sample) -> float:
       arXiv 1811.12359.
 
     Raises:
-      UserError: there are too few dimensions or factors, or values of one.
+      Unsupported: there are too few dimensions or factors, or values of one.
     """
     check_sample(train)
     areas = [_mean_area(train, test, k) for k in range(train.factors.shape[1])]
@@ -38,9 +38,9 @@ def _mean_area(train: Sample, test: Sample, factor: int) -> float:
     values, test_values = train.factors[:, factor], test.factors[:, factor]
     known = np.isin(test_values, values)  # few images may not show all values
     if np.unique(test_values[known]).size < 2:
-        raise UserError(
-            f"{len(values)} training and {len(test_values)} test images do not share "
-            f"two values of factor number {factor}: ask for more of both"
+        raise Unsupported(
+            f"needs two values of factor number {factor} in both the {len(values)} "
+            f"training and the {len(test_values)} test images"
         )
     # liblinear was scikit-learn's default when Locatello et al. measured.
     regression = OneVsRestClassifier(LogisticRegression(solver="liblinear"))

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from vae.evaluation.disentanglement.codes import Sample, check_sample
+from vae.evaluation.disentanglement.representation import Sample, check_sample
 
 
 def mig(sample: Sample, *, num_bins: int = 20) -> float:
@@ -49,7 +49,7 @@ def mutual_information(sample: Sample, num_bins: int) -> np.ndarray:
     histogram, and each factor.
 
     Raises:
-      UserError: there are too few dimensions, factors or values.
+      Unsupported: there are too few dimensions, factors or values.
     """
     check_sample(sample)
     binned = np.stack([_histogram_bins(z, num_bins) for z in sample.codes.T], axis=-1)

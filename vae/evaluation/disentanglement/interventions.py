@@ -7,8 +7,12 @@ from sklearn.linear_model import LogisticRegression
 
 from vae.data import factors as factor_data
 from vae.data.factors import FactorSource
-from vae.evaluation.disentanglement.codes import Encode, encode_points, sample_codes
-from vae.types import UserError
+from vae.evaluation.disentanglement.representation import (
+    Encode,
+    encode_points,
+    sample_codes,
+)
+from vae.types import Unsupported
 
 COLLAPSED_SCALE = 0.05  # the standard deviation below which a dimension has no vote
 MAX_ITERATIONS = 1000  # the regression is convex: this only has to be enough
@@ -39,16 +43,16 @@ def beta_vae(
       arXiv 1811.12359, for the numbers of points and of pairs.
 
     Raises:
-      UserError: some factor was never shared by the training points.
+      Unsupported: some factor was never shared by the training points.
     """
     (seen, shared), (test_seen, test_shared) = (
         _mean_differences(encode, source, random, count, points.batch_size)
         for count in (points.num_train, points.num_test)
     )
     if np.unique(shared).size < len(source.sizes):
-        raise UserError(
-            f"num_train={points.num_train} training points do not share each of the "
-            f"{len(source.sizes)} factors at least once: ask for more"
+        raise Unsupported(
+            f"needs more than {points.num_train} training points, which do not share "
+            f"each of the {len(source.sizes)} factors at least once"
         )
     model = LogisticRegression(max_iter=MAX_ITERATIONS).fit(seen, shared)
     return float(np.mean(model.predict(test_seen) == test_shared))

@@ -3,27 +3,25 @@
 import numpy as np
 from sklearn.svm import LinearSVC
 
-from vae.evaluation.disentanglement.codes import Sample, check_sample
+from vae.evaluation.disentanglement.representation import Sample, check_sample
 
 
-def sap(train: Sample, test: Sample, *, continuous: bool = False) -> float:
+def sap(train: Sample, test: Sample) -> float:
     """By how much the dimension that predicts a factor best does so better than the
     next; its mean over factors.
 
     What counts is the accuracy, in `test`, of a linear support vector machine fitted to
-    one dimension of `train`; or, if the factors are `continuous`, the squared
-    correlation in `train`.
+    one dimension of `train`.
 
     References:
       Kumar et al. 2018, arXiv 1711.00848, sec. 3; Locatello et al. 2019,
       arXiv 1811.12359, for the machine.
 
     Raises:
-      UserError: there are too few dimensions, factors or values.
+      Unsupported: there are too few dimensions, factors or values.
     """
     check_sample(train)
-    scores = _squared_correlations(train) if continuous else _accuracies(train, test)
-    second, first = np.sort(scores, axis=0)[-2:]
+    second, first = np.sort(_accuracies(train, test), axis=0)[-2:]
     return float(np.mean(first - second))
 
 
@@ -38,14 +36,3 @@ def _accuracies(train: Sample, test: Sample) -> np.ndarray:
         predicted = model.predict(test.codes[:, [d]])
         accuracies[d, k] = np.mean(predicted == test.factors[:, k])
     return accuracies
-
-
-def _squared_correlations(sample: Sample) -> np.ndarray:
-    """Returns the squared correlations [D, F] of dimensions and factors; 0 of a
-    dimension that does not vary."""
-    codes = sample.codes - sample.codes.mean(axis=0)
-    factors = sample.factors - sample.factors.mean(axis=0)
-    variances = np.outer((codes**2).sum(axis=0), (factors**2).sum(axis=0))
-    squares = (codes.T @ factors) ** 2
-    zeros = np.zeros_like(squares)
-    return np.divide(squares, variances, out=zeros, where=variances > 0)

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 from sklearn.linear_model import Lasso
 
-from vae.types import UserError
+from vae.types import Unsupported
 
 INFORMATIVE_KL = 0.01  # nats
 LASSO_PENALTY = 0.1
@@ -33,7 +33,7 @@ def udr_spearman(codes: np.ndarray, kl: np.ndarray) -> np.ndarray:
       The score of each model [M], from 0 to 1 where all agree one to one.
 
     Raises:
-      UserError: there are fewer than two models.
+      Unsupported: there are fewer than two models.
     """
     return _median_agreement(stats.rankdata(codes, axis=1), kl, _correlations)
 
@@ -48,7 +48,7 @@ def _median_agreement(
     codes: np.ndarray, kl: np.ndarray, similarity: Similarity
 ) -> np.ndarray:
     if len(codes) < 2:
-        raise UserError("ranking models by how they agree needs at least two of them")
+        raise Unsupported("needs two models or more, to see how they agree")
     pairs = zip(_standardise(codes), kl, strict=True)
     informative = [z[:, rate > INFORMATIVE_KL] for z, rate in pairs]
     scores = np.empty(len(codes))

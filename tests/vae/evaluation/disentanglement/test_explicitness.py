@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from tests.helpers import grids
-from vae.evaluation.disentanglement.codes import Sample, sample_codes
 from vae.evaluation.disentanglement.explicitness import explicitness
-from vae.types import UserError
+from vae.evaluation.disentanglement.representation import Sample, sample_codes
+from vae.types import Unsupported
 
 SOURCE = grids.grid(3, 4, 2)
 
@@ -51,5 +51,5 @@ def test_only_values_that_both_samples_show_count() -> None:
 
     assert explicitness(only([0, 3]), only([0, 1, 3])) == pytest.approx(1)
     assert explicitness(whole, only([0, 3])) >= 0.99
-    with pytest.raises(UserError, match="of factor number 1: ask for more"):
+    with pytest.raises(Unsupported, match="two values of factor number 1"):
         explicitness(only([0, 1]), only([1, 2]))

@@ -3,14 +3,14 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from tests.helpers import grids
-from vae.evaluation.disentanglement.codes import Sample
 from vae.evaluation.disentanglement.information import (
     mig,
     modularity,
     modularity_of_matrix,
     mutual_information,
 )
-from vae.types import UserError
+from vae.evaluation.disentanglement.representation import Sample
+from vae.types import Unsupported
 
 
 @pytest.mark.parametrize(
@@ -73,13 +73,17 @@ def test_scores_of_every_image_once_are_exact() -> None:
 @pytest.mark.parametrize(
     ("codes", "factors", "message"),
     [
-        (np.ones((4, 1)), np.eye(4, 2, dtype=int), "model.latent_dim"),
-        (np.ones((4, 2)), np.eye(4, 1, dtype=int), "the data have one"),
-        (np.ones((4, 2)), np.eye(4, dtype=int)[:, [0, 0]] * [[1, 0]], "number 1 has"),
+        (np.ones((4, 1)), np.eye(4, 2, dtype=int), "a code of two dimensions"),
+        (np.ones((4, 2)), np.eye(4, 1, dtype=int), "two factors of variation"),
+        (
+            np.ones((4, 2)),
+            np.eye(4, dtype=int)[:, [0, 0]] * [[1, 0]],
+            "factor number 1, which",
+        ),
     ],
 )
 def test_what_has_no_score_is_refused(
     codes: np.ndarray, factors: np.ndarray, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(Unsupported, match=message):
         mig(Sample(codes, factors))

@@ -7,7 +7,7 @@ from vae.evaluation.disentanglement.interventions import (
     beta_vae,
     factor_vae,
 )
-from vae.types import UserError
+from vae.types import Unsupported
 
 SOURCE = grids.grid(3, 4, 2, 3, 2)
 POINTS = Points(num_train=1000, num_test=500, batch_size=16)
@@ -95,5 +95,5 @@ def test_each_batch_shares_one_value() -> None:
 
 
 def test_too_few_points_to_learn_from_are_refused() -> None:
-    with pytest.raises(UserError, match="num_train=4 training points"):
+    with pytest.raises(Unsupported, match="more than 4 training points"):
         score(beta_vae, grids.aligned(SOURCE), num_train=4)

@@ -3,7 +3,7 @@ import pytest
 
 from tests.helpers import grids
 from vae.evaluation.disentanglement.udr import agreement, udr_lasso, udr_spearman
-from vae.types import UserError
+from vae.types import Unsupported
 
 SOURCE = grids.grid(5, 4, 6)
 ALIGNED = grids.whole_sample(grids.aligned(SOURCE), SOURCE).codes
@@ -77,5 +77,5 @@ def test_a_score_is_the_median_over_other_models(udr) -> None:
 
 
 def test_a_single_model_is_refused() -> None:
-    with pytest.raises(UserError, match="at least two"):
+    with pytest.raises(Unsupported, match="two models or more"):
         udr_spearman(ALIGNED[None], INFORMATIVE[:1])

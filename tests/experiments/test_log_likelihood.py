@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 from scipy import stats
+from vae.checks import READ_WITH
+from vae.compatibility import POSTERIORS_ON, PRIORS_ON
 
 from configs import default
 from experiments import annealing, evaluate, members, sweep, train, truth
@@ -19,14 +21,12 @@ from tests.experiments.test_train import read
 from tests.helpers import linear_gaussian as exact
 from vae import menus
 from vae.build import build
-from vae.checks import READ_WITH
-from vae.compatibility import POSTERIORS_ON, PRIORS_ON
 from vae.evaluation.ais import ACCEPTANCE, make_annealed_bounds
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
 COUNT, SAMPLES, STEPS = 50, 200, 200  # of the linear run
-FIELD = "evaluate.annealed_steps"
+FIELD = "evaluate.ais.steps"
 
 
 def save(path: Path, train_images: np.ndarray, test_images: np.ndarray) -> str:
@@ -44,7 +44,7 @@ def tiny_config(data: str) -> Any:
     config.dataset.name, config.dataset.batch_size = data, 20
     config.model.latent_dim = 2
     config.model.encoder.widths = config.model.decoder.widths = ()
-    config.evaluate.annealed_images, config.evaluate.annealed_steps = 6, 4
+    config.evaluate.ais.images, config.evaluate.ais.steps = 6, 4
     return config
 
 
@@ -67,8 +67,8 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.model.likelihood.name, config.model.likelihood.scale = "gaussian", 0.3
     config.optimizer.learning_rate = 0.02
     config.train.steps = config.runtime.steps_per_call = config.train.log_every = 40
-    config.evaluate.importance_samples = SAMPLES
-    config.evaluate.annealed_images, config.evaluate.annealed_steps = COUNT, STEPS
+    config.evaluate.bounds.importance_samples = SAMPLES
+    config.evaluate.ais.images, config.evaluate.ais.steps = COUNT, STEPS
     train.run(config, folder / "run")
     return folder / "run"
 
@@ -263,7 +263,7 @@ def test_codes_that_gradients_cannot_move_are_refused(tiny, space: str) -> None:
     tiny.model.prior.name = PRIORS_ON[space][0]
     with pytest.raises(UserError, match="gradients.*set it to 0, or choose diagonal"):
         build(tiny)
-    tiny.evaluate.annealed_images, tiny.evaluate.annealed_steps = 0, READ_WITH[FIELD][0]
+    tiny.evaluate.ais.images, tiny.evaluate.ais.steps = 0, READ_WITH[FIELD][0]
     model = build(tiny).model
     with pytest.raises(UserError, match="discrete or on the sphere"):
         make_annealed_bounds(model, np.array([0.0, 1.0]), num_chains=2)
@@ -272,11 +272,11 @@ def test_codes_that_gradients_cannot_move_are_refused(tiny, space: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"evaluate.annealed_images": 14}, "more than the 13 test images"),
-        ({"evaluate.annealed_images": -1}, "zero or a positive integer"),
+        ({"evaluate.ais.images": 14}, "more than the 13 test images"),
+        ({"evaluate.ais.images": -1}, "zero or a positive integer"),
         ({FIELD: 0}, "positive integer"),
         ({FIELD: 1}, "2 or more"),
-        ({"evaluate.annealed_images": 0}, f"nothing reads {FIELD}=4 without"),
+        ({"evaluate.ais.images": 0}, f"nothing reads {FIELD}=4 without"),
         ({"dataset.keep_labels": (1,)}, "more than the 4 test images"),
     ],
 )

@@ -5,12 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.evaluate import evaluate_split
-from experiments.program import Program, answer, make_program
-from vae.build import Experiment, build
-from vae.evaluation.evaluate import mean_and_error
+from experiments.evaluate import make_trained
+from experiments.program import answer, make_program
+from vae.build import build
+from vae.evaluation.base import Trained, map_batches, mean_and_error
+from vae.evaluation.bounds import evaluate_split
 from vae.evaluation.latent import active_units, variance_of_means
-from vae.training.state import TrainState
+
+
+def test_each_place_counts_once_and_batches_are_full() -> None:
+    seen, sizes = [], []
+
+    def double(places: np.ndarray) -> dict[str, np.ndarray]:
+        seen.append(places.tolist())
+        return {"double": 2 * places}
+
+    found = map_batches(double, np.array([5, 3, 8, 1, 9]), 3, sizes.append)
+    assert found["double"].tolist() == [10, 6, 16, 2, 18]
+    assert sizes == [3, 2]
+    assert [len(places) for places in seen] == [3, 3]
+    assert set(seen[1]) == {1, 9}
 
 
 def test_active_units_counts_means_that_vary() -> None:
@@ -34,16 +48,14 @@ def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None
     model = state.params["model"]
     model = {**model, "encoder": jax.tree.map(jnp.zeros_like, model["encoder"])}
     state = state._replace(params={**state.params, "model": model})
-    assert results(experiment, program, state, 20)["latent/active_units"] == 0
-    assert "latent/active_units" not in results(experiment, program, state, 1)
+    trained = make_trained(experiment, program, state)
+    assert results(trained, 20)["latent/active_units"] == 0
+    assert "latent/active_units" not in results(trained, 1)
 
 
-def results(
-    experiment: Experiment, program: Program, state: TrainState, num_samples: int
-) -> dict[str, Any]:
-    test = experiment.dataset.test
-    arguments = (experiment, program, state, test)
-    return answer(evaluate_split(*arguments, name="test", num_samples=num_samples))
+def results(trained: Trained, num_samples: int) -> dict[str, Any]:
+    test = trained.subject.dataset.test
+    return answer(evaluate_split(trained, test, name="test", num_samples=num_samples))
 
 
 @pytest.mark.parametrize(("batch_size", "num_devices"), [(7, 1), (500, 1), (32, 4)])
@@ -51,12 +63,12 @@ def test_every_image_counts_once(
     small_config, batch_size: int, num_devices: int
 ) -> None:
     def results_of(batch_size: int, num_devices: int):
-        small_config.evaluate.batch_size = batch_size
+        small_config.runtime.evaluation_batch_size = batch_size
         small_config.runtime.num_devices = num_devices
         experiment = build(small_config)
         program = make_program(experiment)
         state, _ = program.initialize(experiment)
-        return results(experiment, program, state, 3)
+        return results(make_trained(experiment, program, state), 3)
 
     got, expected = results_of(batch_size, num_devices), results_of(100, 1)
     assert got.keys() == expected.keys()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vae.evaluation.disentanglement.total_correlation import gaussian_total_correlation
+from vae.evaluation.disentanglement.gaussian_tc import gaussian_total_correlation
 
 
 def codes_with(covariance: np.ndarray) -> np.ndarray:

@@ -3,10 +3,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from experiments.codes import CodeTable
 from PIL import Image
 
 from experiments import codes, evaluate, train, workdir
-from experiments.codes import CodeTable
 from experiments.program import make_program, own_model
 from tests.helpers.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
@@ -28,7 +28,7 @@ def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
     source = FactorSource(NAMES, (3, 2, 2, 2, 2), stored)
     monkeypatch.setattr(sources, "factor_source", lambda *_: source)
     small_config.dataset.name, small_config.dataset.binarize = "sprites:16", "none"
-    small_config.evaluate.batch_size = 512
+    small_config.runtime.evaluation_batch_size = 512
     return small_config
 
 
@@ -37,11 +37,11 @@ def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
     table = CodeTable(experiment, program, state)
-    assert experiment.factors is not None
-    factors = factors_at(experiment.factors, np.array([7, 3, 7, 47, 0]))
+    assert experiment.data.factors is not None
+    factors = factors_at(experiment.data.factors, np.array([7, 3, 7, 47, 0]))
     means = table.means(factors)
     model, variables = own_model(experiment, state)
-    x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
+    x = np.asarray(experiment.data.factors.stored(factors)) / np.float32(255)
     expected: Any = model.apply(variables, x, method="encode")
     np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     table._encode = None  # it is not needed again
@@ -55,10 +55,10 @@ def test_codes_are_drawn_from_the_posteriors(sprites_config) -> None:
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
     table = CodeTable(experiment, program, state)
-    assert experiment.factors is not None
-    factors = factors_at(experiment.factors, np.arange(48))
+    assert experiment.data.factors is not None
+    factors = factors_at(experiment.data.factors, np.arange(48))
     model, variables = own_model(experiment, state)
-    x = np.asarray(experiment.factors.stored(factors)) / np.float32(255)
+    x = np.asarray(experiment.data.factors.stored(factors)) / np.float32(255)
     encoded: Any = model.apply(variables, x, method="encode")
     scale = np.sqrt(encoded.posterior.variance)
     noise = (table.draw(factors) - table.means(factors)) / scale
@@ -75,7 +75,7 @@ def test_stored_images_with_factors_are_encoded(
     small_config.runtime.data_dir = "elsewhere"
     small_config.dataset.name, small_config.dataset.binarize = "dsprites", "none"
     small_config.model.likelihood.name = "continuous_bernoulli"
-    small_config.evaluate.factor_points = 8
+    small_config.evaluate.disentanglement.points = 8
     small_config.dataset.batch_size = 10
     experiment = build(small_config)
     assert set(store.opened) == {("dsprites", "elsewhere")}
@@ -94,7 +94,7 @@ def test_stored_images_with_factors_are_encoded(
 def test_a_run_is_scored_and_traversed(
     sprites_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sprites_config.evaluate.factor_points = 60
+    sprites_config.evaluate.disentanglement.points = 60
     train.run(sprites_config, tmp_path)
     results = workdir.read_json(tmp_path / "results.json") or {}
     assert results["disentanglement/points"] == 60
@@ -114,11 +114,14 @@ def test_a_run_is_scored_and_traversed(
     assert evaluate.is_done(operative(sprites_config), tmp_path)
     # Neither the number of devices nor that of images at once moves a score.
     monkeypatch.setattr(codes, "BATCH", 7)
-    sprites_config.runtime.num_devices, sprites_config.evaluate.batch_size = 1, 100
+    sprites_config.runtime.num_devices, sprites_config.runtime.evaluation_batch_size = (
+        1,
+        100,
+    )
     evaluate.run(sprites_config, tmp_path)
     again = workdir.read_json(tmp_path / "results.json") or {}
     assert {name: again[name] for name in scores} == pytest.approx(scores, rel=1e-5)
-    sprites_config.evaluate.factor_points = 80
+    sprites_config.evaluate.disentanglement.points = 80
     assert not evaluate.is_done(operative(sprites_config), tmp_path)
 
 
@@ -155,7 +158,7 @@ def test_scores_of_what_has_none_are_refused(
     small_config, changes: dict[str, str], says: str
 ) -> None:
     small_config.dataset.name = "sprites:16"
-    small_config.evaluate.factor_points = 400
+    small_config.evaluate.disentanglement.points = 400
     small_config.update_from_flattened_dict(changes)
     with pytest.raises(UserError, match=says):
         build(small_config)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vae.data import factors as factor_data
 from vae.data.factors import FactorSource
-from vae.types import UserError
+from vae.types import Unsupported
 
 Encode = Callable[[np.ndarray], Any]  # factors int [N, F] -> codes [N, D]
 
@@ -37,7 +37,7 @@ def encode_points(
     [p, ..., D] of each block to [p, D], in float64; returns them all, [P, D].
 
     Raises:
-      UserError: codes are infinite or not a number.
+      Unsupported: codes are infinite or not a number.
     """
     *middle, num_factors = factors.shape[1:]
     points_per_block = max(1, ROWS_PER_BLOCK // math.prod(middle))
@@ -46,10 +46,7 @@ def encode_points(
         block = factors[start : start + points_per_block]
         codes = np.asarray(encode(block.reshape(-1, num_factors)), np.float64)
         if not np.isfinite(codes).all():
-            raise UserError(
-                "disentanglement scores need finite codes, but some are infinite or "
-                "not a number: look at how the model was trained"
-            )
+            raise Unsupported("needs finite codes: look at how the model was trained")
         parts.append(reduce(codes.reshape(*block.shape[:-1], -1)))
     return np.concatenate(parts)
 
@@ -58,21 +55,15 @@ def check_sample(sample: Sample) -> None:
     """Refuses codes and factors that have no score.
 
     Raises:
-      UserError: there is one dimension, one factor, or one value of a factor.
+      Unsupported: there is one dimension, one factor, or one value of a factor.
     """
     if sample.codes.shape[1] < 2:
-        raise UserError(
-            "disentanglement scores compare dimensions of the code, but it has one: "
-            "set model.latent_dim to 2 or more"
-        )
+        raise Unsupported("needs a code of two dimensions or more")
     if sample.factors.shape[1] < 2:
-        raise UserError(
-            "disentanglement scores compare factors of variation, but the data have "
-            "one: choose data with 2 or more"
-        )
+        raise Unsupported("needs two factors of variation or more")
     constant = np.flatnonzero(np.ptp(sample.factors, axis=0) == 0)
     if constant.size:
-        raise UserError(
-            f"factor number {constant[0]} has one value in all {len(sample.factors)} "
-            "sampled images, and no score: leave it out, or sample more"
+        raise Unsupported(
+            f"needs two values of factor number {constant[0]}, which has one in all "
+            f"{len(sample.factors)} sampled images"
         )

@@ -1,0 +1,57 @@
+"""All evaluations, by the name of their fields in the configuration."""
+
+from vae.evaluation import anomaly, bounds, fitted_density, latent, log_likelihood
+from vae.evaluation.base import Evaluation
+from vae.evaluation.disentanglement import evaluation as disentanglement
+
+# In the order in which they are computed.
+EVALUATIONS = {
+    # Before the bounds: whoever finds those has these, too.
+    "validation": Evaluation(
+        bounds.run_validation,
+        shows=lambda samples: {},
+        applies=lambda subject: (
+            None if subject.dataset.validation.size else "needs validation images"
+        ),
+    ),
+    "bounds": Evaluation(
+        bounds.run,
+        shows=lambda samples, **_: {f"test/nll_is{samples}_nats": None},
+        images=lambda subject, **_: subject.dataset.test.size,
+    ),
+    "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
+    "anomalies": Evaluation(
+        anomaly.run,
+        shows=lambda samples, *, source, regret_images, **_: {
+            "anomalies": source,
+            **({"anomaly/regret_auroc": None} if regret_images else {}),
+        },
+        switch="source",
+        replaces=("anomalies", "anomaly/"),
+    ),
+    "fitted_density": Evaluation(
+        fitted_density.run,
+        shows=lambda samples, *, components: {fitted_density.name_of(components): None},
+        applies=fitted_density.applies,
+        switch="components",
+    ),
+    "disentanglement": Evaluation(
+        disentanglement.run,
+        shows=lambda samples, *, points: {"disentanglement/points": points},
+        applies=disentanglement.applies,
+        switch="points",
+        replaces=("disentanglement/",),
+    ),
+    "ais": Evaluation(
+        log_likelihood.run,
+        shows=lambda samples, *, images, steps: {
+            "ais/images": images,
+            "ais/steps": steps,
+            f"ais/nll_is{samples}_nats": None,
+        },
+        applies=log_likelihood.applies,
+        switch="images",
+        replaces=("ais/",),
+        images=lambda subject, *, images, **_: 2 * images,
+    ),
+}
