@@ -160,10 +160,10 @@ def _load_others(
 def _check_batch_size(
     config: dict[str, Any], everything: Dataset, *, is_used: bool
 ) -> None:
-    size, visited = config["dataset"]["batch_size"], visited(config, everything)
-    if size > visited and not is_used:
+    size, most = config["dataset"]["batch_size"], visited(config, everything)
+    if size > most and not is_used:
         raise UserError(
-            f"dataset.batch_size={size} is larger than the training data ({visited} "
+            f"dataset.batch_size={size} is larger than the training data ({most} "
             "images): set it to that at most"
         )
 
