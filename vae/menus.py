@@ -273,8 +273,8 @@ OBJECTIVES: dict[str, Entry] = {
             axis_name=t.axis_name,
         )
     ),
-    "dip_vae_i": _penalized(moments.dip_vae_i),
-    "dip_vae_ii": _penalized(moments.dip_vae_ii),
+    "dip_vae_i": _penalized(moments.dip_vae, lambda c, t: {"of_codes": False}),
+    "dip_vae_ii": _penalized(moments.dip_vae, lambda c, t: {"of_codes": True}),
     "info_vae": _with_kernel(discrepancy.info_vae),
     "wae_mmd": _with_kernel(discrepancy.wae_mmd),
     "vq_vae": _penalized(quantization.vq_vae),
