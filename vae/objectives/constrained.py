@@ -11,9 +11,6 @@ from vae.nn.layers import ema
 from vae.objectives.base import Hparams, conclude, infer
 from vae.types import Batch, ElboTerms, Metrics, Objective, Params
 
-# (terms, multiplier, *, fields) -> value, how far the constraint is broken
-Lagrangian = Callable[..., tuple[jax.Array, jax.Array]]
-
 
 def geco(
     terms: ElboTerms, multiplier: jax.Array, *, distortion_target: Number = 80.0
@@ -30,7 +27,10 @@ def geco(
 
 
 def make_geco(
-    model: Model, lagrangian: Lagrangian, *, num_samples: Count = 1
+    model: Model,
+    lagrangian: Callable[..., tuple[jax.Array, jax.Array]],
+    *,
+    num_samples: Count = 1,
 ) -> Objective:
     """Minimises a Lagrangian, whose positive multiplier is learned.
 
