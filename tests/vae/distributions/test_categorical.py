@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.distributions import kl_divergence
+
+from tests.vae.nn.test_flows import points, random_variables
 from vae.distributions.categorical import (
     AutoregressiveCodes,
     EmbeddedCodes,
     OneHotCodes,
     Quantized,
 )
-
-from tests.vae.nn.test_flows import points, random_variables
 from vae.nn.flows import Autoregressive
 
 
