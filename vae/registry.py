@@ -4,6 +4,8 @@ A new method is a function or module, and its line here. Its fields are the para
 that it annotates (`vae.fields`), and `configs/default.py` shows them all.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 
 from vae.bind import Entry, Menu, Method
@@ -105,8 +107,8 @@ OBJECTIVES: Menu = {
         couples=True,
         optimizer=optimizer.discriminator_optimizer,
     ),
-    "dip_vae_i": _penalty(moments.dip_vae_i, couples=True),
-    "dip_vae_ii": _penalty(moments.dip_vae_ii, couples=True),
+    "dip_vae_i": _penalty(partial(moments.dip_vae, of_codes=False), couples=True),
+    "dip_vae_ii": _penalty(partial(moments.dip_vae, of_codes=True), couples=True),
     "info_vae": _penalty(discrepancy.info_vae, couples=True),
     "wae_mmd": _penalty(discrepancy.wae_mmd, couples=True),
     "vq_vae": _penalty(quantization.vq_vae),

@@ -69,7 +69,7 @@ class Inference(NamedTuple):
 
     groups: tuple[LatentGroup, ...]  # L groups
     likelihood: Distribution  # p(x | z), batch shape [K, B], event shape [H, W, C]
-    # "ema_loss": zero, and its gradient moves moving averages (`layers.track`)
+    # "ema_loss": zero, and its gradient moves moving averages (`layers.ema`)
     aux: dict[str, jax.Array]
 
 

@@ -99,6 +99,11 @@ def _(distribution: DiagonalGaussianMixture, size: jax.Array) -> Distribution:
     return PaddedMixture(mixture.logits, mixture.means, mixture.scales, used)
 
 
+def restrict_codes(z: jax.Array, size: jax.Array) -> jax.Array:
+    """Returns codes [..., D] with zeros in all but the first `size` dimensions."""
+    return jnp.where(jnp.arange(z.shape[-1]) < size, z, 0)
+
+
 def dimensions_in_use(distribution: Distribution) -> jax.Array:
     """Returns which dimensions of codes are no padding, bool [D]."""
     if isinstance(distribution, Independent):

@@ -14,7 +14,6 @@ from numpyro.distributions import Independent, MultivariateNormal, Normal
 from vae import rng
 from vae.distributions.categorical import OneHotCodes, Quantized
 from vae.distributions.hyperspherical import VonMisesFisher, sample_von_mises_fisher
-from vae.distributions.padded import PaddedNormal
 from vae.distributions.transformed import TransformedDistribution
 from vae.types import Distribution, LatentGroup
 
@@ -68,8 +67,7 @@ def _(posterior: Independent, keys: jax.Array) -> jax.Array:
     if not isinstance(gaussian, Normal):
         raise TypeError(f"no reparameterised samples of {posterior}")
     mean: Any = gaussian.loc
-    z = mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)
-    return jnp.where(gaussian.used, z, 0) if isinstance(gaussian, PaddedNormal) else z
+    return mean + gaussian.scale * rng.normal(keys, mean.shape[-1], mean.dtype)
 
 
 @_sample.register

@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from vae import rng
 from vae.distributions import reparameterization
-from vae.distributions.padded import restrict
+from vae.distributions.padded import restrict, restrict_codes
 from vae.fields import Field
 from vae.models.base import Likelihood, Posterior, Prior, check_space
 from vae.models.posteriors import DiagonalGaussian
@@ -129,6 +129,9 @@ class VAE(nn.Module):
         posterior, condition = encoded
         sample = reparameterization.sample_and_log_prob
         z, log_q = sample(posterior, keys, train=train)
+        size = self.get_variable("sizes", "latent_dim")
+        if size is not None:
+            z = restrict_codes(z, size)
         group = LatentGroup(z, log_q, posterior, self._in_use(self.prior(condition)))
         return Inference((group,), self._decode(z, condition), aux={})
 

@@ -10,17 +10,13 @@ from numpyro.distributions import Independent, Normal
 
 from tests.vae.nn.test_flows import points, random_variables
 from vae import rng
+from vae.distributions.padded import restrict
 from vae.distributions.reparameterization import sample_and_log_prob
 from vae.models import posteriors
-from vae.nn import flows
+from vae.models.base import CODES, SPHERE
+from vae.types import Unsupported
 
 DIM, CLASSES, FEATURES = 3, 4, points(3, 6)
-
-
-def of_flow(flow: nn.Module) -> posteriors.FlowPosterior:
-    return posteriors.FlowPosterior(
-        posteriors.DiagonalGaussian(DIM), flows.Chain([flow, flow.clone()])
-    )
 
 
 class Case(NamedTuple):
@@ -31,8 +27,9 @@ class Case(NamedTuple):
 CASES = {
     "diagonal_gaussian": Case(posteriors.DiagonalGaussian(DIM)),
     "full_gaussian": Case(posteriors.FullGaussian(DIM)),
-    "planar_flow": Case(of_flow(flows.Planar(DIM))),
-    "iaf": Case(of_flow(flows.InverseAutoregressive(DIM, (5,)))),
+    "planar_flow": Case(posteriors.planar_flow(latent_dim=DIM)),
+    "iaf": Case(posteriors.iaf(latent_dim=DIM, widths=(5,))),
+    "coupling_flow": Case(posteriors.coupling_flow(latent_dim=DIM, widths=(5,))),
     "von_mises_fisher": Case(posteriors.VonMisesFisher(DIM)),
     "relaxed_categorical": Case(
         posteriors.RelaxedCategorical(DIM, CLASSES, 0.5), DIM * CLASSES
@@ -85,6 +82,33 @@ def test_samples_have_their_own_keys_and_densities(name: str) -> None:
         np.testing.assert_array_equal(log_q[:2, :2], other_log_q[:2, :2])
         if name != "vector_quantized":  # nothing is random
             assert (z[2:, :2] != other_z[2:, :2]).any()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_samples_live_in_the_space(name: str) -> None:
+    (z, *_), *_ = draws()[0][name]
+    posterior, code_dim = CASES[name]
+    is_on_sphere = np.allclose(np.linalg.norm(z, axis=-1), 1, atol=1e-5)
+    assert is_on_sphere == (posterior.space == SPHERE)
+    at_positions = np.asarray(z).reshape(-1, code_dim // DIM)
+    is_discrete = len(np.unique(at_positions, axis=0)) <= CLASSES
+    assert is_discrete == (posterior.space == CODES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_can_be_padded_is_what_can_be_restricted(name: str) -> None:
+    posterior, _ = CASES[name]
+    q = distribution(posterior, FEATURES)
+    if posterior.can_pad:
+        assert restrict(q, jnp.int32(2)).batch_shape == q.batch_shape
+        return
+    with pytest.raises(TypeError, match="cannot be padded"):
+        restrict(q, jnp.int32(2))
+
+
+def test_a_sphere_of_two_points_is_refused() -> None:
+    with pytest.raises(Unsupported, match="needs two latent dimensions"):
+        posteriors.VonMisesFisher(1).init(jax.random.key(0), FEATURES)
 
 
 def test_unknown_posteriors_are_refused() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,27 +10,49 @@ from flax import linen as nn
 
 from tests.vae.nn.test_flows import points, random_variables
 from vae import rng
+from vae.distributions.padded import restrict
 from vae.models import priors
+from vae.models.base import REALS, SPHERE
 from vae.models.likelihoods import Bernoulli
-from vae.models.posteriors import DiagonalGaussian, VectorQuantized
+from vae.models.posteriors import (
+    DiagonalGaussian,
+    FullGaussian,
+    RelaxedCategorical,
+    VectorQuantized,
+    VonMisesFisher,
+)
 from vae.models.vae import VAE
 from vae.nn import flows
 from vae.nn.decoders import MLPDecoder
 from vae.nn.encoders import MLPEncoder
+from vae.types import Unsupported
 
 IMAGES = np.random.default_rng(0).uniform(size=(7, 2, 2, 1)).astype(np.float32)
 
 
-def vamp_model() -> VAE:
-    """The prior holds the model's own encoder and posterior, as `compose` has it."""
-    encoder, posterior = MLPEncoder((5,), nn.tanh), DiagonalGaussian(2)
+ENCODER = MLPEncoder((5,), nn.tanh)
+
+
+def model_of(posterior: Any, prior: Any, num_labels: int | None = None) -> VAE:
     return VAE(
-        encoder=encoder,
+        encoder=ENCODER,
         posterior=posterior,
-        prior=priors.VampPrior(encoder, posterior, lambda: IMAGES),
+        prior=prior,
         decoder=MLPDecoder((2, 2, 1), (), nn.tanh),
         likelihood=Bernoulli(),
+        num_labels=num_labels,
     )
+
+
+def vamp(posterior: Any, images: np.ndarray = IMAGES) -> priors.VampPrior:
+    """The prior holds the model's own encoder and posterior."""
+    given = {"encoder": ENCODER, "posterior": posterior, "num_components": len(images)}
+    return priors.vamp(**given, examples=lambda count: images[:count])
+
+
+def vamp_model() -> VAE:
+    posterior = DiagonalGaussian(2)
+    return model_of(posterior, vamp(posterior))
 
 
 def test_vamp_prior_of_all_images_is_the_aggregate_posterior() -> None:
@@ -129,3 +152,85 @@ def test_learned_codes_start_uniform() -> None:
     assert {*variables["params"]} == {"codes", "posterior"}
     assert (p.batch_shape, p.event_shape) == ((), (4,))
     np.testing.assert_allclose(p.log_prob(points(5, 4)), -2 * np.log(3), rtol=1e-6)
+
+
+PRIORS: dict[str, Any] = {
+    "standard_normal": priors.StandardNormal(2),
+    "conditional_gaussian": priors.ConditionalGaussian(2),
+    "gaussian_mixture": priors.GaussianMixture(2, 3),
+    "vamp": vamp(DiagonalGaussian(2)),
+    "realnvp": priors.realnvp(latent_dim=2, widths=(5,)),
+    "uniform_on_sphere": priors.UniformOnSphere(2),
+    "uniform_codes": priors.uniform_codes(
+        latent_dim=2, posterior=RelaxedCategorical(2, 3)
+    ),
+    "autoregressive_codes": priors.autoregressive_codes(
+        latent_dim=2, posterior=VectorQuantized(2, 3, 2), widths=(4,)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_facts_of_priors_are_those_of_their_distributions(name: str) -> None:
+    prior, labels = PRIORS[name], jnp.eye(3)
+    p = prior.apply(random_variables(prior, labels), labels)
+    assert prior.is_conditional == bool(p.batch_shape)
+    z = p.sample(jax.random.key(0), (4,))
+    is_on_sphere = np.allclose(jnp.linalg.norm(z, axis=-1), 1, atol=1e-5)
+    assert is_on_sphere == (prior.space == SPHERE)
+    if prior.space == REALS:  # one density for all dimensions
+        swapped = p.log_prob(z[..., ::-1])
+        assert np.allclose(swapped, p.log_prob(z), rtol=1e-5) == prior.factorises
+    if prior.can_pad:
+        assert (
+            not restrict(p, jnp.int32(1)).sample(jax.random.key(0), (4,))[..., 1:].any()
+        )
+        return
+    with pytest.raises(TypeError, match="cannot be padded"):
+        restrict(p, jnp.int32(1))
+
+
+def test_facts_of_models() -> None:
+    model = vamp_model()
+    assert model.space == REALS and model.can_pad and model.encodes_to_means
+    full = model_of(FullGaussian(2), PRIORS["standard_normal"])
+    assert full.space == REALS and not full.can_pad and not full.encodes_to_means
+    labelled = model_of(DiagonalGaussian(2), PRIORS["standard_normal"], 3)
+    assert labelled.can_pad and not labelled.encodes_to_means
+    assert not model_of(DiagonalGaussian(2), PRIORS["realnvp"]).can_pad
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (
+            lambda: model_of(VonMisesFisher(2), PRIORS["standard_normal"]),
+            "is over the reals, but the posterior is over the sphere",
+        ),
+        (
+            lambda: priors.uniform_codes(latent_dim=2, posterior=DiagonalGaussian(2)),
+            "is over discrete codes, but the posterior is over the reals",
+        ),
+        (
+            lambda: model_of(DiagonalGaussian(2), PRIORS["conditional_gaussian"]),
+            "depends on the label",
+        ),
+        (
+            lambda: model_of(FullGaussian(2), vamp(FullGaussian(2))),
+            "mixes diagonal Gaussians",
+        ),
+        (
+            lambda: model_of(DiagonalGaussian(2), vamp(DiagonalGaussian(2)), 3),
+            "mixes diagonal Gaussians",
+        ),
+        (
+            lambda: vamp(DiagonalGaussian(2), 2 * IMAGES).init(jax.random.key(0)),
+            "needs pixels in",
+        ),
+    ],
+)
+def test_priors_that_do_not_go_with_the_rest_are_refused(
+    make: Callable[[], Any], reason: str
+) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        make()

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from vae.fields import fields_of
 from vae.models.likelihoods import Bernoulli
 from vae.nn import decoders, encoders
 from vae.nn.decoders import bias_from_mean
+from vae.types import Unsupported
 
 WIDTHS, CHANNELS, LATENT_DIM = (8, 7), (6, 5), 3
 DENSE = {"widths": WIDTHS}
@@ -79,6 +81,36 @@ def test_shapes(name: str, labels: int | None) -> None:
     assert decoded.shape == x.shape
     biases = 16 * 32 * 2 if "mlp" in name else 2
     assert params["params"]["output"]["bias"].shape == (biases,)
+
+
+FIELDS = {
+    "mlp": {"widths", "activation"},
+    "gated_mlp": {"widths"},
+    "conv": {"widths", "activation", "channels", "convolution"},
+    "conv_locatello": {"convolution"},
+    "resnet": {"widths", "activation", "channels", "convolution", "blocks"},
+}
+
+
+@pytest.mark.parametrize("menu", [ENCODERS, DECODERS])
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_are_those_that_are_read(menu: dict[str, Any], name: str) -> None:
+    assert fields_of(menu[name]).keys() == FIELDS[name]
+
+
+@pytest.mark.parametrize("side", [28, 6])
+def test_images_that_cannot_be_halved_are_refused(side: int) -> None:
+    image, key = np.zeros((1, side, side, 1)), make_key()
+    layers = {"channels": (2, 2, 2), "convolution": "lax"}
+    reason = (
+        f"halves the image 3 times, but {side}x{side} pixels cannot be divided by 8"
+    )
+    with pytest.raises(Unsupported, match=reason):
+        encoders.ConvEncoder(**layers).init(key, image)
+    with pytest.raises(Unsupported, match=reason):
+        decoders.ResNetDecoder((side, side, 1), **layers).init(key, np.zeros((1, 2)))
+    with pytest.raises(Unsupported, match="at least one convolution"):
+        encoders.ConvEncoder(()).init(key, image)
 
 
 def test_decoders_take_widths_from_the_image_inwards() -> None:
