@@ -221,19 +221,19 @@ def causes(experiment: Experiment) -> dict[str, Any]:
     """Returns what of an experiment decides on `collapse.remedies`."""
     objective = experiment.config["objective"]
     is_in_use = {
-        WARM_UP: objective["growth"] in ("linear", "sigmoid"),
-        CYCLICAL: objective["growth"] == "cyclical",
+        WARM_UP: objective["annealing"] in ("linear", "sigmoid"),
+        CYCLICAL: objective["annealing"] == "cyclical",
         FREE_BITS: objective["name"].startswith("free_bits"),
     }
     return {
-        "beta": float(experiment.hparams["beta"]),
+        "beta": float(experiment.config["objective"]["beta"]),
         "has_fixed_variance": isinstance(experiment.model.likelihood, Gaussian),
         "in_use": [remedy for remedy, is_used in is_in_use.items() if is_used],
     }
 
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:
-    beta = float(experiment.hparams["beta"])
+    beta = float(experiment.config["objective"]["beta"])
     pixels = int(np.prod(experiment.dataset.image_shape))
     return {
         "objective/beta": beta,

@@ -11,12 +11,15 @@ from vae.checks import READ_BY_SOME, READ_WITH
 from vae.menus import OBJECTIVES, OPTIMIZERS, POSTERIORS
 
 from configs import default
-from experiments import table_plan, train, usage
+from experiments import table_plan, train
 from experiments.cells import make_cell
 from experiments.program import answer, make_program
 from experiments.workdir import flatten, read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
+from vae.evaluation import latent
+from vae.evaluation.registry import EVALUATIONS
+from vae.fields import fields_of
 
 NAMES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -65,7 +68,7 @@ def test_tables_plan_cells_that_differ(name: str, mode: str) -> None:
 
 @pytest.mark.parametrize("name", firsts(lambda config: config))
 def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "MOST", 100)  # more are slow in unoptimised programs
+    monkeypatch.setattr(latent, "MOST", 100)  # more are slow in unoptimised programs
     config = load(name)
     if name not in FIRSTS:
         experiment = build(config)
@@ -108,3 +111,14 @@ def test_fields_that_only_some_choices_read_default_to_what_none_minds() -> None
     for field, (neutral, other) in READ_WITH.items():
         assert fields[field] == neutral, field
         assert not fields[other], other
+
+
+def test_evaluations_have_the_fields_of_the_configuration() -> None:
+    groups = operative(default.get_config())["evaluate"]
+    fields = {
+        name: {field: f.default for field, f in fields_of(evaluation.run).items()}
+        for name, evaluation in EVALUATIONS.items()
+    }
+    assert {name: group for name, group in fields.items() if group} == groups
+    for name, evaluation in EVALUATIONS.items():
+        assert evaluation.is_on(fields[name]) == (evaluation.switch is None)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import anomaly, score, train
+from experiments import score, train
 from experiments.failures import EvaluationError
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.data.sources import load
+from vae.evaluation import anomaly
 from vae.types import UserError
 
 

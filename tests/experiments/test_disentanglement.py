@@ -3,16 +3,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from experiments.codes import CodeTable
 from PIL import Image
 
-from experiments import codes, evaluate, train, workdir
+from experiments import agreement, evaluate, train, workdir
+from experiments.evaluate import make_trained
 from experiments.program import make_program, own_model
 from tests.helpers.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
 from vae.data import sources
 from vae.data.factors import FactorSource, factors_at
 from vae.data.sprites import NAMES, Sprites
+from vae.evaluation.disentanglement import evaluation
+from vae.evaluation.disentanglement.evaluation import CodeTable
 from vae.latents.traverse import QUANTILES
 from vae.types import UserError
 
@@ -36,7 +38,7 @@ def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
     experiment = build(sprites_config)
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
-    table = CodeTable(experiment, program, state)
+    table = CodeTable(make_trained(experiment, program, state))
     assert experiment.data.factors is not None
     factors = factors_at(experiment.data.factors, np.array([7, 3, 7, 47, 0]))
     means = table.means(factors)
@@ -54,7 +56,7 @@ def test_codes_are_drawn_from_the_posteriors(sprites_config) -> None:
     experiment = build(sprites_config)
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
-    table = CodeTable(experiment, program, state)
+    table = CodeTable(make_trained(experiment, program, state))
     assert experiment.data.factors is not None
     factors = factors_at(experiment.data.factors, np.arange(48))
     model, variables = own_model(experiment, state)
@@ -84,10 +86,10 @@ def test_stored_images_with_factors_are_encoded(
     factors = np.array([[2, 1, 3, 0, 2], [0, 0, 0, 1, 1]])
     model, variables = own_model(experiment, state)
     expected: Any = model.apply(variables, pictures(factors) / 255, method="encode")
-    means = CodeTable(experiment, program, state).means(factors)
+    means = CodeTable(make_trained(experiment, program, state)).means(factors)
     np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
     small_config.dataset.binarize = "threshold"
-    with pytest.raises(UserError, match="without dataset.binarize=threshold"):
+    with pytest.raises(UserError, match="not binarize=threshold"):
         build(small_config)
 
 
@@ -113,7 +115,7 @@ def test_a_run_is_scored_and_traversed(
         assert frames == 2 * len(QUANTILES) - 2
     assert evaluate.is_done(operative(sprites_config), tmp_path)
     # Neither the number of devices nor that of images at once moves a score.
-    monkeypatch.setattr(codes, "BATCH", 7)
+    monkeypatch.setattr(evaluation, "BATCH", 7)
     sprites_config.runtime.num_devices, sprites_config.runtime.evaluation_batch_size = (
         1,
         100,
@@ -133,25 +135,25 @@ def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
     for name, z in (("a", first), ("b", -first), ("c", random.normal(size=(500, 3)))):
         folders.append(tmp_path / name)
         folders[-1].mkdir()
-        np.save(folders[-1] / codes.CODES_FILE, z)
+        np.save(folders[-1] / agreement.CODES_FILE, z)
         workdir.write_json(folders[-1] / "results.json", {"latent/kl_per_dim": kl})
-    twins = codes.score_agreement(folders[:2])
+    twins = agreement.score_agreement(folders[:2])
     assert twins[0]["disentanglement/udr_spearman"] == pytest.approx(1, abs=0.2)
     assert twins[0]["disentanglement/udr_lasso"] == pytest.approx(0.9)
-    stranger = codes.score_agreement(folders[::2])
+    stranger = agreement.score_agreement(folders[::2])
     assert stranger[1]["disentanglement/udr_spearman"] < 0.2
-    assert codes.score_agreement(folders[:1]) == [{}]
-    (folders[0] / codes.CODES_FILE).unlink()
-    assert codes.score_agreement(folders[:2]) == [{}, {}]
+    assert agreement.score_agreement(folders[:1]) == [{}]
+    (folders[0] / agreement.CODES_FILE).unlink()
+    assert agreement.score_agreement(folders[:2]) == [{}, {}]
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"dataset.name": "mnist_5k"}, "factors of dataset.name=mnist_5k"),
-        ({"model.condition": "label"}, "model.condition=none"),
-        ({"dataset.keep_labels": (0,)}, "keep all labels"),
-        ({"model.posterior.name": "iaf"}, "diagonal_gaussian"),
+        ({"dataset.name": "mnist_5k"}, "whose factors are known"),
+        ({"model.condition": "label"}, "without labels"),
+        ({"dataset.keep_labels": (0,)}, "some labels only"),
+        ({"model.posterior.name": "iaf"}, "diagonal Gaussian"),
     ],
 )
 def test_scores_of_what_has_none_are_refused(

@@ -49,7 +49,7 @@ COMMAND_LINES = {
             "--config.model.prior.name=uniform_codes",
             "--config.evaluate.ais.images=4",
         ],
-        "evaluate.ais.images moves codes by gradients",
+        "evaluate.ais: moves codes by gradients",
     ),
     "empty workdir": ([CONFIG, "--workdir="], "--workdir= is empty"),
     "unwritable": ([CONFIG, "--workdir=/dev/null/run"], "cannot write in /dev/null"),

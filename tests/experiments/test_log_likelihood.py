@@ -12,7 +12,7 @@ from vae.checks import READ_WITH
 from vae.compatibility import POSTERIORS_ON, PRIORS_ON
 
 from configs import default
-from experiments import annealing, evaluate, members, sweep, train, truth
+from experiments import evaluate, members, sweep, train
 from experiments.program import own_model
 from experiments.runs import open_run
 from tests.experiments.test_cells import cells_of
@@ -21,9 +21,9 @@ from tests.experiments.test_train import read
 from tests.helpers import linear_gaussian as exact
 from vae import menus
 from vae.build import build
+from vae.evaluation import log_likelihood
 from vae.evaluation.ais import ACCEPTANCE, make_annealed_bounds
-from vae.training.loop import Interrupted
-from vae.types import UserError
+from vae.types import Unsupported, UserError
 
 COUNT, SAMPLES, STEPS = 50, 200, 200  # of the linear run
 FIELD = "evaluate.ais.steps"
@@ -52,7 +52,8 @@ def tiny_config(data: str) -> Any:
 def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A model of 2x2 bytes, of which six images are annealed at a few temperatures."""
     few = {"num_steps": 10, "num_samples": 2, "evaluation_samples": 10}
-    monkeypatch.setattr(annealing, "OPTIMISATION", annealing.OPTIMISATION | few)
+    wanted = log_likelihood.OPTIMISATION | few
+    monkeypatch.setattr(log_likelihood, "OPTIMISATION", wanted)
     images = np.random.default_rng(0).integers(0, 256, (40, 2, 2), np.uint8)
     return tiny_config(save(tmp_path, images, images[:13]))
 
@@ -80,7 +81,7 @@ class Known:
         experiment, _, state, _ = open_run(folder)
         model, variables = own_model(experiment, state)
         bounds = make_annealed_bounds(model, np.array([0.0, 1.0]), num_chains=1)
-        keys = annealing._keys(state.seed, "simulated", np.arange(COUNT))
+        keys = log_likelihood._keys(state.seed, "simulated", np.arange(COUNT))
         simulated, _ = bounds.simulate(variables, None, keys)
         params = jax.tree.map(np.float64, variables["params"])
         x = np.float64(experiment.dataset.test.images).reshape(COUNT, 4)
@@ -108,13 +109,13 @@ class Known:
 
 def test_the_annealed_bound_is_log_p(linear: Path) -> None:
     results, known = read(linear / "results.json"), Known(linear)
-    assert abs(results["truth/nll_ais_nats"] + known.log_p.mean()) < 0.05
+    assert abs(results["ais/nll_nats"] + known.log_p.mean()) < 0.05
     error = known.log_p.std(ddof=1) / COUNT**0.5
-    assert results["truth/nll_ais_stderr"] == pytest.approx(error, rel=0.05)
-    assert abs(results["truth/nll_ais_acceptance"] - ACCEPTANCE) < 0.05
-    assert 10 < results["truth/nll_ais_ess"] < annealing.CHAINS
-    assert results["truth/images"] == COUNT
-    assert results["truth/annealed_steps"] == STEPS
+    assert results["ais/nll_stderr"] == pytest.approx(error, rel=0.05)
+    assert abs(results["ais/acceptance"] - ACCEPTANCE) < 0.05
+    assert 10 < results["ais/ess"] < log_likelihood.CHAINS
+    assert results["ais/images"] == COUNT
+    assert results["ais/steps"] == STEPS
 
 
 def test_the_sampled_bound_is_that_of_the_evaluation(linear: Path) -> None:
@@ -122,11 +123,11 @@ def test_the_sampled_bound_is_that_of_the_evaluation(linear: Path) -> None:
     results, name = read(linear / "results.json"), f"nll_is{SAMPLES}"
     for what in ("nats", "stderr"):
         np.testing.assert_allclose(
-            results[f"truth/{name}_{what}"], results[f"test/{name}_{what}"], rtol=1e-5
+            results[f"ais/{name}_{what}"], results[f"test/{name}_{what}"], rtol=1e-5
         )
-    gap = results[f"truth/{name}_nats"] - results["truth/nll_ais_nats"]
-    assert results[f"truth/is{SAMPLES}_gap_nats"] == pytest.approx(gap)
-    assert 0 < results[f"truth/is{SAMPLES}_gap_stderr"] < 0.1
+    gap = results[f"ais/{name}_nats"] - results["ais/nll_nats"]
+    assert results[f"ais/is{SAMPLES}_gap_nats"] == pytest.approx(gap)
+    assert 0 < results[f"ais/is{SAMPLES}_gap_stderr"] < 0.1
 
 
 def test_the_gaps_are_the_divergences_from_the_posterior(linear: Path) -> None:
@@ -135,20 +136,20 @@ def test_the_gaps_are_the_divergences_from_the_posterior(linear: Path) -> None:
     diagonal = np.log(np.diag(known.precision)).sum()
     family = (diagonal - np.linalg.slogdet(known.precision)[1]) / 2
     assert family > 0.2  # or it would show nothing
-    amortisation = results["truth/amortisation_gap_nats"]
+    amortisation = results["ais/amortisation_gap_nats"]
     assert amortisation == pytest.approx(known.kl.mean() - family, abs=0.02)
     # The larger of two noisy bounds is a little too large.
-    too_large = results["truth/approximation_gap_nats"] - family
+    too_large = results["ais/approximation_gap_nats"] - family
     assert 0 < too_large < 0.1
 
 
 def test_the_bounds_of_simulated_images_enclose_log_p(linear: Path) -> None:
     results, known = read(linear / "results.json"), Known(linear)
     lower, upper, sampled, gap = (
-        results[f"truth/simulated_{name}_nats"]
+        results[f"ais/simulated_{name}_nats"]
         for name in ("lower", "upper", f"is{SAMPLES}", "gap")
     )
-    truth, error = known.log_p_simulated.mean(), results["truth/simulated_gap_stderr"]
+    truth, error = known.log_p_simulated.mean(), results["ais/simulated_gap_stderr"]
     assert lower - 4 * error < truth < upper + 4 * error
     assert gap == pytest.approx(upper - lower)
     assert -4 * error < gap < 0.1
@@ -160,10 +161,10 @@ def test_results_do_not_depend_on_the_batch(
 ) -> None:
     got = []
     for size in (20, 4):
-        monkeypatch.setattr(truth, "BATCH", size)
+        monkeypatch.setattr(log_likelihood, "BATCH", size)
         train.run(tiny, tmp_path)  # the second time only evaluates
         results = read(tmp_path / "results.json")
-        got.append({k: v for k, v in results.items() if k.startswith("truth/")})
+        got.append({k: v for k, v in results.items() if k.startswith("ais/")})
         (tmp_path / "results.json").unlink()
     assert got[0].keys() == got[1].keys()
     for name, value in got[0].items():
@@ -175,35 +176,21 @@ def test_asking_for_other_numbers_replaces_all_of_them(tiny, tmp_path: Path) -> 
     train.run(tiny, folder)
     assert evaluate.is_done(tiny.to_dict(), folder)
     first = read(folder / "results.json")
-    for field, value in (
-        ("annealed_images", 5),
-        ("annealed_steps", 3),
-        ("importance_samples", 4),
+    for group, field, value in (
+        (asked.ais, "images", 5),
+        (asked.ais, "steps", 3),
+        (asked.bounds, "importance_samples", 4),
     ):
-        was, asked[field] = asked[field], value
+        was, group[field] = group[field], value
         assert not evaluate.is_done(tiny.to_dict(), folder)
-        asked[field] = was
-    asked.annealed_images, asked.importance_samples = 5, 4
+        group[field] = was
+    asked.ais.images, asked.bounds.importance_samples = 5, 4
     train.run(tiny, folder)
     results = read(folder / "results.json")
-    assert results["truth/images"] == 5
+    assert results["ais/images"] == 5
     assert results["test/nll_is2_nats"] == first["test/nll_is2_nats"]
     assert {n.replace("is2", "is4") for n in first} <= results.keys()
-    assert not any(n.startswith("truth/") and "is2" in n for n in results)
-
-
-def test_interrupted_it_is_done_next_time(
-    tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        stop = type("Stop", (), {"requested": staticmethod(lambda: True)})
-        patch.setattr(truth, "interrupt", stop)
-        with pytest.raises(Interrupted, match="annealed; the rest is saved"):
-            train.run(tiny, tmp_path / "run")
-    results = read(tmp_path / "run" / "results.json")
-    assert "test/elbo_nats" in results and "truth/images" not in results
-    train.run(tiny, tmp_path / "run")
-    assert read(tmp_path / "run" / "results.json")["truth/images"] == 6
+    assert not any(n.startswith("ais/") and "is2" in n for n in results)
 
 
 def test_members_of_a_sweep_share_the_programs(
@@ -234,10 +221,10 @@ def test_other_models_are_annealed(tiny, tmp_path: Path, changes: dict) -> None:
     tiny.precision = "bfloat16"
     train.run(tiny, tmp_path / "run")
     results = read(tmp_path / "run" / "results.json")
-    known = {k: v for k, v in results.items() if k.startswith("truth/")}
+    known = {k: v for k, v in results.items() if k.startswith("ais/")}
     assert np.isfinite([*known.values()]).all()
     is_diagonal = "posterior.name" not in changes
-    assert ("truth/approximation_gap_nats" in known) == is_diagonal
+    assert ("ais/approximation_gap_nats" in known) == is_diagonal
 
 
 @pytest.mark.parametrize("name", menus.LIKELIHOODS)
@@ -261,11 +248,13 @@ def test_simulated_images_are_such_as_the_likelihood_describes(tiny, name: str) 
 def test_codes_that_gradients_cannot_move_are_refused(tiny, space: str) -> None:
     tiny.model.posterior.name = POSTERIORS_ON[space][-1]
     tiny.model.prior.name = PRIORS_ON[space][0]
-    with pytest.raises(UserError, match="gradients.*set it to 0, or choose diagonal"):
+    with pytest.raises(
+        UserError, match=r"discrete or on the sphere; set evaluate\.ais\.images=0"
+    ):
         build(tiny)
     tiny.evaluate.ais.images, tiny.evaluate.ais.steps = 0, READ_WITH[FIELD][0]
     model = build(tiny).model
-    with pytest.raises(UserError, match="discrete or on the sphere"):
+    with pytest.raises(Unsupported, match="codes in the reals"):
         make_annealed_bounds(model, np.array([0.0, 1.0]), num_chains=2)
 
 

@@ -20,8 +20,8 @@ COLLAPSED_RATE = 0.1  # nats; below it codes say nothing of images
 SETTLED = 1_000  # steps; before, codes that say nothing are no news
 ROWS = 8  # codes whose density under all posteriors is computed at once
 
-WARM_UP = "warm-up (objective.growth=linear)"
-CYCLICAL = "cyclical warm-up (objective.growth=cyclical)"
+WARM_UP = "warm-up (objective.annealing=linear)"
+CYCLICAL = "cyclical warm-up (objective.annealing=cyclical)"
 FREE_BITS = "free bits (objective.name=free_bits)"
 LEARNED_VARIANCE = "a learned variance (model.likelihood.name=gaussian_optimal)"
 LOWER_BETA = "a lower objective.beta"

@@ -78,7 +78,7 @@ def test_scores_of_every_image_once_are_exact() -> None:
         (
             np.ones((4, 2)),
             np.eye(4, dtype=int)[:, [0, 0]] * [[1, 0]],
-            "factor number 1, which",
+            "number 1, which",
         ),
     ],
 )
