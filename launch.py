@@ -118,12 +118,9 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
 
 def _overrides_run(arguments: list[str]) -> bool:
     """Says if fields are overridden of the config that the run in --workdir has."""
-
-    def given(pattern: str) -> bool:
-        return any(re.match(pattern, word) for word in arguments)
-
-    is_named = given("--?config(=|$)")
-    return given(r"--?(no)?config\.") and given("--?workdir(=|$)") and not is_named
+    flag = re.compile(r"--?(?:no)?(config\.|config\b|workdir\b)")
+    given = {match[1] for word in arguments if (match := flag.match(word))}
+    return given == {"config.", "workdir"}
 
 
 def _make(name: str, given: dict[str, Any]) -> Launch:
