@@ -171,9 +171,7 @@ def _get(config: Config, field: str) -> Any:
             raise UserError(hints.unknown_field(field, flatten(operative(config))))
         value = value[part]
     if hasattr(value, "items"):
-        raise UserError(
-            f"{field} is a group of fields: sweep one of {', '.join(value)}"
-        )
+        raise UserError(f"{field} is a group of fields: sweep {', '.join(value)}")
     return value
 
 

@@ -39,7 +39,7 @@ BAD_ARRAYS = {
     "nan": ({"x_train": np.full((2, 3, 3), np.nan), "x_test": IMAGES}, "nan"),
     "integers": ({"x_train": IMAGES.astype(int), "x_test": IMAGES}, "int64"),
     "flat": ({"x_train": bytes_(4, 9), "x_test": bytes_(4, 9)}, r"\[N, H, W\]"),
-    "array": (None, "is a .npy, .* savez_compressed.'NAME.npz', x_train"),
+    "array": (None, "is a .npy, .*savez_compressed.'NAME.npz', x_train"),
     "shapes": ({"x_train": IMAGES, "x_test": bytes_(4, 2, 3)}, "must be the same"),
     "types": ({"x_train": IMAGES, "x_test": IMAGES / 255}, "must be the same"),
     "zero_one": ({"x_train": IMAGES // 255 | 1, "x_test": IMAGES}, "as bool"),
