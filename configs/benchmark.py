@@ -14,7 +14,7 @@ SPRITES = 737_280 - 2_048  # that are not test
 
 def get_config(mode: str = "") -> default.Config:
     config = mnist_vae.get_config(mode)
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.evaluate.importance_samples = 5_000
     return default.finish(config, mode)
 

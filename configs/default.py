@@ -16,8 +16,6 @@ Config = Any  # a ConfigDict, whose fields no type checker knows
 def get_config(mode: str = "") -> Config:
     config: Config = ConfigDict()
     config.seed = 0  # of initialisation, noise and data order
-    config.parallel = "auto"  # auto | jit (sharded over the devices) | pmap
-    config.num_devices = 0  # how many devices to use; 0: all there are
     config.precision = "float32"  # of the model: float32 | bfloat16 | float64
     config.matmul_precision = "default"  # of products: default | high | highest
 
@@ -25,7 +23,6 @@ def get_config(mode: str = "") -> Config:
     # mnist_5k | sprites | color_sprites | noisy_sprites | npz:PATH | images:DIR | the
     # name of an image data set of TensorFlow Datasets
     dataset.name = "mnist_5k"
-    dataset.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
     # dynamic (at each look) | static | threshold | none | auto (dynamic for Bernoulli
     # pixels, none for other likelihoods)
     dataset.binarize = "auto"
@@ -40,7 +37,6 @@ def get_config(mode: str = "") -> Config:
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices
     dataset.validation_size = 0  # examples cut from the end of train
-    dataset.pipeline = "auto"  # resident (on the device) | stream | auto (by size)
 
     model = config.model = ConfigDict()
     model.name = "vae"
@@ -132,10 +128,18 @@ def get_config(mode: str = "") -> Config:
 
     train = config.train = ConfigDict()
     train.steps = 10_000
-    train.steps_per_call = 1_000  # steps in one compiled call; changes no result
     train.log_every = 500  # steps; a line holds the mean since the line before
     train.evaluate_every = 0  # steps between looks at the validation split; 0: never
-    train.checkpoint_every = 5_000  # steps; the last step is always saved; 0: only it
+
+    # How a run is computed; changes nothing of what comes out, but for rounding where
+    # devices differ.
+    runtime = config.runtime = ConfigDict()
+    runtime.parallel = "auto"  # auto | jit (sharded over the devices) | pmap
+    runtime.num_devices = 0  # how many devices to use; 0: all there are
+    runtime.data_dir = ""  # where TFDS data lie; empty: TFDS_DATA_DIR or TFDS's default
+    runtime.pipeline = "auto"  # resident (on the device) | stream | auto (by size)
+    runtime.steps_per_call = 1_000  # steps in one compiled call
+    runtime.checkpoint_every = 5_000  # steps; the last is always saved; 0: only that
 
     config.evaluate = ConfigDict()
     config.evaluate.importance_samples = 100  # K of the bound on log p(x)
@@ -163,9 +167,9 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
     """Shrinks the experiment to seconds if `mode` is "smoke"; refuses unknown modes."""
     if mode == "smoke":
         config.train.steps = 20
-        config.train.steps_per_call = config.train.log_every = 10
+        config.runtime.steps_per_call = config.train.log_every = 10
         config.train.evaluate_every = 0
-        config.train.checkpoint_every = 10
+        config.runtime.checkpoint_every = 10
         config.evaluate.importance_samples = 2
         config.evaluate.factor_points = min(400, config.evaluate.factor_points)
         config.evaluate.regret_images = min(20, config.evaluate.regret_images)

@@ -19,5 +19,5 @@ def get_config(mode: str = "") -> default.Config:
         part.widths = (256,)
     config.optimizer.schedule.name = "cosine"
     config.train.steps = 6_000  # 10 epochs
-    config.train.checkpoint_every = 2_000
+    config.runtime.checkpoint_every = 2_000
     return default.finish(config, mode)

@@ -24,6 +24,6 @@ def get_config(mode: str = "") -> default.Config:
     epochs = 3_280 if mode == "full" else 13  # sum of 3^i for i < 8, or for i < 3
     config.train.steps = epochs * STEPS_PER_EPOCH
     config.train.log_every = 1_000
-    config.train.checkpoint_every = 3 * STEPS_PER_EPOCH
+    config.runtime.checkpoint_every = 3 * STEPS_PER_EPOCH
     config.evaluate.importance_samples = 5_000 if mode == "full" else 1_000
     return default.finish(config, mode, "full")

@@ -22,5 +22,5 @@ def get_config(mode: str = "") -> default.Config:
         part.widths = (256,)
     config.optimizer.schedule.warmup_steps = 10
     config.train.steps = 5_000
-    config.train.checkpoint_every = 1_000
+    config.runtime.checkpoint_every = 1_000
     return default.finish(config, mode)

@@ -13,7 +13,7 @@ def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.model.latent_dim = 20
     config.train.steps = 5_000
-    config.train.checkpoint_every = 2_500
+    config.runtime.checkpoint_every = 2_500
     config.optimizer.schedule.name = "cosine"
     config.evaluate.importance_samples = 500
     return default.finish(config, mode)

@@ -12,7 +12,7 @@ from configs import default
 from experiments import hints
 from experiments.workdir import flatten
 from vae.build import Config, operative
-from vae.sharing import HOW_NOT_WHAT
+from vae.sharing import OUTSIDE_IDENTITY
 from vae.types import UserError
 
 MAX_CELLS = 10_000  # a larger product is likely a slip, and needs --yes
@@ -198,4 +198,4 @@ def _flat_defaults(get_config: Callable[[], Config]) -> dict[str, Any]:
 
 def changes_nothing(field: str) -> bool:
     """Says if a field has no part in what is trained."""
-    return field in HOW_NOT_WHAT or field.startswith("evaluate.")
+    return field.startswith(OUTSIDE_IDENTITY)

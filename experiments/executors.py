@@ -34,7 +34,7 @@ def side_by_side(name: str, cells: Sequence[Cell]) -> int:
         return 1
     if name == "ray":
         return min(origin.cores(), len(cells))
-    devices = len(one_per_device(cells[0].config.num_devices))
+    devices = len(one_per_device(cells[0].config.runtime.num_devices))
     on_each = 1 if name == "map" else members.most_together()
     return min(on_each * devices, len(cells))
 

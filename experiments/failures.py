@@ -41,8 +41,8 @@ def explain(error: BaseException, workdir: Path | None) -> tuple[int, str]:
     if is_no_memory(error):
         return 1, (
             "out of memory; lower dataset.batch_size (training), evaluate.batch_size "
-            "(evaluation), the widths of encoder and decoder, or train.steps_per_call "
-            f"({_first_line(error)})"
+            "(evaluation), the widths of encoder and decoder, or "
+            f"runtime.steps_per_call ({_first_line(error)})"
         )
     if isinstance(error, (SaveError, OSError)):
         return 1, str(error)

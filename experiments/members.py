@@ -62,7 +62,7 @@ def check(cells: Sequence[Cell], *, alone: bool, said: set[str] | None = None) -
         experiment = None
         for cell in group:
             try:
-                placement = one_per_device(cell.config.num_devices)[0]
+                placement = one_per_device(cell.config.runtime.num_devices)[0]
                 experiment = experiment or build(
                     cell.config, None if alone else placement
                 )
@@ -104,7 +104,7 @@ def _run_side_by_side(
 ) -> None:
     devices: queue.SimpleQueue[Placement] = queue.SimpleQueue()
     count = sum(map(len, groups))
-    placements = one_per_device(groups[0][0].config.num_devices)[:count]
+    placements = one_per_device(groups[0][0].config.runtime.num_devices)[:count]
     for placement in placements:
         devices.put(placement)
     failed = threading.Event()
@@ -163,7 +163,7 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
     """Trains and evaluates as many members at a time as memory allows, by one program
     whose arrays hold all of them, spread over the devices."""
     for group in group_by_program(cells):
-        placement = runs_over_devices(group[0].config.num_devices)
+        placement = runs_over_devices(group[0].config.runtime.num_devices)
         base = build(group[0].config, placement)
         program, width = _fit_memory(base, make_program(base), len(group))
         for start in range(0, len(group), width):

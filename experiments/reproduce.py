@@ -17,7 +17,6 @@ from experiments.codes import score_agreement
 from experiments.table_plan import ABOUT, COLUMNS, check_plan, with_texts
 from experiments.terminal import say
 from vae.build import Config, operative
-from vae.sharing import HOW_NOT_WHAT
 from vae.types import UserError
 
 Row = dict[str, Any]
@@ -121,8 +120,10 @@ def _changes(config: Config, own: Config) -> dict[str, list[Any]]:
     now, before = (workdir.flatten(operative(each)) for each in (config, own))
     return {
         field: [now.get(field), before.get(field)]
-        for field in sorted({*now, *before} - {*HOW_NOT_WHAT})
-        if now.get(field) != before.get(field) and field not in UNTOLD
+        for field in sorted({*now, *before})
+        if now.get(field) != before.get(field)
+        and field not in UNTOLD
+        and not field.startswith("runtime.")
     }
 
 

@@ -48,7 +48,7 @@ def run(
     own, where = from_operative(experiment.config), f"--score={name}"
     split, names = load_other(
         name,
-        own.dataset.data_dir,
+        own.runtime.data_dir,
         read_options(own),
         where=where,
         channels=experiment.everything.image_shape[-1],

@@ -15,20 +15,12 @@ import jax
 
 from configs import default
 from experiments import hints, origin
+from experiments.renamed import flatten, with_new_names
 from vae.build import Config, from_operative, operative
 from vae.data.options import drop_unused
-from vae.sharing import HOW_NOT_WHAT, WHERE_DATA_ARE, depends_on_length
+from vae.sharing import OUTSIDE_IDENTITY, WHERE_DATA_ARE, depends_on_length
 from vae.training.metrics import finite
 from vae.types import UserError
-
-
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Returns {"a.b": value} of a nested configuration."""
-    flat = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def config_of(workdir: Path) -> Config:
@@ -77,7 +69,7 @@ def _held(workdir: Path) -> dict[str, Any] | None:
     held = read_json(workdir / "config.json")
     if held is not None and not isinstance(held, dict):
         raise UserError(f"{workdir}/config.json holds no config; restore the file")
-    return held and _filled_up(held, operative(default.get_config()))
+    return held and _filled_up(with_new_names(held), operative(default.get_config()))
 
 
 def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +148,7 @@ def _differing_fields(
     """Returns the fields that make two configurations those of different runs, each
     with its value in both."""
     before, now = flatten(held), flatten(config)
-    ignored = {*HOW_NOT_WHAT, *(WHERE_DATA_ARE if is_same_data else ())}
+    ignored = set(WHERE_DATA_ARE) if is_same_data else set()
     if now["train.steps"] > before["train.steps"] and not depends_on_length(config):
         ignored.add("train.steps")
     return {
@@ -164,7 +156,7 @@ def _differing_fields(
         for field in sorted({*before, *now})
         if before.get(field, "absent") != now.get(field, "absent")
         and field not in ignored
-        and not field.startswith("evaluate.")
+        and not field.startswith(OUTSIDE_IDENTITY)
     }
 
 

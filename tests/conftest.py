@@ -68,7 +68,7 @@ def compilations() -> Callable[[str], int]:
 def small_config() -> Any:
     """A beta-VAE on one device that trains in about a second."""
     config = default.get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.model.latent_dim = 4
     config.model.encoder.widths = config.model.decoder.widths = (16,)
     config.dataset.batch_size = 20

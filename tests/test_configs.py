@@ -27,7 +27,7 @@ NAMES = sorted(
 
 def load(name: str) -> Any:
     config = importlib.import_module(name).get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     is_sprites = config.dataset.name.startswith("sprites")
     config.dataset.name = "sprites:16" if is_sprites else "mnist_5k"
     config.dataset.validation_size, config.dataset.resize = 0, ()

@@ -115,9 +115,11 @@ def build(
             f"dataset.batch_size={batch_size} is larger than the training data "
             f"({visited} images): set it to that at most"
         )
-    one_of("parallel", config.parallel, MODES)
+    one_of("runtime.parallel", config.runtime.parallel, MODES)
     if placement is None:
-        placement = make_placement(config.parallel, config.num_devices, batch_size)
+        placement = make_placement(
+            config.runtime.parallel, config.runtime.num_devices, batch_size
+        )
     dtype = PRECISIONS[config.precision]
     density_dtype = jnp.promote_types(dtype, jnp.float32)
     to_model = preprocess.make_preprocess(config.dataset.binarize, density_dtype)
@@ -133,15 +135,15 @@ def build(
     if is_used:
         with contextlib.suppress(UserError):  # the data may be gone
             factors = sources.factor_source(
-                config.dataset.name, config.dataset.data_dir
+                config.dataset.name, config.runtime.data_dir
             )
     else:
         check_annealing(config, dataset.test.size)
-        factors = sources.factor_source(config.dataset.name, config.dataset.data_dir)
+        factors = sources.factor_source(config.dataset.name, config.runtime.data_dir)
         check_factors(config, factors)
         anomalies = load_anomalies(config, everything)
     hparams = traced_hparams(operative(config), everything)
-    pipeline = one_of("dataset.pipeline", config.dataset.pipeline, PIPELINES)
+    pipeline = one_of("runtime.pipeline", config.runtime.pipeline, PIPELINES)
     if pipeline == "auto":
         fits = everything.train.images.nbytes <= RESIDENT_BYTES
         pipeline = "resident" if fits else "stream"
@@ -166,7 +168,11 @@ def build(
         metric_names=metric_names,
         tx=build_optimizer(config, max(1, visited // batch_size)),
         hparams=hparams,
-        plan=TrainPlan(**config.train),
+        plan=TrainPlan(
+            **config.train,
+            steps_per_call=config.runtime.steps_per_call,
+            checkpoint_every=config.runtime.checkpoint_every,
+        ),
         placement=placement,
         evaluation_batch_size=config.evaluate.batch_size,
         importance_samples=config.evaluate.importance_samples,

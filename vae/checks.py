@@ -16,7 +16,7 @@ POSITIVE_INTEGERS = (
     "model.prior.num_components",
     "model.likelihood.num_components",
     "train.steps",
-    "train.steps_per_call",
+    "runtime.steps_per_call",
     "train.log_every",
     "evaluate.importance_samples",
     "evaluate.batch_size",
@@ -27,7 +27,7 @@ POSITIVE_INTEGERS = (
 )
 NATURAL_NUMBERS = (
     "seed",
-    "num_devices",
+    "runtime.num_devices",
     "dataset.validation_size",
     "optimizer.schedule.warmup_steps",
     "model.encoder.blocks",
@@ -37,7 +37,7 @@ NATURAL_NUMBERS = (
     "evaluate.regret_images",
     "evaluate.annealed_images",
     "train.evaluate_every",
-    "train.checkpoint_every",
+    "runtime.checkpoint_every",
 )
 POSITIVE_NUMBERS = (
     "model.likelihood.scale",

@@ -23,7 +23,7 @@ def load_dataset(config: Config) -> Dataset:
       UserError: there is no such data set, or its files cannot be used.
     """
     c = config.dataset
-    train, test = sources.load(c.name, c.data_dir, read_options(config))
+    train, test = sources.load(c.name, config.runtime.data_dir, read_options(config))
     return cut_validation(train, test, c.validation_size)
 
 
@@ -138,7 +138,7 @@ def load_anomalies(config: Config, everything: Dataset) -> Split | None:
         where = f"evaluate.anomalies={name}"
         images, _ = sources.load_other(
             name,
-            config.dataset.data_dir,
+            config.runtime.data_dir,
             read_options(config),
             where=where,
             channels=everything.image_shape[-1],

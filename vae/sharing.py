@@ -16,17 +16,9 @@ from vae.data.options import READ_FOR
 from vae.data.splits import Dataset
 from vae.models.padding import padded_width
 
-# Fields that change how a run is done but nothing of what comes out (up to rounding
-# where devices differ): a workdir may be taken up again with other values of these.
-HOW_NOT_WHAT = (
-    "parallel",
-    "num_devices",
-    "dataset.data_dir",
-    "dataset.pipeline",
-    "train.steps_per_call",
-    "train.checkpoint_every",
-    "evaluate.batch_size",
-)
+# Groups that change nothing of what is trained, up to rounding where devices differ: a
+# workdir may be taken up again with other values of these.
+OUTSIDE_IDENTITY = ("runtime.", "evaluate.")
 # Fields that say where the data are: their hash says which data they are.
 WHERE_DATA_ARE = frozenset(("dataset.name", *(f"dataset.{f}" for f in READ_FOR)))
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}

@@ -32,7 +32,7 @@ def get_config(mode: str = "") -> default.Config:
     if mode != "smoke":
         config.train.steps = 100_000
         config.train.log_every = 5_000
-        config.train.checkpoint_every = 25_000
+        config.runtime.checkpoint_every = 25_000
         config.evaluate.importance_samples = 100
     return config
 

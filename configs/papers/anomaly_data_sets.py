@@ -28,7 +28,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.keep_labels = ()
     if not mode:
         config.train.steps = 12_000  # 20 epochs
-        config.train.checkpoint_every = 6_000
+        config.runtime.checkpoint_every = 6_000
     return config
 
 

@@ -97,7 +97,7 @@ def get_config(mode: str = "") -> default.Config:
     config = vae.get_config(mode)
     for part in (config.model.encoder, config.model.decoder):
         part.widths = (200, 200)
-    config.train.checkpoint_every = 0
+    config.runtime.checkpoint_every = 0
     return config
 
 

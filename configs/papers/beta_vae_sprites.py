@@ -17,9 +17,9 @@ def get_config(mode: str = "") -> default.Config:
     config.objective.name, config.objective.beta = "beta_vae", 4.0
     config.optimizer.learning_rate = 1e-4
     config.train.steps = 300_000 if mode == "full" else 20_000
-    config.train.steps_per_call = 100  # seconds, after which Ctrl-C is heard
+    config.runtime.steps_per_call = 100  # seconds, after which Ctrl-C is heard
     config.train.log_every = 500
-    config.train.checkpoint_every = 5_000
+    config.runtime.checkpoint_every = 5_000
     config.evaluate.importance_samples = 20
     config.evaluate.factor_points = 10_000
     return default.finish(config, mode, "full")

@@ -40,7 +40,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.encoder.activation = config.model.decoder.activation = "tanh"
     config.dataset.batch_size = 100
     config.train.steps = 6_000
-    config.train.checkpoint_every = 3_000
+    config.runtime.checkpoint_every = 3_000
     config.evaluate.importance_samples = 100
     return default.finish(config, mode)
 

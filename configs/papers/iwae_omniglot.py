@@ -23,7 +23,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.name = "npz:omniglot_28x28.npz"
     if mode != "smoke":
         config.train.steps = EPOCHS * EPOCH
-        config.train.checkpoint_every = 5 * EPOCH
+        config.runtime.checkpoint_every = 5 * EPOCH
     return config
 
 

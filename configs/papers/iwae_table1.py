@@ -29,7 +29,7 @@ def get_config(mode: str = "") -> default.Config:
     config = mnist_vae.get_config(mode)
     if mode != "smoke":
         config.evaluate.importance_samples = 5_000
-        config.train.checkpoint_every = 20 * mnist_vae.STEPS_PER_EPOCH
+        config.runtime.checkpoint_every = 20 * mnist_vae.STEPS_PER_EPOCH
     return config
 
 

@@ -18,6 +18,6 @@ def get_config(mode: str = "") -> default.Config:
     config.objective.name = "elbo"
     config.train.steps = 13 * 600
     config.train.log_every = 600
-    config.train.checkpoint_every = 2_600
+    config.runtime.checkpoint_every = 2_600
     config.evaluate.importance_samples = 1_000
     return default.finish(config, mode)

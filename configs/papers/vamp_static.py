@@ -23,7 +23,7 @@ def get_config(mode: str = "") -> default.Config:
     if mode != "smoke":
         config.train.steps = 150 * EPOCH
         config.train.log_every = 5 * EPOCH
-        config.train.checkpoint_every = 25 * EPOCH
+        config.runtime.checkpoint_every = 25 * EPOCH
         config.objective.growth_steps = 10.0 * EPOCH
     return config
 

@@ -26,7 +26,7 @@ from vae.types import UserError
 
 def config_of(**fields):
     config = default.get_config("smoke")
-    return override(config, {"num_devices": 1, "model.latent_dim": 7, **fields})
+    return override(config, {"runtime.num_devices": 1, "model.latent_dim": 7, **fields})
 
 
 def num_weights(tree) -> int:

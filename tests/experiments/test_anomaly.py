@@ -27,7 +27,7 @@ def one_class(small_config) -> Any:
 
 def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
     one_class.evaluate.regret_images = 30
-    one_class.train.steps = one_class.train.checkpoint_every = 100
+    one_class.train.steps = one_class.runtime.checkpoint_every = 100
     train.run(one_class, tmp_path)
     results = read(tmp_path / "results.json")
     scores = dict(np.load(tmp_path / "anomaly_scores.npz"))
@@ -111,7 +111,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("finished")
     config = default.get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     train.run(config, folder)
     return folder
 

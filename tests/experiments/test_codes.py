@@ -72,7 +72,7 @@ def test_stored_images_with_factors_are_encoded(
 ) -> None:
     store = Store("dsprites", tmp_path, shuffled("dsprites"))
     install(store, monkeypatch, tmp_path)
-    small_config.dataset.data_dir = "elsewhere"
+    small_config.runtime.data_dir = "elsewhere"
     small_config.dataset.name, small_config.dataset.binarize = "dsprites", "none"
     small_config.model.likelihood.name = "continuous_bernoulli"
     small_config.evaluate.factor_points = 8
@@ -114,7 +114,7 @@ def test_a_run_is_scored_and_traversed(
     assert evaluate.is_done(operative(sprites_config), tmp_path)
     # Neither the number of devices nor that of images at once moves a score.
     monkeypatch.setattr(codes, "BATCH", 7)
-    sprites_config.num_devices, sprites_config.evaluate.batch_size = 1, 100
+    sprites_config.runtime.num_devices, sprites_config.evaluate.batch_size = 1, 100
     evaluate.run(sprites_config, tmp_path)
     again = workdir.read_json(tmp_path / "results.json") or {}
     assert {name: again[name] for name in scores} == pytest.approx(scores, rel=1e-5)

@@ -36,7 +36,7 @@ def test_together_they_agree_with_in_turn_in_float64(
 ) -> None:
     """Across epochs, which are 22 steps of a label's 450 images."""
     small_config.precision = "float64"
-    small_config.train.steps = small_config.train.checkpoint_every = 50
+    small_config.train.steps = small_config.runtime.checkpoint_every = 50
     cells = cells_of(small_config, DIGITS)
     for executor in ("map", "vmap"):
         sweep.run(cells, tmp_path / executor, executor=executor)

@@ -22,10 +22,10 @@ from vae.types import UserError
 
 def config_of(**changes: Any) -> Any:
     config = default.get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.model.latent_dim = 4
     config.model.encoder.widths = config.model.decoder.widths = (16,)
-    config.train.steps = config.train.checkpoint_every = 200
+    config.train.steps = config.runtime.checkpoint_every = 200
     config.update_from_flattened_dict(changes)
     return config
 

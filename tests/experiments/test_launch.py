@@ -71,11 +71,11 @@ VALUES = {
     "activation": ("model.decoder.activation", "rleu", "did you mean relu"),
     "binarize": ("dataset.binarize", "always", "choose from auto, dynamic"),
     "precision": ("precision", "float16", "choose from float32"),
-    "parallel": ("parallel", "xmap", "choose from auto"),
+    "runtime.parallel": ("runtime.parallel", "xmap", "choose from auto"),
     "schedule": ("optimizer.schedule.name", "poly", "choose from constant"),
     "large batch": ("dataset.batch_size", 5000, "larger than the training data"),
     "odd batch": ("dataset.batch_size", 21, "cannot be divided among 4 devices"),
-    "devices": ("num_devices", 9, "there are 4"),
+    "devices": ("runtime.num_devices", 9, "there are 4"),
     "validation": ("dataset.validation_size", 4500, "leaves no training data"),
     "evaluation": ("train.evaluate_every", 5, "set dataset.validation_size"),
     "support": ("dataset.binarize", "none", "density over pixels that are 0 or 1"),
@@ -106,7 +106,7 @@ def test_a_scale_that_the_posterior_does_not_read_is_refused(small_config) -> No
 @pytest.mark.parametrize("case", VALUES)
 def test_bad_values(small_config, case: str) -> None:
     field, value, message = VALUES[case]
-    small_config.num_devices = 0
+    small_config.runtime.num_devices = 0
     with small_config.ignore_type():
         small_config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):

@@ -21,7 +21,7 @@ from vae.types import UserError
 def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     tables = []
     for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
-        small_config.num_devices = num_devices
+        small_config.runtime.num_devices = num_devices
         folder = tmp_path / f"{executor}{num_devices}"
         cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")
         sweep.run(cells, folder, executor=executor)
@@ -36,8 +36,8 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
 def test_programs_work_side_by_side_where_they_are_alike_in_precision(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_config.num_devices = 2
-    small_config.parallel = "jit"
+    small_config.runtime.num_devices = 2
+    small_config.runtime.parallel = "jit"
     widths = "model.encoder.widths=(8,),(12,)"
     cells = cells_of(small_config, widths, "precision=float32,float64")
     both, do_member = threading.Barrier(2, timeout=60), members._do_member
@@ -51,7 +51,7 @@ def test_programs_work_side_by_side_where_they_are_alike_in_precision(
         patch.setattr(members, "_do_member", meet)
         sweep.run(cells, tmp_path / "sweep", executor="map")
     for cell in (cells[0], cells[-1]):
-        cell.config.num_devices = 1
+        cell.config.runtime.num_devices = 1
         train.run(cell.config, tmp_path / cell.id)
         alone = outcome(tmp_path / cell.id)
         assert alone == outcome(members.folder_of(cell, tmp_path / "sweep"))
@@ -76,7 +76,7 @@ def test_each_note_on_the_cells_is_said_once(
 def test_a_full_disk_stops_all_members(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_config.num_devices = 2
+    small_config.runtime.num_devices = 2
     cells = cells_of(small_config, "seed=0,1,2,3,4,5")
     begun = []
 

@@ -46,7 +46,11 @@ def test_two_processes_agree_with_one_of_two_devices(tmp_path: Path) -> None:
         for process in range(2)
     ]
     config = quickstart.get_config("smoke")
-    config.precision, config.num_devices, config.train.log_every = "float64", 2, 20
+    config.precision, config.runtime.num_devices, config.train.log_every = (
+        "float64",
+        2,
+        20,
+    )
     train.run(config, tmp_path / "one")
     for process in processes:
         output, _ = process.communicate(timeout=120)

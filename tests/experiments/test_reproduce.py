@@ -71,7 +71,7 @@ def test_rows_stand_whatever_befalls_the_others(
 def test_a_table_says_how_far_its_rows_are(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_config.train.steps_per_call = 5
+    small_config.runtime.steps_per_call = 5
     with monkeypatch.context() as patch:
         patch.setattr(train, "_make_should_stop", lambda: lambda step: step >= 10)
         with pytest.raises(Interrupted):
@@ -128,7 +128,7 @@ def test_notes_stand_under_the_run_that_they_speak_of(
 ) -> None:
     own = small_config.copy_and_resolve_references()
     small_config.train.steps = steps
-    small_config.num_devices, small_config.dataset.data_dir = 2, "elsewhere"
+    small_config.runtime.num_devices, small_config.runtime.data_dir = 2, "elsewhere"
     changed = reproduce._changes(small_config, own)
     assert changed == ({} if steps == 20 else {"train.steps": [30, 20]})
     result = {"train/seconds": 1.0}

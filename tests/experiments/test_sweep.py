@@ -75,7 +75,7 @@ def test_together_they_agree_with_in_turn_in_float64(
     small_config, tmp_path: Path
 ) -> None:
     small_config.precision = "float64"
-    small_config.train.steps = small_config.train.checkpoint_every = 50
+    small_config.train.steps = small_config.runtime.checkpoint_every = 50
     cells = cells_of(small_config, "objective.beta=4", "model.latent_dim=2,5")
     for executor in ("map", "vmap"):
         sweep.run(cells, tmp_path / executor, executor=executor)
@@ -88,7 +88,7 @@ def test_together_they_differ_by_rounding_only_in_float32(
     small_config, tmp_path: Path
 ) -> None:
     """Rounding, amplified by Adam: without bias, and less than two seeds differ."""
-    small_config.train.steps = small_config.train.checkpoint_every = 100
+    small_config.train.steps = small_config.runtime.checkpoint_every = 100
     cells = cells_of(small_config, "seed=0,1,2,3")
     for executor in ("map", "vmap"):
         sweep.run(cells, tmp_path / executor, executor=executor)
@@ -105,8 +105,8 @@ def test_together_they_differ_by_rounding_only_in_float32(
 def test_together_from_different_steps_streaming_in_little_memory(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small_config.dataset.pipeline = "stream"
-    small_config.train.steps_per_call = 5
+    small_config.runtime.pipeline = "stream"
+    small_config.runtime.steps_per_call = 5
     cells = cells_of(small_config, "seed=0,1,2,3,4")
     sweep.run(cells, tmp_path / "map", executor="map")
     folder = tmp_path / "vmap"
@@ -202,8 +202,8 @@ SWEEP_FLAGS = [
     f"--config={ROOT}/configs/quickstart.py",
     "--config.train.steps=400",
     "--config.train.log_every=100",
-    "--config.train.steps_per_call=50",
-    "--config.train.checkpoint_every=100",
+    "--config.runtime.steps_per_call=50",
+    "--config.runtime.checkpoint_every=100",
     "--config.model.encoder.widths=(64,)",
     "--config.model.decoder.widths=(64,)",
     "--config.evaluate.importance_samples=20",

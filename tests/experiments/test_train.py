@@ -77,7 +77,7 @@ def test_launching_again_shows_the_results_and_changes_nothing(
 ) -> None:
     train.run(small_config, tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    small_config.train.steps_per_call = 7  # changes how, not what
+    small_config.runtime.steps_per_call = 7  # changes how, not what
     train.run(small_config, tmp_path)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     assert "nothing to do" in capsys.readouterr().out
@@ -115,7 +115,7 @@ def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None
 def test_evaluating_on_several_devices(small_config, tmp_path: Path) -> None:
     train.run(small_config, tmp_path)
     first = read(tmp_path / "results.json")
-    small_config.num_devices = 4
+    small_config.runtime.num_devices = 4
     evaluate.run(small_config, tmp_path)
     again = without_measurements(read(tmp_path / "results.json"))
     for name, value in without_measurements(first).items():
@@ -169,7 +169,7 @@ def test_a_collapse_is_told_of_once_while_training(
     small_config.objective.beta = beta
     small_config.objective.growth = "linear"
     small_config.objective.growth_steps = 10.0
-    small_config.train.steps = small_config.train.checkpoint_every = 300
+    small_config.train.steps = small_config.runtime.checkpoint_every = 300
     train.run(small_config, tmp_path)
     out = capsys.readouterr().out
     assert out.count("warning: the latent space") == warnings
@@ -236,9 +236,9 @@ def test_a_run_moves_between_device_counts_and_data_paths(
     stages = [(10, 1, "jit", "resident"), (20, 4, "jit", "stream")]
     stages += [(30, 4, "pmap", "resident"), (30, 1, "jit", "resident")]
     for steps, num_devices, parallel, pipeline in stages:
-        small_config.num_devices = num_devices
-        small_config.parallel = parallel
-        small_config.dataset.pipeline = pipeline
+        small_config.runtime.num_devices = num_devices
+        small_config.runtime.parallel = parallel
+        small_config.runtime.pipeline = pipeline
         _train_until(small_config, tmp_path / "moved", steps)
     whole, moved = (
         read(tmp_path / name / "results.json") for name in ("whole", "moved")

@@ -40,7 +40,7 @@ def save(path: Path, train_images: np.ndarray, test_images: np.ndarray) -> str:
 
 def tiny_config(data: str) -> Any:
     config = default.get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.dataset.name, config.dataset.batch_size = data, 20
     config.model.latent_dim = 2
     config.model.encoder.widths = config.model.decoder.widths = ()
@@ -66,7 +66,7 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.dataset.binarize = "none"
     config.model.likelihood.name, config.model.likelihood.scale = "gaussian", 0.3
     config.optimizer.learning_rate = 0.02
-    config.train.steps = config.train.steps_per_call = config.train.log_every = 40
+    config.train.steps = config.runtime.steps_per_call = config.train.log_every = 40
     config.evaluate.importance_samples = SAMPLES
     config.evaluate.annealed_images, config.evaluate.annealed_steps = COUNT, STEPS
     train.run(config, folder / "run")

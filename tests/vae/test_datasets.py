@@ -24,7 +24,7 @@ def config_of(images: np.ndarray, folder: Path, **changes: str) -> Any:
     config = default.get_config("smoke")
     config.dataset.name = f"npz:{folder}/data.npz"
     config.dataset.batch_size = 20
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.model.likelihood.name = changes.get("likelihood", "bernoulli")
     config.dataset.binarize = changes.get("binarize", "auto")
     return config

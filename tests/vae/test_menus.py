@@ -35,7 +35,7 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def tiny_config(data: str, **names: str) -> Any:
     config = default.get_config("smoke")
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.dataset.name, config.dataset.batch_size = data, 8
     config.model.latent_dim = 4
     config.model.encoder.widths = config.model.decoder.widths = (5,)

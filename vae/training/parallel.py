@@ -73,11 +73,11 @@ def make_placement(mode: str, num_devices: int, batch_size: int) -> Placement:
     """
     devices = _choose_devices(num_devices)
     if mode == "pmap" and jax.process_count() > 1:
-        raise UserError("parallel=pmap runs on one host; use parallel=jit")
+        raise UserError("runtime.parallel=pmap runs on one host; use jit")
     if batch_size % len(devices):
         raise UserError(
             f"dataset.batch_size={batch_size} cannot be divided among {len(devices)} "
-            f"devices; make it a multiple of {len(devices)} or set num_devices"
+            f"devices; make it a multiple of {len(devices)} or set runtime.num_devices"
         )
     return Placement(_make_mesh(devices), use_pmap=mode == "pmap")
 
@@ -96,7 +96,7 @@ def _choose_devices(num_devices: int) -> list[Any]:
     devices = jax.devices()
     if num_devices > len(devices):
         raise UserError(
-            f"num_devices={num_devices} but there are {len(devices)} "
+            f"runtime.num_devices={num_devices} but there are {len(devices)} "
             f"({devices[0].platform}); ask for at most {len(devices)} (on CPU, "
             "JAX_NUM_CPU_DEVICES=N simulates N)"
         )

@@ -46,11 +46,11 @@ def test_streaming_trains_as_resident_bit_for_bit(
         small_config.dataset.binarize = "none"
         small_config.model.likelihood.name = "continuous_bernoulli"
     small_config.train.steps = 10
-    small_config.train.steps_per_call = small_config.train.log_every = 3
-    small_config.parallel = parallel
+    small_config.runtime.steps_per_call = small_config.train.log_every = 3
+    small_config.runtime.parallel = parallel
 
     def final(pipeline: str):
-        small_config.dataset.pipeline = pipeline
+        small_config.runtime.pipeline = pipeline
         experiment = build(small_config)
         program = make_program(experiment)
         state, totals = program.initialize(experiment)

@@ -52,7 +52,7 @@ def test_every_image_counts_once(
 ) -> None:
     def results_of(batch_size: int, num_devices: int):
         small_config.evaluate.batch_size = batch_size
-        small_config.num_devices = num_devices
+        small_config.runtime.num_devices = num_devices
         experiment = build(small_config)
         program = make_program(experiment)
         state, _ = program.initialize(experiment)

@@ -26,11 +26,11 @@ def linear_config(
     mnist_dir: str, latent_dim: int, steps: int, learning_rate: float
 ) -> Any:
     config = linear_vae.get_config()
-    config.num_devices = 1
+    config.runtime.num_devices = 1
     config.optimizer.learning_rate = learning_rate
-    config.dataset.data_dir = mnist_dir
+    config.runtime.data_dir = mnist_dir
     config.model.latent_dim = latent_dim
-    config.train.steps = config.train.steps_per_call = config.train.log_every = steps
+    config.train.steps = config.runtime.steps_per_call = config.train.log_every = steps
     return config
 
 

@@ -135,8 +135,8 @@ def test_devices_and_pmap_agree(small_config) -> None:
     for precision in ("float64", "float32"):
         small_config.precision = precision
         for name, (parallel, num_devices) in PLACEMENTS.items():
-            small_config.parallel = parallel
-            small_config.num_devices = num_devices
+            small_config.runtime.parallel = parallel
+            small_config.runtime.num_devices = num_devices
             results[precision, name] = train(small_config)
     for name in ("jit4", "pmap4"):
         one, many = results["float64", "jit1"], results["float64", name]

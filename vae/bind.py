@@ -1,0 +1,218 @@
+"""From a group of the configuration to the method that it names.
+
+`bind` fills fields by name, refuses values that nothing reads, checks ranges,
+and separates traced numbers from static ones. See `vae.fields` for how a method says
+what its fields are.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, get_origin
+
+from vae.fields import Field, Parameter, fields_of
+from vae.types import UserError, one_of
+
+Method = Callable[..., Any]
+Group = Mapping[str, Any]  # of the configuration
+SINGLE_PRECISION, MOST_INTEGER = (1e-37, 1e38), 2**31 - 1  # what 32 bits hold
+
+
+class Entry(NamedTuple):
+    """A method of a menu that takes others as arguments, or has facts of its own."""
+
+    make: Method
+    parts: Mapping[
+        str, Method
+    ] = {}  # arguments of `make` that have fields of their own
+    couples: bool = False  # compares the examples of a minibatch
+    optimizer: Method | None = None  # of an objective's own parameters
+
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """All whose fields the configuration holds."""
+        own = () if self.optimizer is None else (self.optimizer,)
+        return (self.make, *self.parts.values(), *own)
+
+
+Menu = Mapping[str, Method | Entry]
+
+
+class Binding(NamedTuple):
+    """A method that a configuration names, with its numbers."""
+
+    entry: Entry
+    make: Method  # the method with its static fields; takes what it is built from
+    traced: dict[str, float]
+
+
+def entry_of(method: Method | Entry) -> Entry:
+    return method if isinstance(method, Entry) else Entry(method)
+
+
+def parameters_of(*methods: Method | Entry) -> dict[str, Parameter]:
+    """Returns the fields of methods, by name."""
+    found: dict[str, Parameter] = {}
+    for method in methods:
+        for each in entry_of(method).methods:
+            found |= fields_of(each)
+    return found
+
+
+def bind(path: str, group: Group, menu: Menu, *holders: Method) -> Binding:
+    """Returns the method that a group of the configuration names.
+
+    Args:
+      path: of the group, as in "model.posterior".
+      group: its fields; `name` is a key of the menu.
+      menu: the methods that there are.
+      *holders: methods that read other fields of the group, whichever is chosen.
+
+    Raises:
+      UserError: the name is unknown; a value is of the wrong type or out of range; or a
+        value is not the default, and the chosen method does not read it.
+    """
+    name = one_of(f"{path}.name", group["name"], tuple(menu))
+    entry = entry_of(menu[name])
+    read = parameters_of(entry)
+    values = {k: v for k, v in group.items() if not isinstance(v, Mapping)}
+    del values["name"]
+    for field in [f for holder in holders for f in fields_of(holder)]:
+        values.pop(field, None)
+    for field in values.keys() - read.keys():
+        _check_unread(path, field, values.pop(field), name, menu)
+    check(path, values, read)
+    parts = {part: _fill(method, values) for part, method in entry.parts.items()}
+    return Binding(
+        entry,
+        functools.partial(_fill(entry.make, values), **parts),
+        {f: float(v) for f, v in values.items() if read[f].field.traced},
+    )
+
+
+def bind_method(path: str, group: Group, method: Method) -> Method:
+    """Returns a method with its static fields from a group that names none."""
+    read = fields_of(method)
+    values = {field: group[field] for field in read if field in group}
+    check(path, values, read)
+    return _fill(method, values)
+
+
+def check(path: str, values: Group, read: Mapping[str, Parameter]) -> None:
+    """Refuses values of the wrong type or out of range, and those that nothing reads
+    while another field is off.
+
+    Raises:
+      UserError: says which, and what it must be.
+    """
+    for field, value in values.items():
+        parameter = read[field]
+        _check_value(f"{path}.{field}" if path else field, value, parameter)
+        if parameter.field.unless is not None:
+            other, off = parameter.field.unless
+            if values[other] == off and value != default_of(parameter):
+                raise UserError(
+                    f"nothing reads {path}.{field}={value} while {path}.{other}="
+                    f"{off!r}; leave it at {default_of(parameter)}, or set "
+                    f"{path}.{other}"
+                )
+
+
+def default_of(parameter: Parameter) -> Any:
+    """Returns a field's default as the configuration holds it."""
+    menu, default = parameter.field.menu, parameter.default
+    if menu is None:
+        return default
+    return next(name for name, entry in menu.items() if entry is default)
+
+
+def drop_unread(group: dict[str, Any], menu: Menu) -> dict[str, Any]:
+    """Returns a group in which fields that its method does not read are at their
+    defaults: earlier versions took any value of them."""
+    read = parameters_of(menu[group["name"]])
+    others = parameters_of(*menu.values())
+    unread = others.keys() & group.keys() - read.keys()
+    return {**group, **{field: default_of(others[field]) for field in unread}}
+
+
+def _fill(method: Method, values: Group) -> Method:
+    """Gives a method those of its static fields that are in `values`."""
+    static = {
+        field: _entry_or_value(values[field], parameter.field)
+        for field, parameter in fields_of(method).items()
+        if field in values and not parameter.field.traced
+    }
+    return functools.partial(method, **static)
+
+
+def _entry_or_value(value: Any, field: Field) -> Any:
+    if field.menu is not None:
+        return field.menu[value]
+    return tuple(value) if isinstance(value, (list, tuple)) else value
+
+
+def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> None:
+    readers = [key for key, method in menu.items() if field in parameters_of(method)]
+    default = default_of(parameters_of(menu[readers[0]])[field])
+    if _plain(value) != _plain(default):
+        raise UserError(
+            f"{path}.name={name} does not read {path}.{field}={value}; leave it at "
+            f"{default}, or use one of {', '.join(readers)}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_value(name: str, value: Any, parameter: Parameter) -> None:
+    if parameter.field.menu is not None:
+        one_of(name, value, tuple(parameter.field.menu))
+        return
+    is_tuple = isinstance(value, (list, tuple))
+    for number in value if is_tuple else (value,):
+        if not _is_good(number, parameter):
+            shown = tuple(value) if is_tuple else value
+            raise UserError(f"{name}={shown!r} must be {describe(parameter)}")
+
+
+def _is_good(value: Any, parameter: Parameter) -> bool:
+    type_, field = parameter.type, parameter.field
+    if type_ in (bool, str):
+        return isinstance(value, type_)
+    kind = (int, float) if type_ is float else int
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return False
+    low, high = SINGLE_PRECISION
+    return (
+        math.isfinite(value)
+        and (field.at_least is None or value >= field.at_least)
+        and (field.above is None or value > field.above)
+        and (field.at_most is None or value <= field.at_most)
+        and (field.below is None or value < field.below)
+        and (isinstance(value, int) or value == 0 or low <= abs(value) <= high)
+        and (isinstance(value, float) or field.below or abs(value) <= MOST_INTEGER)
+    )
+
+
+def describe(parameter: Parameter) -> str:
+    """Says what a field may be."""
+    type_, field = parameter.type, parameter.field
+    if type_ in (bool, str):
+        return {bool: "true or false", str: "a text"}[type_]
+    noun = "number" if type_ is float else "integer"
+    bounds = [
+        text.format(bound)
+        for bound, text in (
+            (field.at_least, "{:g} or more"),
+            (field.above, "above {:g}"),
+            (field.at_most, "at most {:g}"),
+            (field.below, "below {:.10g}"),
+        )
+        if bound is not None
+    ]
+    limit = f"{SINGLE_PRECISION[1]:.0e}" if type_ is float else MOST_INTEGER
+    if field.at_most is None and field.below is None:
+        bounds.append(f"at most {limit}")
+    noun = f"a tuple of {noun}s" if get_origin(type_) is tuple else f"a {noun}"
+    return f"{noun.replace('a int', 'an int')}, {' and '.join(bounds)}"
