@@ -13,73 +13,30 @@ run diverged; 130 interrupted. Each failure is one line on standard error, and t
 command launched again continues.
 """
 
+import dataclasses
+import functools
 import re
 import sys
+from os.path import abspath, expanduser
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import environment, hints, interrupt, terminal
-
-EXPERIMENTS = (
-    "train",
-    "evaluate",
-    "sweep",
-    "reproduce",
-    "latents",
-    "anomaly",
-    "benchmark",
-    "collect",
-)
+from experiments.hints import Refused
+from experiments.launches import EXPERIMENTS, Chosen, Launch
 
 # Overrides of the config that a run in --workdir has are read as those of this one,
 # which has the same fields: the run's own needs libraries that take long to import.
 _DEFAULTS = Path(__file__).parent / "configs" / "default.py"
 _ARGUMENTS = list(sys.argv)
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides. With --workdir of a "
-    "run and without --config, the run's own config is overridden.",
-    sys_argv=_ARGUMENTS,
-)
 _EXPERIMENT = flags.DEFINE_enum(
-    "experiment", "train", EXPERIMENTS, "What to launch; see README.md."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run (default: runs/NAME of the config)."
-)
-_SWEEP = flags.DEFINE_multi_string(
-    "sweep",
-    None,
-    "FIELD=V1,V2,... or the name of a generator sweep_NAME beside the config; may be "
-    "repeated, for the product. Without it: the config's sweep().",
-)
-_EXECUTOR = flags.DEFINE_enum(
-    "executor",
-    None,
-    ("map", "vmap", "serial", "ray"),
-    "How a sweep's members are done (default: map on CPU, vmap on accelerators).",
-)
-_RAY_ADDRESS = flags.DEFINE_string(
-    "ray_address", None, "Of a Ray cluster, or 'auto' (default: this machine)."
-)
-_PRINT_ONLY = flags.DEFINE_bool("print_only", None, "Only list a sweep's cells.")
-_YES = flags.DEFINE_bool("yes", None, "Allow a sweep of more than 10,000 cells.")
-_SCORE = flags.DEFINE_string(
-    "score", None, "Images to score by the run in --workdir, as for dataset.name."
-)
-_DATA = flags.DEFINE_string(
-    "data",
-    None,
-    "The run's data, if they are no longer where its config says; as for dataset.name.",
-)
-_FALSE_ALARM_RATE = flags.DEFINE_float(
-    "false_alarm_rate",
-    None,
-    "The share of the run's test images that --score may take for anomalies (.05).",
+    "experiment",
+    "train",
+    list(EXPERIMENTS),
+    " ".join(f"{name}: {kind.__doc__}" for name, kind in EXPERIMENTS.items()),
 )
 _MULTIHOST = flags.DEFINE_string(
     "multihost",
@@ -87,6 +44,29 @@ _MULTIHOST = flags.DEFINE_string(
     "Run as one of several processes: 'auto' (Slurm, TPU pods, Kubernetes), or "
     "COORDINATOR:PORT,PROCESS,NUMBER_OF_PROCESSES.",
 )
+_READ = {  # by each experiment: {flag: field of the dataclass}
+    name: {field.name: field for field in dataclasses.fields(kind)}
+    for name, kind in EXPERIMENTS.items()
+}
+
+
+def _define(name: str, kind: Any, text: str) -> None:
+    """Defines a flag, which is None until it is given."""
+    of = [part for part in get_args(kind) if get_origin(part) is Literal]
+    if kind is Chosen:
+        config_flags.DEFINE_config_file(name, None, text, sys_argv=_ARGUMENTS)
+    elif of:
+        flags.DEFINE_enum(name, None, get_args(of[0]), text)
+    elif get_origin(kind) is tuple:
+        flags.DEFINE_multi_string(name, None, text)
+    else:
+        kinds = {bool: flags.DEFINE_bool, float: flags.DEFINE_float}
+        kinds.get(kind, flags.DEFINE_string)(name, None, text)
+
+
+_FLAGS = {flag: field for read in _READ.values() for flag, field in read.items()}
+for _name, _field in _FLAGS.items():
+    _define(_name, *get_args(_field.type))
 
 
 def main(arguments: list[str]) -> int:
@@ -94,94 +74,133 @@ def main(arguments: list[str]) -> int:
     if {"-h", "-help", "--help"} & {*arguments}:
         print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
         return 0
+    try:
+        given = _parse(arguments)
+        asked = _make(_EXPERIMENT.value, given)
+    except Refused as error:
+        return terminal.fail(2, error)
+    if not given.get("print_only"):
+        terminal.say("loading libraries")
+    return _launch(asked, given.get("workdir"))
+
+
+def _parse(arguments: list[str]) -> dict[str, Any]:
+    """Returns the flags that are given.
+
+    Raises:
+      Refused: a word is not a flag, or its value is wrong.
+    """
+    known = ["experiment", "multihost", *_FLAGS]
+    hints.check_values_given(arguments, {n: flags.FLAGS[n].boolean for n in known})
     is_of_run = _overrides_run(arguments)
     _ARGUMENTS[:] = arguments
     if is_of_run:
         _ARGUMENTS.insert(1, f"--config={_DEFAULTS}")
+    flag: Any = flags.FLAGS["config"]
     try:
         stray = flags.FLAGS(_ARGUMENTS)[1:]
-        config = _CONFIG.value and _CONFIG.value.copy_and_resolve_references()
+        config = flag.value and flag.value.copy_and_resolve_references()
     except Exception as error:  # whatever a config file raises is the user's to mend
-        return terminal.fail(2, hints.explain_flags(error, _ARGUMENTS))
+        raise Refused(hints.explain_flags(error, _ARGUMENTS, known)) from error
     if stray:
-        return terminal.fail(2, f"not a flag: {stray[0]}")
-    if _MULTIHOST.value is None:  # with several hosts, JAX handles the signals
-        interrupt.watch()
-    return _launch(config, is_of_run=is_of_run)
+        raise Refused(hints.not_a_flag(stray[0], known))
+    given = {name: flags.FLAGS[name].value for name in _FLAGS}
+    if config is not None:
+        hints.check_tuples(flag.override_values)
+        file, _, mode = flag.config_filename.partition(":")
+        of_run = Chosen(overrides=flag.override_values)
+        given["config"] = of_run if is_of_run else Chosen(config, file, mode)
+    if given["workdir"] == "":
+        raise Refused("--workdir= is empty: name a folder")
+    given["workdir"] = given["workdir"] and Path(expanduser(given["workdir"]))
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _overrides_run(arguments: list[str]) -> bool:
     """Says if fields are overridden of the config that the run in --workdir has."""
-
-    def given(pattern: str) -> bool:
-        return any(re.match(pattern, word) for word in arguments)
-
-    is_named = given("--?config(=|$)")
-    return given(r"--?(no)?config\.") and given("--?workdir(=|$)") and not is_named
+    flag = re.compile(r"--?(?:no)?(config\.|config\b|workdir\b)")
+    given = {match[1] for word in arguments if (match := flag.match(word))}
+    return given == {"config.", "workdir"}
 
 
-def _launch(config: Any, *, is_of_run: bool) -> int:
-    if not _PRINT_ONLY.value:
-        terminal.say("loading libraries")
+def _make(name: str, given: dict[str, Any]) -> Launch:
+    """Returns an experiment with its flags.
+
+    Raises:
+      Refused: it does not read one of them, or lacks one.
+    """
+    read, chosen = _READ[name], given.get("config", Chosen())
+    if unread := [flag for flag in given if flag not in read]:
+        readers = [reader for reader, of_it in _READ.items() if unread[0] in of_it]
+        raise Refused(
+            f"--{unread[0]} is for --experiment={', '.join(readers)}; --experiment="
+            f"{name} does not read it: leave it out"
+        )
+    needed = [flag for flag, f in read.items() if f.default is dataclasses.MISSING]
+    for flag in needed:
+        if flag not in {"config", *given}:
+            _, text = get_args(read[flag].type)
+            raise Refused(f"--experiment={name} needs --{flag}={text}")
+    is_config_needed = "config" in needed or "workdir" not in given
+    if "config" in read and is_config_needed and chosen.config is None:
+        raise Refused("--config is missing, as in --config=configs/quickstart.py")
+    asked = EXPERIMENTS[name](**given)
+    if "config" in read:
+        is_of_run = "workdir" in needed or chosen.overrides is not None
+        _check_folder(asked.folder, is_of_run=is_of_run)
+    return asked
+
+
+def _check_folder(folder: Path, *, is_of_run: bool) -> None:
+    if any("\udc80" <= character <= "\udcff" for character in abspath(folder)):
+        raise Refused(
+            f"--workdir={folder}: checkpoints need a path in UTF-8; choose another, "
+            "or set LC_ALL=C.UTF-8 if the path is in UTF-8"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"--workdir={folder} is a file: name a folder")
+    if is_of_run and not (folder / "config.json").exists():
+        raise Refused(hints.no_run(folder))
+
+
+def _launch(asked: Launch, workdir: Path | None) -> int:
+    """Imports what takes long, and does the experiment."""
+    if _MULTIHOST.value is None:
+        interrupt.watch()
     if fault := environment.find_fault():
         return terminal.fail(2, fault)
-    # Imported late, so that a wrong flag is refused at once.
-    import jax
-
     from experiments import failures
 
     terminal.quieten_libraries()
     try:
-        from experiments import launches
-
-        _join_hosts(jax.distributed.initialize)
-        launches.launch(_asked(config, is_of_run=is_of_run))
+        if _MULTIHOST.value is not None:
+            _join_hosts(_MULTIHOST.value)
+        asked.launch()
     except (Exception, KeyboardInterrupt) as error:
-        return terminal.fail(*failures.explain(error, _WORKDIR.value))
+        return terminal.fail(*failures.explain(error, workdir))
     return 0
 
 
-def _asked(config: Any, *, is_of_run: bool) -> Any:
-    """Returns what the flags say, as `experiments.launches.Asked`."""
-    from experiments.launches import Asked
+def _join_hosts(how: str) -> None:
+    import jax
 
-    flag: Any = flags.FLAGS["config"]
-    is_from_file = config is not None and not is_of_run
-    return Asked(
-        experiment=_EXPERIMENT.value,
-        config=config if is_from_file else None,
-        config_file=flag.config_filename if is_from_file else "",
-        overrides=flag.override_values if is_of_run else {},
-        workdir=_WORKDIR.value,
-        sweep=_SWEEP.value,
-        print_only=_PRINT_ONLY.value,
-        yes=_YES.value,
-        executor=_EXECUTOR.value,
-        ray_address=_RAY_ADDRESS.value,
-        score=_SCORE.value,
-        false_alarm_rate=_FALSE_ALARM_RATE.value,
-        data=_DATA.value,
+    # The first process scores and draws alone, and the others wait for it.
+    patience = 24 * 60 * 60  # seconds
+    join = functools.partial(
+        jax.distributed.initialize, shutdown_timeout_seconds=patience
     )
-
-
-def _join_hosts(initialize: Any) -> None:
-    from vae.types import UserError
-
-    if _MULTIHOST.value is None:
-        return
     try:
-        # The first process scores and draws alone, and the others wait for it.
-        patience = {"shutdown_timeout_seconds": 24 * 60 * 60}
-        if _MULTIHOST.value == "auto":
-            initialize(**patience)
-            return
-        coordinator, process, processes = _MULTIHOST.value.split(",")
-        initialize(coordinator, int(processes), int(process), **patience)
+        if how == "auto":
+            join()
+        else:
+            coordinator, process, processes = how.split(",")
+            join(coordinator, int(processes), int(process))
     except (ValueError, RuntimeError) as error:
-        raise UserError(
-            f"--multihost={_MULTIHOST.value}: must be auto (under a scheduler) or "
+        raise Refused(
+            f"--multihost={how}: must be auto (under a scheduler) or "
             f"COORDINATOR:PORT,PROCESS,NUMBER_OF_PROCESSES ({error})"
         ) from error
+    interrupt.pass_on()
 
 
 if __name__ == "__main__":

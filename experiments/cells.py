@@ -71,10 +71,14 @@ def plan_cells(
     for cell in cells:
         if (twin := by_id.setdefault(cell.id, cell)) is not cell:
             raise UserError(
-                f"two cells of the sweep are one and the same: {cell.overrides} and "
-                f"{twin.overrides}; give each value once"
+                f"two cells of the sweep are one and the same: {_written(cell)} and "
+                f"{_written(twin)}; give each value once"
             )
     return cells
+
+
+def _written(cell: Cell) -> str:
+    return ", ".join(f"{field}={value}" for field, value in cell.overrides.items())
 
 
 def _values(config: Config, entry: str) -> list[Overrides]:
@@ -167,7 +171,7 @@ def _get(config: Config, field: str) -> Any:
             raise UserError(hints.unknown_field(field, flatten(operative(config))))
         value = value[part]
     if hasattr(value, "items"):
-        raise UserError(f"{field} is a group of fields: sweep one of {sorted(value)}")
+        raise UserError(f"{field} is a group of fields: sweep {', '.join(value)}")
     return value
 
 

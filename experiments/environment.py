@@ -6,7 +6,8 @@ Imports nothing that takes long.
 import os
 import resource
 import tempfile
-from typing import Any
+
+from experiments.hints import Refused
 
 MOST_DEVICES = 1_024  # to simulate: each has threads of its own
 LEAST_MEMORY = 5 * 2**29  # bytes of addresses that JAX needs to start and compile
@@ -52,22 +53,27 @@ def _can_be_written(folder: str) -> bool:
     return os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
-def find_fault_of_devices(jax: Any) -> str | None:
-    """Starts JAX's devices and says why that fails, if it does."""
+def start_devices() -> None:
+    """Starts JAX's devices.
+
+    Raises:
+      Refused: they cannot be used.
+    """
+    import jax
+
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
         asked = os.environ.get("JAX_PLATFORMS")
-        told = (str(error).splitlines() or [""])[0]
+        said = (str(error).splitlines() or [""])[0]
         if not asked:
-            return f"JAX finds no device that it can use: {told}"
-        told = told.partition(" (set JAX_PLATFORMS")[0]
-        reason = f" ({told})" if told else ""
-        return (
+            raise Refused(f"JAX finds no device that it can use: {said}") from error
+        said = said.partition(" (set JAX_PLATFORMS")[0]
+        reason = f" ({said})" if said else ""
+        raise Refused(
             f"JAX_PLATFORMS={asked}: JAX cannot use such a device here{reason}; unset "
             "JAX_PLATFORMS, or set it to cpu"
-        )
-    return None
+        ) from error
 
 
 def _explain_settings(error: ValueError) -> str:

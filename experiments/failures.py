@@ -2,9 +2,9 @@
 
 import tempfile
 import traceback
-from os.path import expanduser
 from pathlib import Path
 
+from experiments.hints import Refused
 from vae.training.checkpoint import SaveError
 from vae.training.loop import Diverged, Interrupted
 from vae.types import UserError
@@ -23,15 +23,15 @@ class EvaluationError(UserError):
     its other members, as after any error of one of them."""
 
 
-def explain(error: BaseException, workdir: str | None) -> tuple[int, str]:
+def explain(error: BaseException, workdir: Path | None) -> tuple[int, str]:
     """Returns the exit status and the line to print.
 
     Args:
       error: what ended the launch.
-      workdir: as it was given. The traceback of a fault of this program is written
+      workdir: if it was given. The traceback of a fault of this program is written
         there if a run is there, else to a temporary file.
     """
-    if isinstance(error, UserError):
+    if isinstance(error, (UserError, Refused)):
         return (1 if isinstance(error, EvaluationError) else 2), str(error)
     if isinstance(error, Diverged):
         return 3, str(error)
@@ -58,12 +58,12 @@ def is_no_memory(error: BaseException) -> bool:
     )
 
 
-def _explain_fault(error: BaseException, workdir: str | None) -> str:
+def _explain_fault(error: BaseException, workdir: Path | None) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     at = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    folder = Path(expanduser(workdir or ""))
-    is_run = workdir is not None and (folder / "config.json").exists()
-    path = (folder if is_run else Path(tempfile.mkdtemp())) / "traceback.txt"
+    if workdir is None or not (workdir / "config.json").exists():
+        workdir = Path(tempfile.mkdtemp())
+    path = workdir / "traceback.txt"
     text = "".join(traceback.format_exception(error))
     try:
         path.write_text(text, encoding="utf-8", errors="backslashreplace")

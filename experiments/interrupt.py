@@ -1,11 +1,14 @@
 """Signals that ask a run to stop: it stops where its state is saved.
 
 Handlers do nothing but note the signal: they may run within anything, JAX's callbacks
-and imports included, where an exception would be lost or leave a trace.
+and imports included, where an exception would be lost or leave a trace. Python runs
+them when the call that it is in returns, and XLA compiles for minutes in one. So a
+thread, which Python's part in C writes to at once, answers the person who waits.
 """
 
 import os
 import signal
+import threading
 from typing import Any
 
 # Ctrl-C, and what schedulers, closed terminals and limits of processor time send.
@@ -17,16 +20,28 @@ SIGNALS = (
     signal.SIGUSR2,
     signal.SIGXCPU,
 )
+STOPPING = b"stopping once this step is done and saved; Ctrl-C again stops now\n"
+STOPPED = b"error: interrupted; launch the same command again to continue\n"
 _received: list[int] = []
 
 
 def watch() -> None:
-    """Notes signals from now on; a second Ctrl-C ends the process. A process that was
-    started to outlive its terminal, as by nohup, goes on ignoring SIGHUP."""
+    """Notes signals from now on; a Ctrl-C after the first ends the process. A process
+    that was started to outlive its terminal, as by nohup, goes on ignoring SIGHUP."""
     for number in SIGNALS:
         is_ignored = signal.getsignal(number) == signal.SIG_IGN
         if not (number == signal.SIGHUP and is_ignored):
             signal.signal(number, _note)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_answer, args=(reader,), daemon=True).start()
+
+
+def pass_on() -> None:
+    """Makes Ctrl-C a SIGTERM. On several hosts, JAX listens to that, and all of them
+    agree where to stop."""
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def requested() -> bool:
@@ -36,7 +51,18 @@ def requested() -> bool:
 
 def _note(number: int, frame: Any) -> None:
     del frame
-    if _received and number == signal.SIGINT:
-        os.write(2, b"error: interrupted; launch the same command again to continue\n")
-        os._exit(130)
     _received.append(number)
+
+
+def _answer(reader: int) -> None:
+    """Says that a signal has come, and ends the process at a Ctrl-C after it."""
+    is_first = True
+    while received := os.read(reader, 1):
+        if received[0] not in SIGNALS:
+            continue
+        if not is_first and received[0] == signal.SIGINT:
+            os.write(2, STOPPED)
+            os._exit(130)
+        if is_first:
+            os.write(2, STOPPING)
+        is_first = False

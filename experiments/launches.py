@@ -1,244 +1,264 @@
-"""Which experiment is launched with what, and what it needs."""
+"""The experiments that can be launched, and the flags that each of them reads.
+
+An experiment is a dataclass, and its fields are its flags. The annotation gives the
+type and the help, which begins with what stands after `--FLAG=`. A flag without a
+default must be given. Nothing that takes long is imported before `launch`, so that a
+wrong flag is refused at once.
+"""
 
 import runpy
 from collections.abc import Callable
+from dataclasses import dataclass
 from inspect import signature
-from os.path import abspath, expanduser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-import jax
-
-from benchmarks import run as benchmark
-from experiments import (
-    collect,
-    environment,
-    evaluate,
-    reproduce,
-    score,
-    sweep,
-    train,
-    workdir,
-)
-from experiments.cells import Overrides, override, plan_cells
-from experiments.latents import run as latents
+from experiments import environment
+from experiments.hints import Refused
 from experiments.terminal import say
-from vae.build import Config
-from vae.types import UserError
-
-# Which experiments read a flag; the others refuse it.
-READ_BY = {
-    "config": (
-        "train",
-        "evaluate",
-        "sweep",
-        "reproduce",
-        "latents",
-        "anomaly",
-        "benchmark",
-    ),
-    "sweep": ("sweep",),
-    "print_only": ("sweep",),
-    "yes": ("sweep",),
-    "executor": ("sweep", "reproduce"),
-    "ray_address": ("sweep", "reproduce"),
-    "score": ("anomaly",),
-    "false_alarm_rate": ("anomaly",),
-    "data": ("train", "evaluate", "latents", "anomaly"),
-}
-# With --workdir of a run, which has a config.
-CONFIG_OPTIONAL = ("train", "evaluate", "latents", "anomaly")
-MEMBERS_TRAINED = ("sweep", "reproduce")
-RUN_NEEDED = ("evaluate", "latents", "anomaly")
-FALSE_ALARM_RATE = 0.05
 
 
-class Asked(NamedTuple):
-    """What the flags say; None is what none says."""
+class Chosen(NamedTuple):
+    """What `--config` and `--config.FIELD` say."""
 
-    experiment: str
-    config: Config | None
-    config_file: str  # FILE[:MODE]
-    overrides: dict[str, Any]  # of the config of the run in `workdir`
-    workdir: str | None
-    sweep: list[str] | None
-    print_only: bool | None
-    yes: bool | None
-    executor: str | None
-    ray_address: str | None
-    score: str | None
-    false_alarm_rate: float | None
-    data: str | None
+    config: Any = None  # None: that of the run in the workdir
+    file: str = ""
+    mode: str = ""
+    overrides: Any = None  # {field: value} of the run's config
 
-    @property
-    def file_and_mode(self) -> tuple[str, str]:
-        file, _, mode = self.config_file.partition(":")
-        return file, mode
-
-    @property
-    def folder(self) -> Path:
-        """The workdir: by default `runs/NAME` of the config, or `runs/NAME_MODE`."""
-        if self.workdir == "":
-            raise UserError("--workdir= is empty: name a folder")
-        if self.workdir is not None:
-            return Path(expanduser(self.workdir))
-        file, mode = self.file_and_mode
-        return Path("runs") / (Path(file).stem + (f"_{mode}" if mode else ""))
-
-    def beside_config(self, name: str) -> Any:
+    def beside(self, name: str) -> Any:
         """Returns what is called `name` in the config's file.
 
         Raises:
-          UserError: there is nothing of that name.
+          Refused: there is nothing of that name.
         """
-        file, _ = self.file_and_mode
-        held = runpy.run_path(file)
+        held = runpy.run_path(self.file)
         if name not in held:
             instead = ": give --sweep=FIELD=V1,V2,..." if "sweep" in name else ""
-            raise UserError(f"{file} has no function {name}(){instead}")
+            raise Refused(f"{self.file} has no function {name}(){instead}")
         return held[name]
 
     def attempt(self, name: str, call: Callable[[], Any]) -> Any:
         """Calls the function `name` of the config's file, by `call`.
 
         Raises:
-          UserError: it fails.
+          Refused: it fails.
         """
         try:
             return call()
         except Exception as error:  # what a config file raises is the user's to mend
-            file, _ = self.file_and_mode
-            told = f"{type(error).__name__}: {error}"
-            raise UserError(f"{name}() of {file} failed ({told})") from error
+            said = f"{type(error).__name__}: {error}"
+            raise Refused(f"{name}() of {self.file} failed ({said})") from error
 
 
-def launch(asked: Asked) -> None:
-    """Launches an experiment.
+Config = Annotated[
+    Chosen,
+    "FILE[:MODE] of an experiment; --config.FIELD=VALUE overrides. With --workdir of a "
+    "run and without --config, the run's own config is overridden.",
+]
+Workdir = Annotated[
+    Path | None, "FOLDER of the run (default: runs/NAME of the config)."
+]
+RunFolder = Annotated[Path, "FOLDER of a run"]
+Data = Annotated[
+    str | None,
+    "NAME of the run's data, if they are no longer where its config says; as for "
+    "dataset.name.",
+]
 
-    Raises:
-      UserError: a flag is missing, or none of this experiment's; or see there.
-    """
-    _check(asked)
-    if asked.experiment in MEMBERS_TRAINED:
+
+class Launch:
+    """An experiment with its flags."""
+
+    workdir: Path | None
+    config: Chosen
+
+    @property
+    def folder(self) -> Path:
+        """The workdir: by default `runs/NAME` of the config, or `runs/NAME_MODE`."""
+        stem, mode = Path(self.config.file).stem, self.config.mode
+        return self.workdir or Path("runs", f"{stem}_{mode}" if mode else stem)
+
+    def launch(self) -> None:
+        """Does the experiment; raises UserError or Refused if the input is wrong."""
+        raise NotImplementedError
+
+    def prepare(self, *, quiet: bool = False) -> Any:
+        """Starts JAX's devices, and returns the config; None for the run's own."""
+        from experiments import cells, workdir
+
+        environment.start_devices()
+        config = self.config.config
+        if self.config.overrides:
+            own = workdir.config_of(self.folder)
+            config = cells.override(own, self.config.overrides)
+        if not quiet:
+            say("loading data")
+        return config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Launch):
+    """Trains a run to its end, from wherever it was left, and evaluates it."""
+
+    config: Config = Chosen()
+    workdir: Workdir = None
+    data: Data = None
+
+    def launch(self) -> None:
+        from experiments import train
+
+        train.run(self.prepare(), self.folder, data=self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfRun(Launch):
+    """Works on a run that is trained to its end."""
+
+    config: Config = Chosen()
+    workdir: RunFolder
+    data: Data = None
+
+
+class Evaluate(OfRun):
+    """Evaluates a run again."""
+
+    def launch(self) -> None:
+        from experiments import evaluate
+
+        evaluate.run(self.prepare(), self.folder, data=self.data)
+
+
+class Latents(OfRun):
+    """Shows what the latent space of a run is good for."""
+
+    def launch(self) -> None:
+        from experiments.latents import run as latents
+
+        latents.run(self.folder, config=self.prepare(), data=self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anomaly(OfRun):
+    """Scores images by a run."""
+
+    score: Annotated[
+        str, "NAME of the images, as for dataset.name: as in --score=npz:images.npz"
+    ]
+    false_alarm_rate: Annotated[
+        float,
+        "SHARE of the run's test images that may be taken for anomalies (default: "
+        "0.05).",
+    ] = 0.05
+
+    def launch(self) -> None:
+        from experiments import score
+
+        config, rate = self.prepare(), self.false_alarm_rate
+        score.run(self.folder, self.score, rate, config=config, data=self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfMembers(Launch):
+    """Trains many runs."""
+
+    config: Config
+    workdir: Workdir = None
+    executor: Annotated[
+        Literal["map", "vmap", "serial", "ray"] | None,
+        "How a sweep's members are done (default: map on CPU, vmap on accelerators).",
+    ] = None
+    ray_address: Annotated[
+        str, "ADDRESS of a Ray cluster, or 'auto' (default: this machine)."
+    ] = ""
+
+    def prepare(self, *, quiet: bool = False) -> Any:
+        from experiments import sweep
+
         sweep.use_cores()
-    if asked.experiment != "collect":
-        _start_devices()
-    if asked.overrides:
-        config = override(workdir.config_of(asked.folder), asked.overrides)
-        asked = asked._replace(config=config)
-    if not asked.print_only and asked.experiment not in ("collect", "benchmark"):
-        say("loading data")
-    match asked.experiment:
-        case "train":
-            train.run(asked.config, asked.folder, data=asked.data)
-        case "evaluate":
-            evaluate.run(asked.config, asked.folder, data=asked.data)
-        case "sweep":
-            _sweep(asked)
-        case "reproduce":
-            _reproduce(asked)
-        case "latents":
-            latents.run(asked.folder, config=asked.config, data=asked.data)
-        case "anomaly":
-            _score(asked)
-        case "benchmark":
-            workloads = asked.beside_config("workloads")
-            benchmark.run(asked.config, workloads, asked.folder)
-        case "collect":
-            collect.run(None if asked.workdir is None else asked.folder)
+        return super().prepare(quiet=quiet)
 
 
-def _start_devices() -> None:
-    if fault := environment.find_fault_of_devices(jax):
-        raise UserError(fault)
+@dataclass(frozen=True, kw_only=True)
+class Sweep(OfMembers):
+    """Trains and evaluates the members of a sweep."""
+
+    sweep: Annotated[
+        tuple[str, ...],
+        "FIELD=V1,V2,... or the name of a generator sweep_NAME beside the config; may "
+        "be repeated, for the product. Without it: the config's sweep().",
+    ] = ()
+    print_only: Annotated[bool, "Only list a sweep's cells."] = False
+    yes: Annotated[bool, "Allow a sweep of more than 10,000 cells."] = False
+
+    def launch(self) -> None:
+        from experiments import sweep
+        from experiments.cells import plan_cells
+
+        config = self.prepare(quiet=self.print_only)
+        cells = plan_cells(config, self.sweep, self._generator, allow_many=self.yes)
+        if self.print_only:
+            sweep.print_cells(cells, executor=self.executor)
+        else:
+            how = {"executor": self.executor, "address": self.ray_address}
+            sweep.run(cells, self.folder, **how)
+
+    def _generator(self, name: str) -> Callable[[], Any]:
+        if "." in (field := name.removeprefix("sweep_")):
+            raise Refused(f"--sweep={field} has no values: --sweep={field}=V1,V2,...")
+        generate = self.config.beside(name)
+        return lambda: self.config.attempt(name, lambda: list(generate()))
 
 
-def _check(asked: Asked) -> None:
-    """Refuses flags that nothing reads, and the lack of those that are needed."""
-    experiment = asked.experiment
-    for flag, readers in READ_BY.items():
-        is_given = getattr(asked, flag) is not None
-        is_given |= flag == "config" and bool(asked.overrides)
-        if is_given and experiment not in readers:
-            raise UserError(
-                f"--{flag} is for --experiment={', '.join(readers)}; --experiment="
-                f"{experiment} does not read it: leave it out"
-            )
-    if experiment in RUN_NEEDED and asked.workdir is None:
-        raise UserError(f"--experiment={experiment} needs --workdir=FOLDER of a run")
-    is_optional = experiment in CONFIG_OPTIONAL and asked.workdir is not None
-    is_read = experiment in READ_BY["config"]
-    if asked.config is None and is_read and not is_optional:
-        raise UserError("--config is missing, as in --config=configs/quickstart.py")
-    folder = "" if asked.config is None and asked.workdir is None else asked.folder
-    if not _is_utf8(abspath(folder)):
-        raise UserError(
-            f"--workdir={folder}: checkpoints need a path in UTF-8; choose another, "
-            "or set LC_ALL=C.UTF-8 if the path is in UTF-8"
+class Reproduce(OfMembers):
+    """Runs the rows of a table, each with several seeds."""
+
+    def launch(self) -> None:
+        from experiments import reproduce
+
+        chosen, config = self.config, self.prepare()
+        plan = chosen.beside("table")
+        mode = (chosen.mode,) if signature(plan).parameters else ()
+        said = chosen.beside("__doc__") or chosen.file
+        get_config = chosen.beside("get_config")
+        parameters = signature(get_config).parameters.values()
+        is_mode_needed = any(each.default is each.empty for each in parameters)
+        reproduce.run(
+            config,
+            lambda: chosen.attempt("table", lambda: plan(*mode)),
+            self.folder,
+            title=" ".join(said.split("\n\n")[0].split()),
+            own=None if is_mode_needed else get_config(),
+            executor=self.executor,
+            address=self.ray_address,
         )
 
 
-def _is_utf8(path: str) -> bool:
-    """Says if a path has no bytes that Python could not read as characters."""
-    return not any("\udc80" <= character <= "\udcff" for character in path)
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(Launch):
+    """Times the same models here and in other libraries."""
+
+    config: Config
+    workdir: Workdir = None
+
+    def launch(self) -> None:
+        from benchmarks import run as benchmark
+
+        workloads = self.config.beside("workloads")
+        benchmark.run(self.prepare(quiet=True), workloads, self.folder)
 
 
-def _sweep(asked: Asked) -> None:
-    def generator(name: str) -> Callable[[], list[Overrides]]:
-        generate = asked.beside_config(name)
-        return lambda: asked.attempt(name, lambda: list(generate()))
+@dataclass(frozen=True, kw_only=True)
+class Collect(Launch):
+    """Keeps a table, and writes all that are kept into one file."""
 
-    cells = plan_cells(
-        asked.config, asked.sweep or [], generator, allow_many=bool(asked.yes)
-    )
-    if asked.print_only:
-        sweep.print_cells(cells, executor=asked.executor)
-    else:
-        address = asked.ray_address or ""
-        sweep.run(cells, asked.folder, executor=asked.executor, address=address)
+    workdir: Workdir = None
+
+    def launch(self) -> None:
+        from experiments import collect
+
+        collect.run(self.workdir)
 
 
-def _reproduce(asked: Asked) -> None:
-    file, mode = asked.file_and_mode
-    plan = asked.beside_config("table")
-
-    def table() -> Any:
-        arguments = (mode,) if signature(plan).parameters else ()
-        return asked.attempt("table", lambda: plan(*arguments))
-
-    said = asked.beside_config("__doc__") or asked.config_file
-    reproduce.run(
-        asked.config,
-        table,
-        asked.folder,
-        title=" ".join(said.split("\n\n")[0].split()),
-        own=_own_config(asked),
-        executor=asked.executor,
-        address=asked.ray_address or "",
-    )
-
-
-def _own_config(asked: Asked) -> Config | None:
-    """Returns what the config's file gives without a mode; None if it needs one."""
-    get_config = asked.beside_config("get_config")
-    try:
-        signature(get_config).bind()
-    except TypeError:
-        return None
-    return get_config()
-
-
-def _score(asked: Asked) -> None:
-    if asked.score is None:
-        raise UserError(
-            "--experiment=anomaly needs --score=NAME of the images, as in "
-            "--score=npz:images.npz"
-        )
-    rate = asked.false_alarm_rate
-    score.run(
-        asked.folder,
-        asked.score,
-        FALSE_ALARM_RATE if rate is None else rate,
-        config=asked.config,
-        data=asked.data,
-    )
+KINDS = Train, Evaluate, Sweep, Reproduce, Latents, Anomaly, Benchmark, Collect
+EXPERIMENTS = {kind.__name__.lower(): kind for kind in KINDS}

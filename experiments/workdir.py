@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from configs import default
-from experiments import origin
+from experiments import hints, origin
 from experiments.renamed import flatten, with_new_names
 from vae.build import Config, from_operative, operative
 from vae.data.options import drop_unused
@@ -31,7 +31,7 @@ def config_of(workdir: Path) -> Config:
     """
     held = _held(workdir)
     if held is None:
-        raise UserError(f"--workdir={workdir} holds no run (no config.json)")
+        raise UserError(hints.no_run(workdir))
     return from_operative(held)
 
 
@@ -173,7 +173,9 @@ def locked(workdir: Path) -> Iterator[None]:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--workdir={workdir}: {error}") from error
+        raise UserError(
+            f"--workdir={workdir} cannot be created ({error.strerror}): name another"
+        ) from error
     with (workdir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

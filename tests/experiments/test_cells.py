@@ -32,9 +32,9 @@ def test_what_changes_the_program_makes_groups(small_config) -> None:
 BAD = {
     "objective.betta=1": "did you mean objective.beta",
     "beta=1,2": "no field beta; did you mean objective.beta",
-    "objective.beta=high": "objective.beta=high must be a number, as in 0.5",
+    "objective.beta=high": "high must be a number, as in objective.beta=1.0",
     "model.latent_dim=2.5": "model.latent_dim=2.5 must be a whole number",
-    "train.steps=1e2": "train.steps=100.0 must be a whole number, as in 100$",
+    "train.steps=1e2": "=100.0 must be a whole number, as in train.steps=100$",
     "objective.beta=1,2,1.0": "twice",
     "objective.beta=": "empty",
     "seed=" + ",".join(map(str, range(10_001))): "--yes",

@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from experiments import environment
+from experiments.hints import Refused
 
 
 @pytest.mark.parametrize("devices", ["abc", "-1", "0", "", "1.5", "100000"])
@@ -24,7 +25,7 @@ def test_a_good_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "2")
     monkeypatch.setenv("NUMBA_CACHE_DIR", tempfile.gettempdir())
     assert environment.find_fault() is None
-    assert environment.find_fault_of_devices(jax) is None
+    environment.start_devices()
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,8 @@ def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     monkeypatch.setattr(jax, "devices", fail)
-    said = environment.find_fault_of_devices(jax)
-    assert said is not None
-    assert said.startswith("JAX_PLATFORMS=cuda: ")
-    assert "set it to cpu" in said
+    with pytest.raises(Refused, match=r"^JAX_PLATFORMS=cuda: .* set it to cpu"):
+        environment.start_devices()
 
 
 def test_a_tight_limit_of_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def test_the_traceback_of_a_fault_is_kept(tmp_path: Path) -> None:
         try:
             fail()
         except ValueError as error:
-            return failures.explain(error, str(folder))[1]
+            return failures.explain(error, folder)[1]
         raise AssertionError
 
     said = explain(tmp_path)

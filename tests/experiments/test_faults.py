@@ -115,6 +115,7 @@ def handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in interrupt.SIGNALS}
     monkeypatch.setattr(interrupt, "_received", [])
     yield
+    signal.set_wakeup_fd(-1)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -132,6 +133,32 @@ def test_under_nohup_a_closed_terminal_stops_nothing(handlers) -> None:
     interrupt.watch()
     signal.raise_signal(signal.SIGHUP)
     assert not interrupt.requested()
+
+
+BUSY = """
+import hashlib
+from experiments import interrupt
+interrupt.watch()
+print("ready", flush=True)
+hashlib.pbkdf2_hmac("sha256", b"", b"", 10**8)  # a minute without a handler
+"""
+
+
+def test_a_long_call_can_be_interrupted() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert "Ctrl-C again stops now" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "error: interrupted" in process.stderr.readline()
+        assert process.wait(timeout=10) == 130
 
 
 NAMES = (b"a", "\u00fc".encode(), b"b\xff")

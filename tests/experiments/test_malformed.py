@@ -148,7 +148,7 @@ def draw_case(number: int, folder: Path) -> Case:
 @pytest.fixture(scope="module")
 def forks() -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/experiments/forks.py")],
+        [sys.executable, str(ROOT / "tests/helpers/forks.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=launch_environment(),

@@ -17,7 +17,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import jax  # noqa: F401
 
 import launch
-from experiments import failures, launches  # noqa: F401
+from experiments import (  # noqa: F401
+    collect,
+    evaluate,
+    failures,
+    reproduce,
+    score,
+    sweep,
+    train,
+)
+from experiments.latents import run as latents  # noqa: F401
 
 PATIENCE = 60.0  # seconds
 

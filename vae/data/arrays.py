@@ -70,8 +70,15 @@ def _opened(path: Path, where: str, arrays: str) -> Iterator[Any]:
     if not os.path.isfile(path):
         raise UserError(f"{where}: there is no such file")
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            yield file
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise UserError(
+                    f"{where}: the file is a .npy, which holds one array without a "
+                    f"name; write numpy.savez_compressed('NAME.npz', {arrays})"
+                )
+            with file:
+                yield file
     except UserError:
         raise
     except PermissionError as error:
@@ -154,10 +161,15 @@ def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:
     if f"y_{which}" not in file.files:
         return Split(images, None)
     labels = _array(file, f"y_{which}")
-    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            f"{where}: y_{which} is {labels.dtype} of shape {labels.shape}; it "
-            f"must be integers of shape ({len(images)},)"
+            f"{where}: y_{which} is {labels.dtype} with {labels.ndim} axes; it must "
+            "be integers with one axis, a label for each image"
+        )
+    if len(labels) != len(images):
+        raise UserError(
+            f"{where}: y_{which} has {len(labels)} labels, and {key} has "
+            f"{len(images)} images; give each image one label"
         )
     if (labels != labels.astype(np.int32)).any():
         raise UserError(f"{where}: y_{which} holds integers of more than 32 bits")

@@ -1,5 +1,6 @@
 """A user's folders of pictures: which files, which split, which class."""
 
+import difflib
 import logging
 import os
 from pathlib import Path
@@ -13,7 +14,10 @@ from vae.types import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 # Names of folders that hold a split, not a class.
-SPLIT_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+SPLIT_NAMES = {
+    *("train", "trains", "training", "val", "valid", "validation"),
+    *("test", "tests", "testing"),
+}
 TRAIN, TEST, WHOLE = Path("train"), Path("test"), Path()
 
 
@@ -163,10 +167,15 @@ def _tell_of_lone_split(folder: Path, where: str) -> None:
     """Says that a folder for one split alone is not taken for that split."""
     names = sorted(e.name for e in os.scandir(folder) if e.name.lower() in SPLIT_NAMES)
     if names:
+        hints = [
+            f"; to use {near[0]} as {part}, rename it {part}"
+            for part in (TRAIN.name, TEST.name)
+            if part not in names and (near := difflib.get_close_matches(part, names))
+        ]
         logging.warning(
             "%s: %s there, but not both train and test: every tenth of all pictures is "
-            "test, whatever folder it is in",
-            *(where, " and ".join(names)),
+            "test, whatever folder it is in%s",
+            *(where, " and ".join(names), "".join(hints)),
         )
 
 

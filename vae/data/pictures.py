@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -206,11 +207,14 @@ def _check_sizes(pictures: list[Picture], where: str) -> None:
     if len(sizes) == 1:
         return
     other = next(p for p in pictures if p.pixels.shape[:2] != first.pixels.shape[:2])
-    least = min(min(size) for size in sizes)
-    side = 2 ** int(np.log2(min(least, LARGEST_ADVISED)))
+    sides = Counter(min(picture.pixels.shape[:2]) for picture in pictures)
+    side = min(sides.most_common(1)[0][0], LARGEST_ADVISED)
     setting = f"resize={side} (each is cut in the middle to a square and scaled)"
+    shown = [
+        f"{picture.name} is {'x'.join(map(str, picture.pixels.shape[:2]))}"
+        for picture in (first, other)
+    ]
     raise UserError(
-        f"{where}: pictures of mixed sizes: {first.name} is {first.pixels.shape[:2]}, "
-        f"{other.name} is {other.pixels.shape[:2]} (height, width), of {len(sizes)} "
-        f"sizes in all: {advice(where, setting, 'resize them to one size')}"
+        f"{where}: pictures of mixed sizes: {', '.join(shown)} (height x width); of "
+        f"{len(sizes)} sizes: {advice(where, setting, 'resize them to one size')}"
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from vae.data.factors import FactorSource
 from vae.data.splits import Split, every_tenth_is_test, first_are_test
-from vae.data.sprites import TEST_SIZE
+from vae.data.sprites import KINDS, TEST_SIZE
 from vae.types import UserError
 
 # Sets with one image for every combination of these labels, the factors; the first is
@@ -151,10 +151,13 @@ def _prepared_builder(name: str, data_dir: str) -> Any:
 
 def _unknown_dataset(name: str, tfds) -> str:
     builders = tfds.list_builders(with_community_datasets=False)
-    stem = re.split("[:/]", name)[0]
+    stem, *place = re.split("[:/]", name, maxsplit=1)
     near = difflib.get_close_matches(stem, builders, n=3)
     hint = f" (nearest: {', '.join(near)})" if near else ""
-    if Path(name).is_dir():
+    own = difflib.get_close_matches(stem, ("npz", "images", *KINDS), n=1, cutoff=0.7)
+    if own and place:
+        hint = f" (did you mean {own[0]}:{place[0]}?)"
+    elif Path(name).is_dir():
         hint = f" (there is such a folder: did you mean images:{name}?)"
     elif Path(name).is_file():
         hint = f" (there is such a file: did you mean npz:{name}?)"

@@ -39,11 +39,15 @@ BAD_ARRAYS = {
     "nan": ({"x_train": np.full((2, 3, 3), np.nan), "x_test": IMAGES}, "nan"),
     "integers": ({"x_train": IMAGES.astype(int), "x_test": IMAGES}, "int64"),
     "flat": ({"x_train": bytes_(4, 9), "x_test": bytes_(4, 9)}, r"\[N, H, W\]"),
-    "array": (None, "not a whole .npz"),
+    "array": (None, "is a .npy, .*savez_compressed.'NAME.npz', x_train"),
     "shapes": ({"x_train": IMAGES, "x_test": bytes_(4, 2, 3)}, "must be the same"),
     "types": ({"x_train": IMAGES, "x_test": IMAGES / 255}, "must be the same"),
     "zero_one": ({"x_train": IMAGES // 255 | 1, "x_test": IMAGES}, "as bool"),
     "labels": ({"x_train": IMAGES, "x_test": IMAGES, "y_train": IMAGES}, "y_train"),
+    "fewer labels": (
+        {"x_train": IMAGES, "x_test": IMAGES, "y_train": np.arange(3)},
+        "y_train has 3 labels, and x_train has 4 images",
+    ),
     "empty": ({"x_train": IMAGES[:0], "x_test": IMAGES}, "no images"),
     "pickle": ({"x_train": np.array([{}, 1]), "x_test": IMAGES}, "plain arrays"),
 }

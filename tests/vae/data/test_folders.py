@@ -44,11 +44,11 @@ def test_folder_refusals(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no pictures"):
         load(f"images:{tmp_path}")
     draw(tmp_path, "a.png")
-    draw(tmp_path, "b.png", size=(9, 9))
-    with pytest.raises(UserError, match="mixed sizes: a.png .* b.png"):
+    draw(tmp_path, "b.png", "c.png", size=(31, 32))
+    with pytest.raises(UserError, match="a.png is 4x5, b.png is .*resize=31 "):
         load(f"images:{tmp_path}")
     (tmp_path / "b.png").write_bytes(b"not a picture")
-    with pytest.raises(UserError, match=r"1 of 2 files .* b.png \(not a picture\)"):
+    with pytest.raises(UserError, match=r"1 of 3 files .* b.png \(not a picture\)"):
         load(f"images:{tmp_path}")
 
 
@@ -165,6 +165,10 @@ def test_what_is_left_out_is_said(
     draw(tmp_path / "lone/train", *(f"{i}.png" for i in range(10)))
     load(f"images:{tmp_path}/lone")
     assert "not both train and test" in caplog.text
+    assert "rename" not in caplog.text
+    draw(tmp_path / "lone/tests", "a.png")
+    load(f"images:{tmp_path}/lone")
+    assert "to use tests as test, rename it test" in caplog.text
 
 
 def test_other_data_are_all_pictures_or_those_of_test(tmp_path: Path) -> None:

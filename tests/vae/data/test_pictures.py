@@ -141,7 +141,7 @@ def test_mixed_sizes_are_cut_in_the_middle_and_scaled(tmp_path: Path) -> None:
     Image.fromarray(np.swapaxes(wide, 0, 1)).save(tmp_path / "b.png")
     same = bytes_(4, 4, 3)
     Image.fromarray(same).save(tmp_path / "c.png")
-    with pytest.raises(UserError, match="mixed sizes: .* of 3 sizes .* one size$"):
+    with pytest.raises(UserError, match="mixed sizes: .* of 3 sizes: .* one size$"):
         read(tmp_path)
     images = read(tmp_path, ReadOptions(resize=(4,)))
     assert images.shape == (3, 4, 4, 3)

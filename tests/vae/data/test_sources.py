@@ -30,6 +30,8 @@ IMAGES = bytes_(4, 3, 3)
 def test_unknown_and_unprepared_tfds_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nearest: .*mnist.* mnist_5k"):
         load("mnst", str(tmp_path))
+    with pytest.raises(UserError, match="did you mean images:photos?"):
+        load("image:photos", str(tmp_path))
     with pytest.raises(UserError, match="requirements-tfds.txt"):
         load("cifar10", str(tmp_path))
 
