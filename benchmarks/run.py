@@ -52,7 +52,7 @@ COMPARABLE: dict[str, tuple[Any, ...]] = {
     "model.likelihood.name": ("bernoulli",),
     "objective.name": ("elbo", "beta_vae"),
     "objective.beta": (1.0,),
-    "objective.growth": ("constant",),
+    "objective.annealing": ("constant",),
     "objective.num_samples": (1,),
     "optimizer.name": ("adam",),
     "optimizer.b1": (0.9,),

@@ -22,7 +22,9 @@ def test_what_changes_the_program_makes_groups(small_config) -> None:
 
     assert count("model.latent_dim=1,2,16", "objective.beta=1,2", "seed=0,1") == 1
     assert count("model.latent_dim=16,17,32,33") == 3
-    assert count("objective.growth_steps=10,20", "optimizer.learning_rate=.1,.2") == 1
+    assert (
+        count("objective.annealing_steps=10,20", "optimizer.learning_rate=.1,.2") == 1
+    )
     assert count("model.encoder.widths=(8,),(8, 8)") == 2
     assert count("objective.name=elbo,iwae", "objective.num_samples=1,2") == 4
     small_config.model.posterior.name = "iaf"

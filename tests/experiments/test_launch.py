@@ -84,7 +84,7 @@ VALUES = {
     "share": ("objective.elbo_share", 1.5, r"in \[0, 1\]"),
     "scale": ("model.posterior.scale", "exq", "did you mean exp"),
     "initializer": ("model.initializer", "orthogonal", "choose from glorot_uniform"),
-    "growth": ("objective.growth", "cubic", "choose from constant"),
+    "annealing": ("objective.annealing", "cubic", "choose from constant"),
     "bounds": ("objective.num_bounds", 2, "use one of miwae, piwae"),
     "condition": ("model.condition", "text", "choose from none, label"),
     "prior": ("model.prior.name", "conditional_gaussian", "set model.condition=label"),
@@ -166,8 +166,8 @@ def test_a_vae_with_another_beta_is_refused(small_config) -> None:
 def test_a_growth_that_nothing_reads_is_refused(small_config) -> None:
     small_config.objective.name = "iwae"
     build(small_config)
-    small_config.objective.growth = "linear"
-    with pytest.raises(UserError, match="iwae does not read objective.growth"):
+    small_config.objective.annealing = "linear"
+    with pytest.raises(UserError, match="iwae does not read objective.annealing"):
         build(small_config)
 
 

@@ -127,7 +127,10 @@ def test_overrides_apply_to_the_config_of_the_run(
         monkeypatch.setattr(
             module, "run", lambda *_, config, **k: runs.append((config, k))
         )
-    overrides = {"evaluate.importance_samples": 7, "model.encoder.widths": (3, 4)}
+    overrides = {
+        "evaluate.bounds.importance_samples": 7,
+        "model.encoder.widths": (3, 4),
+    }
     given: dict[str, Any] = {"workdir": tmp_path, "data": "npz:y"}
     given |= {"score": "npz:x"} if experiment == "anomaly" else {}
     launcher._make(

@@ -167,8 +167,8 @@ def test_a_collapse_is_told_of_once_while_training(
 ) -> None:
     monkeypatch.setattr(train, "SETTLED", 200)
     small_config.objective.beta = beta
-    small_config.objective.growth = "linear"
-    small_config.objective.growth_steps = 10.0
+    small_config.objective.annealing = "linear"
+    small_config.objective.annealing_steps = 10.0
     small_config.train.steps = small_config.runtime.checkpoint_every = 300
     train.run(small_config, tmp_path)
     out = capsys.readouterr().out
@@ -209,7 +209,7 @@ def test_a_run_older_than_a_field_is_taken_up(small_config, tmp_path: Path) -> N
     held = read(path)
     del held["objective"]["growth"], held["evaluate"]["anomalies"], held["precision"]
     path.write_text(json.dumps(held))
-    small_config.objective.growth = "linear"
+    small_config.objective.annealing = "linear"
     with pytest.raises(UserError, match="growth: constant there, linear now"):
         train.run(small_config, tmp_path)
     evaluate.run(None, tmp_path)
