@@ -62,6 +62,7 @@ class LatentGroup(NamedTuple):
     log_q: jax.Array  # [K, B], log q(z | x) of these samples
     posterior: Distribution  # q(z | x), batch shape [B]
     prior: Distribution  # p(z), batch shape [] or [B]
+    used: jax.Array  # [D] bool; the other dimensions are zero and mean nothing
 
 
 class Inference(NamedTuple):

@@ -72,6 +72,11 @@ class PaddedMixture(DiagonalGaussianMixture):
         return jnp.where(self.used, super().sample(key, sample_shape), 0)
 
 
+def in_use(width: int, size: jax.Array | None) -> jax.Array:
+    """Returns which of `width` dimensions are in use: the first `size`, or all."""
+    return jnp.arange(width) < (width if size is None else size)
+
+
 @functools.singledispatch
 def restrict(distribution: Distribution, size: jax.Array) -> Distribution:
     """Returns the distribution in its first `size` dimensions; the rest is padding.
@@ -88,26 +93,17 @@ def _(distribution: Independent, size: jax.Array) -> Distribution:
     normal = distribution.base_dist
     if not isinstance(normal, Normal):
         raise TypeError(f"{distribution} cannot be padded")
-    used = jnp.arange(distribution.event_shape[-1]) < size
+    used = in_use(distribution.event_shape[-1], size)
     return Independent(PaddedNormal(normal.loc, normal.scale, used), 1)
 
 
 @restrict.register
 def _(distribution: DiagonalGaussianMixture, size: jax.Array) -> Distribution:
-    used = jnp.arange(distribution.event_shape[-1]) < size
+    used = in_use(distribution.event_shape[-1], size)
     mixture = distribution
     return PaddedMixture(mixture.logits, mixture.means, mixture.scales, used)
 
 
 def restrict_codes(z: jax.Array, size: jax.Array) -> jax.Array:
     """Returns codes [..., D] with zeros in all but the first `size` dimensions."""
-    return jnp.where(jnp.arange(z.shape[-1]) < size, z, 0)
-
-
-def dimensions_in_use(distribution: Distribution) -> jax.Array:
-    """Returns which dimensions of codes are no padding, bool [D]."""
-    if isinstance(distribution, Independent):
-        normal = distribution.base_dist
-        if isinstance(normal, PaddedNormal):
-            return normal.used
-    return jnp.ones(distribution.event_shape[-1], bool)
+    return jnp.where(in_use(z.shape[-1], size), z, 0)

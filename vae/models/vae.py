@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from vae import rng
 from vae.distributions import reparameterization
-from vae.distributions.padded import restrict, restrict_codes
+from vae.distributions.padded import in_use, restrict, restrict_codes
 from vae.fields import Field
 from vae.models.base import Likelihood, Posterior, Prior, check_space
 from vae.models.posteriors import DiagonalGaussian
@@ -132,7 +132,8 @@ class VAE(nn.Module):
         size = self.get_variable("sizes", "latent_dim")
         if size is not None:
             z = restrict_codes(z, size)
-        group = LatentGroup(z, log_q, posterior, self._in_use(self.prior(condition)))
+        prior = self._in_use(self.prior(condition))
+        group = LatentGroup(z, log_q, posterior, prior, in_use(z.shape[-1], size))
         return Inference((group,), self._decode(z, condition), aux={})
 
     def decode(

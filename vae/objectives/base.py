@@ -13,7 +13,7 @@ from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
 from vae.distributions.categorical import OneHotCodes
-from vae.distributions.padded import PaddedNormal, dimensions_in_use
+from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, traced_of
 from vae.models.base import Model
 from vae.models.padding import variables_of
@@ -123,17 +123,20 @@ def infer(
     def gather(array: jax.Array, axis: int) -> jax.Array:
         return jax.lax.all_gather(array, axis_name, axis=axis, tiled=True)
 
-    def gather_gaussian(distribution: Distribution) -> Distribution:
+    def gather_gaussian(distribution: Distribution, used: jax.Array) -> Distribution:
         if not (distribution.batch_shape and is_diagonal_gaussian(distribution)):
             return distribution
-        normal, used = distribution.base_dist, dimensions_in_use(distribution)
+        normal = distribution.base_dist
         loc, scale = gather(normal.loc, 0), gather(normal.scale, 0)
         return Independent(PaddedNormal(loc, scale, used), 1)
 
     groups = tuple(
         LatentGroup(
-            *(gather(samples, 1) for samples in (group.z, group.log_q)),
-            *(gather_gaussian(density) for density in (group.posterior, group.prior)),
+            z=gather(group.z, 1),
+            log_q=gather(group.log_q, 1),
+            posterior=gather_gaussian(group.posterior, group.used),
+            prior=gather_gaussian(group.prior, group.used),
+            used=group.used,
         )
         for group in inference.groups
     )

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from vae import rng
-from vae.distributions.padded import dimensions_in_use
 from vae.fields import Field, Number, Weight
 from vae.objectives.base import Moment, has_relaxed_codes
 from vae.types import Array, ElboTerms, Inference, Metrics, Unsupported
@@ -111,6 +110,6 @@ def _discrepancy(inference: Inference, moment: Moment, kernel: Kernel) -> jax.Ar
         z = group.z[0]
         key = jax.random.fold_in(rng.named(moment.key, "prior_sample"), i)
         drawn = group.prior.sample(key, (len(z),))
-        dim = dimensions_in_use(group.posterior).sum()
+        dim = group.used.sum()
         total += maximum_mean_discrepancy(z, drawn, kernel, dim)
     return total

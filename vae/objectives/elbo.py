@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from vae.distributions.padded import dimensions_in_use
 from vae.fields import Weight
 from vae.objectives import schedules
 from vae.objectives.base import Moment, kl_per_dimension
@@ -105,6 +104,5 @@ def free_bits_per_dimension(
         rate = kl_per_dimension(group)
         if rate is None:
             raise Unsupported("needs a KL per dimension")
-        counted = dimensions_in_use(group.posterior)
-        floored += (jnp.maximum(rate.mean(0), free_nats) * counted).sum()
+        floored += (jnp.maximum(rate.mean(0), free_nats) * group.used).sum()
     return beta * annealing(moment.step, annealing_steps) * floored, {}

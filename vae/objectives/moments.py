@@ -7,7 +7,6 @@ References:
 import jax
 import jax.numpy as jnp
 
-from vae.distributions.padded import dimensions_in_use
 from vae.fields import Weight
 from vae.objectives.base import Moment, is_diagonal_gaussian
 from vae.types import Distribution, ElboTerms, Inference, Metrics, Unsupported
@@ -37,7 +36,7 @@ def dip_vae(
         diagonal = jnp.diagonal(covariance)
         off_diagonal = covariance - jnp.diag(diagonal)
         value += lambda_od * (off_diagonal**2).sum()
-        excess = (diagonal - 1) * dimensions_in_use(group.posterior)
+        excess = (diagonal - 1) * group.used
         value += lambda_d * (excess**2).sum()
     return value, {}
 

@@ -16,7 +16,7 @@ import numpy as np
 from flax import linen as nn
 
 from vae import rng
-from vae.distributions.padded import PaddedNormal, dimensions_in_use
+from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, Field, Sizes, Weight, traced_of
 from vae.models.base import Model
 from vae.nn.layers import MLP, dense
@@ -102,7 +102,7 @@ def beta_tcvae(
         normal = PaddedNormal(
             group.posterior.mean,
             group.posterior.base_dist.scale,
-            dimensions_in_use(group.posterior),
+            group.used,
         )
         correlation += jax.vmap(
             lambda z, normal=normal: total_correlation(

@@ -27,7 +27,7 @@ def test_closed_form_kl_agrees_with_sampling() -> None:
     mean, scale = jnp.array([0.5, -1.0, 0.0]), jnp.array([0.3, 1.5, 1.0])
     posterior = Independent(Normal(mean, scale), 1)
     prior = Independent(Normal(jnp.zeros(3), jnp.ones(3)), 1)
-    group = LatentGroup(mean, mean, posterior, prior)
+    group = LatentGroup(mean, mean, posterior, prior, jnp.ones(3, bool))
     closed = -jnp.log(scale) + (scale**2 + mean**2 - 1) / 2  # Kingma & Welling, app. B
     np.testing.assert_allclose(kl_per_dimension(group), closed, rtol=1e-6)
     z = posterior.sample(jax.random.key(0), (1_000_000,))
