@@ -83,11 +83,11 @@ def evaluate_and_report(
     quiet: bool = False,
     anew: bool = False,
 ) -> Generator[Request, Any, None]:
-    """Does the evaluations that are asked for and not in `results.json`, all of them if
-    the bounds are not or if `anew`; writes it after each, and draws.
+    """Does the evaluations that are asked for and not yet in `results.json`, or all
+    that are asked for if the bounds are missing or `anew`; writes after each; draws.
 
-    Results of another number of samples are kept if they are of the same number of
-    steps. If one evaluation but the bounds fails, the others are done nevertheless.
+    Bounds of another number of samples are kept, if they are of the same number of
+    steps. An evaluation that fails does not stop the others, unless it is the bounds.
 
     Raises:
       UserError: some failed; the others are done and written.
@@ -113,16 +113,20 @@ def evaluate_and_report(
             with _noting_failure(name, folder, failures):
                 given = trained._replace(results=results)
                 fields = asked.get(name, {})
-                results |= yield from _evaluate(name, given, fields, folder, quiet)
-        if is_main:
-            write_json(folder / "results.json", results)
-    if is_main:
-        with _noting_failure("pictures", folder, failures):
-            given = trained._replace(results=results).on_one_device()
-            drawing.draw(given, folder / "images")
+                found = yield from _evaluate(name, given, fields, folder, quiet)
+                results |= found
+                if found and is_main:
+                    write_json(folder / "results.json", results)
+    if not is_main:
+        return
+    with _noting_failure("pictures", folder, failures):
+        given = trained._replace(results=results).on_one_device()
+        drawing.draw(given, folder / "images")
+    reasons = {name: _describe(error) for name, error in failures.items()}
+    if reasons:
+        results[FAILED] = reasons
+    write_json(folder / "results.json", results)
     if failures:
-        reasons = {name: _describe(error) for name, error in failures.items()}
-        write_json(folder / "results.json", results | {FAILED: reasons})
         said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
         are_users = all(isinstance(e, UserError) for e in failures.values())
         raise (UserError if are_users else EvaluationError)(
@@ -163,11 +167,11 @@ def _evaluate(
 def _noting_failure(
     name: str, folder: Path, failures: dict[str, Exception]
 ) -> Iterator[None]:
-    """A context whose error is noted under `name`, with its traceback in a file unless
-    it says what is wrong; unless it ends the launch.
+    """Notes an error under `name`, and writes its traceback unless it says what is
+    wrong.
 
-    The bounds' errors do, as the others need them, and all errors on several hosts, as
-    the other hosts may wait for this one.
+    Errors of the bounds end the launch, as the others need them; on several hosts all
+    do, as the other hosts may wait for this one.
     """
     trace = folder / f"failed_{name}.txt"
     try:

@@ -68,14 +68,9 @@ def run(
         f"{split.size} of {name}"
     )
     asked = experiment.config["evaluate"]["anomalies"]
-    normal, scores = answer(
-        score_splits(
-            make_trained(experiment, program, state),
-            splits,
-            regret_images=asked["regret_images"],
-            ppca_components=asked["ppca_components"],
-        )
-    )
+    trained = make_trained(experiment, program, state)
+    numbers = asked["regret_images"], asked["ppca_components"]
+    normal, scores = answer(score_splits(trained, splits, *numbers))
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"

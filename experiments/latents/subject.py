@@ -16,7 +16,9 @@ from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.ais import draw_prior
-from vae.latents.aggregate import infer_stored, sample_codes
+from vae.evaluation.base import map_batches
+from vae.evaluation.fitted_density import make_draw
+from vae.latents.aggregate import infer_stored
 from vae.models.base import REALS
 from vae.training.state import TrainState
 from vae.types import Array, UserError
@@ -135,8 +137,12 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
     )
 
     def sample_train() -> np.ndarray:
-        key = rng.stream(seed, "train_codes")
-        return sample_codes(model, variables, preprocess, train.stored, key)
+        draw = jax.jit(make_draw(model, preprocess, "train_codes"))
+        return map_batches(
+            lambda places: draw(variables, seed, train.stored[places], places),
+            np.arange(train.stored.size),
+            BATCH,
+        )
 
     def prior_moments(labels: Array) -> tuple[np.ndarray, np.ndarray]:
         prior = model.apply(variables, jnp.asarray(labels), method="prior_of")

@@ -2,8 +2,7 @@
 from above for images that were simulated from the model.
 
 Chains of codes move from the prior to the posterior, or back, through the targets
-p(z) p(x | z)^t of temperatures t between 0 and 1. Unlike importance sampling they need
-no approximate posterior, so that they judge one.
+p(z) p(x | z)^t of temperatures t between 0 and 1. They need no approximate posterior.
 
 References:
   Neal 2001, Annealed importance sampling, arXiv physics/9803008.
@@ -40,21 +39,16 @@ class AnnealedBound(NamedTuple):
 
 
 class AnnealedBounds(NamedTuple):
-    """Pure functions of a batch: x [B, H, W, C], labels [B] or None, keys [B].
+    """Pure functions of a batch: x [B, H, W, C], labels [B] or None, keys [B]. What is
+    drawn for an image depends on its key only."""
 
-    What is drawn for an image depends on its key only; each function has its own
-    stream of it.
-    """
-
-    # (variables, labels, keys) -> x, z [B, D]: drawn from the model, so that z is an
-    # exact sample of p(z | x)
+    # (variables, labels, keys) -> x, z [B, D] of the model: z is a sample of p(z | x)
     simulate: Callable[..., tuple[jax.Array, jax.Array]]
     # (variables, x, labels, keys) -> step sizes [T - 1, B] for `lower` and `upper`
     tune: Callable[..., jax.Array]
     # (variables, x, labels, keys, step_sizes) -> a lower bound
     lower: Callable[..., AnnealedBound]
-    # (variables, x, labels, keys, step_sizes, z) -> an upper bound, if z [B, D] are
-    # exact samples of p(z | x)
+    # (variables, x, labels, keys, step_sizes, z [B, D] of p(z | x)) -> an upper bound
     upper: Callable[..., AnnealedBound]
 
 
@@ -74,23 +68,21 @@ def make_annealed_bounds(
     Forward chains start at samples of the prior. With z_i their codes after the
     transition at t_i, the weight of a chain is the product of
     p(x | z_i)^(t_{i+1} - t_i), and its mean is p(x): the logarithm of the mean of K
-    weights is below log p(x) in expectation. Chains in reverse start at an exact
-    sample of p(z | x); their weights have the mean 1 / p(x), and minus the logarithm of
-    the mean of K is above log p(x). Both are exact only for transitions that leave
-    each target as it is. Adapting a step size to the chain that it moves would break
-    that: so `tune` adapts the step sizes, of each image and temperature, in a
-    preliminary forward run on noise of its own, and `lower` and `upper` hold them
-    fixed.
+    weights is below log p(x) in expectation. Reverse chains start at an exact sample
+    of p(z | x); their weights have the mean 1 / p(x), and minus the logarithm of the
+    mean of K is above log p(x). Both need transitions that leave each target as it is.
+    A step size adapted to the chain that it moves would break that: `tune` adapts the
+    step sizes, of each image and temperature, in a forward run on noise of its own.
 
-    With T = 1 there are no transitions, and `lower` is importance sampling from the
-    prior. Of all memory only the step sizes grow with T. The model has one latent
-    group, not padded.
+    With T = 1, `lower` is importance sampling from the prior. Only the step sizes need
+    memory that grows with T. The model has one latent group, not padded.
 
     Raises:
       Unsupported: the codes are not in the reals.
       ValueError: the temperatures do not rise from 0 to 1.
     """
-    _check_codes(model)
+    if model.space != REALS:
+        raise Unsupported("moves codes in the reals, not discrete or on the sphere")
     if (temperatures[0], temperatures[-1]) != (0, 1) or (
         np.diff(temperatures) <= 0
     ).any():
@@ -148,8 +140,7 @@ def _anneal(
     step_sizes: jax.Array,
 ) -> AnnealedBound:
     """Runs chains from codes [K, B, D] through temperatures [T + 1], rising or falling,
-    by step sizes [T - 1, B] of those between; log_likelihood is log-mean-exp of the
-    weights."""
+    by step sizes [T - 1, B]; log_likelihood is log-mean-exp of the weights."""
 
     def anneal(state: tuple[HMCState, jax.Array], step: tuple[jax.Array, ...]):
         (chains, log_weights), (number, rise, temperature, step_size) = state, step
@@ -214,9 +205,3 @@ def _joint(
 
     prior = model.apply(variables, labels, method="prior_of")
     return Joint(prior.log_prob, log_likelihood)
-
-
-def _check_codes(model: Model) -> None:
-    """Refuses codes that gradients cannot move freely."""
-    if model.space != REALS:
-        raise Unsupported("moves codes in the reals, not discrete or on the sphere")

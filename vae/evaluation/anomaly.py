@@ -28,7 +28,7 @@ import numpy as np
 from vae.data.png import png_lengths
 from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
-from vae.evaluation.base import Requests, Trained, look_at, map_batches
+from vae.evaluation.base import Preprocess, Requests, Trained, look_at, map_batches
 from vae.evaluation.bounds import ImageBounds, bounds_of_split
 from vae.evaluation.detection import detect
 from vae.evaluation.regret import make_likelihood_regret
@@ -64,12 +64,8 @@ def run(
     """
     anomalies = trained.subject.anomalies
     assert anomalies is not None, "there is a source"
-    scores = yield from score_splits(
-        trained,
-        (trained.subject.dataset.test, anomalies),
-        regret_images=regret_images,
-        ppca_components=ppca_components,
-    )
+    splits = trained.subject.dataset.test, anomalies
+    scores = yield from score_splits(trained, splits, regret_images, ppca_components)
     results: dict[str, Any] = {"anomalies": source}
     for name in scores[0] if scores else ():
         both = [of_split[name] for of_split in scores]
@@ -82,11 +78,7 @@ def run(
 
 
 def score_splits(
-    trained: Trained,
-    splits: Sequence[Split],
-    *,
-    regret_images: int,
-    ppca_components: int,
+    trained: Trained, splits: Sequence[Split], regret_images: int, ppca_components: int
 ) -> Requests:
     """Returns the `Scores` of each split's images; nothing but on the first host."""
     train, num_samples = trained.subject.dataset.train, trained.importance_samples
@@ -141,7 +133,7 @@ def _regrets(trained: Trained, split: Split, count: int) -> Scores:
 
 
 def make_look(
-    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+    model: Model, preprocess: Preprocess
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
     """Returns (seed, stored images [B], places [B]) -> x [B, H, W, C], keys [B]."""
     del model
@@ -149,9 +141,7 @@ def make_look(
 
 
 def make_regret(
-    model: Model,
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
-    num_samples: int,
+    model: Model, preprocess: Preprocess, num_samples: int
 ) -> Callable[..., jax.Array]:
     """Returns (variables, seed, stored images [B], places [B]) -> regret [B], nats."""
     compute = make_likelihood_regret(model, num_samples)

@@ -12,12 +12,15 @@ from vae.data.splits import Dataset, Split
 from vae.models.base import Model
 from vae.types import Array, Params, Request
 
+Preprocess = Callable[[jax.Array, jax.Array], jax.Array]  # (stored, keys [B]) -> x
+Requests = Generator[Request, Any, Any]
+
 
 class Subject(NamedTuple):
     """A model and its data."""
 
     model: Model  # its latent space may be padded
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array]  # (stored, keys) -> x
+    preprocess: Preprocess
     dataset: Dataset
     factors: FactorSource | None  # of the data, if they are known
     anomalies: Split | None  # test images that the model should find unlikely
@@ -94,14 +97,11 @@ class Evaluation(NamedTuple):
         return self.switch is None or bool(fields[self.switch])
 
 
-Requests = Generator[Request, Any, Any]
-
-
 def request_batches(
     ask: Callable[[np.ndarray], Any],
     places: np.ndarray,
     batch_size: int,
-    on_batch: Callable[[int], None],
+    on_batch: Callable[[int], None] = lambda images: None,
 ) -> Requests:
     """Computes something of the images at places [N], each counted once.
 
@@ -132,7 +132,7 @@ def map_batches(
     function: Callable[[np.ndarray], Any],
     places: np.ndarray,
     batch_size: int,
-    on_batch: Callable[[int], None],
+    on_batch: Callable[[int], None] = lambda images: None,
 ) -> Any:
     """Returns `request_batches` of a function that asks for nothing."""
     try:
@@ -143,7 +143,7 @@ def map_batches(
 
 
 def look_at(
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
+    preprocess: Preprocess,
     seed: jax.Array,
     stored: Split,
     places: jax.Array,

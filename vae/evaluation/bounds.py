@@ -10,6 +10,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import Split
 from vae.evaluation.base import (
+    Preprocess,
     Requests,
     Trained,
     look_at,
@@ -130,11 +131,7 @@ def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:
 
 
 def make_evaluate_batch(
-    model: Model,
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
-    *,
-    name: str,
-    num_samples: int,
+    model: Model, preprocess: Preprocess, *, name: str, num_samples: int
 ) -> Callable[[Params, jax.Array, Split, jax.Array], ImageBounds]:
     """Returns (variables, seed, stored images [B], places [B]) -> `ImageBounds` of the
     split called `name`, pure.

@@ -40,10 +40,9 @@ def precision_recall_density_coverage(
 ) -> PRDC:
     """Compares generated features [M, F] with real ones [N, F], by nearest neighbours.
 
-    The k-th neighbour of a point is one of its own set and never the point itself, and
-    balls contain their surface. Over sets from one distribution density is 1 in the
-    mean, and coverage about 1 - 2^-k if the sets are equally large; precision and
-    recall then depend on the distribution, and in many dimensions are far below 1.
+    Neighbours are of the point's own set, and balls contain their surface. Of two sets
+    of one distribution and size, density is 1 in the mean and coverage about 1 - 2^-k;
+    precision and recall are far below 1 in many dimensions.
 
     References:
       Kynkaanniemi et al. 2019, arXiv 1904.06991, eq. 1 and 2, for precision and
@@ -84,10 +83,8 @@ def _radii(points: np.ndarray, num_neighbours: int) -> np.ndarray:
 
 def frechet_distance(real: Array, fake: Array) -> float:
     """Returns the squared Frechet distance of two Gaussians, fitted to features [N, F]
-    and [M, F] by their means and unbiased covariances.
-
-    That of Inception's features is called FID, and is squared as well. Fewer points
-    give a larger value, so that only values of equal N and M compare.
+    and [M, F] by their means and unbiased covariances. Fewer points give
+    larger values.
 
     References:
       Heusel et al. 2017, arXiv 1706.08500, eq. 6.
@@ -114,9 +111,8 @@ def frechet_between_gaussians(
     """Returns the squared Frechet distance of two Gaussians with means [F] and
     covariances [F, F], which may be singular.
 
-    |m - m'|^2 + tr(S + S' - 2 (S S')^1/2). The trace of the last root is the sum of the
-    singular values of S^1/2 S'^1/2, which needs no root of a matrix that is not
-    symmetric.
+    |m - m'|^2 + tr(S + S' - 2 (S S')^1/2), where the trace of the last root is the sum
+    of the singular values of S^1/2 S'^1/2.
 
     References:
       Dowson & Landau 1982, The Frechet distance between multivariate normal
@@ -144,9 +140,8 @@ def compare_classes(
     """Compares the classes of generated images, labels [M] in 0..`num_classes` - 1,
     with those of real ones, labels [N].
 
-    The test is Pearson's chi-square of a table of two rows, which is approximate where
-    fewer than about 5 are expected of a class. A class that occurs in neither set says
-    nothing, and is left out.
+    The test is Pearson's chi-square of a table of two rows; a class that occurs in
+    neither set is left out.
 
     Raises:
       Unsupported: a set is empty, or a label is not in that range.
@@ -210,13 +205,8 @@ def fit_principal_components(
 
 
 def _centred(real: Array, fake: Array, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both sets of features in float64, less the mean of the real ones, which
-    changes no distance and makes those by dot products more exact.
-
-    Raises:
-      Unsupported: widths differ, there are fewer than `least` points, or some are not
-        finite.
-    """
+    """Returns both sets of features in float64, less the mean of the real ones, by
+    which distances are more exact."""
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:
         raise Unsupported(

@@ -9,7 +9,7 @@ import numpy as np
 
 from vae import rng
 from vae.data.splits import Split, evenly_spaced
-from vae.evaluation.base import Subject, Trained, map_batches
+from vae.evaluation.base import Preprocess, Subject, Trained, map_batches
 from vae.fields import Natural
 from vae.latents.aggregate import FITTED_CODES, fit_gaussian_mixture, infer_stored
 from vae.models.base import REALS, Model
@@ -56,7 +56,7 @@ def _codes(trained: Trained, split: Split, name: str) -> np.ndarray:
 
 
 def make_draw(
-    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array], name: str
+    model: Model, preprocess: Preprocess, name: str
 ) -> Callable[..., jax.Array]:
     """Returns (variables, seed, stored images [B], places [B]) -> a code of each
     posterior [B, D], by the stream called `name`."""

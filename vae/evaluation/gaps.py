@@ -15,20 +15,16 @@ from numpyro.distributions import Independent, Normal
 
 from vae import rng
 from vae.distributions.reparameterization import frozen_log_prob
+from vae.evaluation.bounds import ROWS_PER_CHUNK
 from vae.models.base import Model
 from vae.models.vae import Encoded
 from vae.objectives.base import elbo_terms, is_diagonal_gaussian
 from vae.types import Array, Distribution, Inference, Params, Unsupported
 
-ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
-
 
 class InferenceGaps(NamedTuple):
     """What each image loses, in nats; q* is the best diagonal Gaussian for it alone.
-
-    Noise is the same for q and q*, so that the amortisation gap has less of it than
-    the bounds.
-    """
+    Both have the same noise, of which the amortisation gap then has less."""
 
     elbo: Array  # [B], L[q] of the encoder's posterior
     optimised_elbo: Array  # [B], L[q*]
@@ -58,16 +54,12 @@ def make_inference_gaps(
     """Returns (variables, x [B, H, W, C], labels [B], keys [B], log_likelihood [B]) ->
     `InferenceGaps`, pure.
 
-    q* starts from the encoder's posterior and is optimised by `num_steps` steps of
-    Adam, whose learning rate falls to zero as a cosine, each on `num_samples` samples.
-    Then L[q] and L[q*] are means over `evaluation_samples` fresh samples. What the
-    optimiser misses is missing from the amortisation gap, and counts as approximation.
-
-    `log_likelihood` is the best estimate of log p(x) from below: the larger of an
-    annealed (`annealed.make_annealed_bounds`) and an importance-weighted bound. What it
-    lacks is missing from the approximation gap.
-
-    The model has one latent group, not padded.
+    q* starts from the encoder's posterior and takes `num_steps` steps of Adam, whose
+    learning rate falls to zero as a cosine, each on `num_samples` samples. L[q] and
+    L[q*] are means over `evaluation_samples` fresh samples. What the optimiser misses
+    counts as approximation. `log_likelihood` is the best estimate of log p(x) from
+    below; what it lacks is missing from the approximation gap. The model has one latent
+    group, not padded.
 
     Raises:
       Unsupported: (what is returned does) the posterior is no diagonal Gaussian.
@@ -81,7 +73,10 @@ def make_inference_gaps(
         log_likelihood: jax.Array,
     ) -> InferenceGaps:
         encoded = model.apply(variables, x, label=labels, method="encode")
-        _check_posterior(encoded)
+        if not (
+            isinstance(encoded, Encoded) and is_diagonal_gaussian(encoded.posterior)
+        ):
+            raise Unsupported("needs a posterior that is a diagonal Gaussian")
 
         def log_weights(q: Gaussian, sample_ids: jax.Array) -> jax.Array:
             q_of_images = encoded._replace(posterior=q.distribution())
@@ -153,9 +148,3 @@ def _log_weights(inference: Inference, x: jax.Array) -> jax.Array:
     (group,) = inference.groups
     log_weights = elbo_terms(inference, x).log_weights
     return log_weights + group.log_q - frozen_log_prob(group)
-
-
-def _check_posterior(encoded: Any) -> None:
-    """Refuses models whose posterior is not one diagonal Gaussian."""
-    if not (isinstance(encoded, Encoded) and is_diagonal_gaussian(encoded.posterior)):
-        raise Unsupported("needs a posterior that is a diagonal Gaussian")

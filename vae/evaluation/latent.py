@@ -9,7 +9,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
-from vae.evaluation.base import Trained
+from vae.evaluation.base import Preprocess, Trained
 from vae.evaluation.collapse import (
     ACTIVE_VARIANCE,
     decoder_sensitivity,
@@ -82,9 +82,7 @@ def run(trained: Trained) -> dict[str, Any]:
     return results | {"collapse": str(verdict)}
 
 
-def make_use(
-    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
-) -> Callable[..., Usage]:
+def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
     """Returns (variables, seed, stored images [N], places [N]) -> `Usage`."""
 
     def use(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
@@ -112,9 +110,7 @@ def make_use(
     return use
 
 
-def make_codes(
-    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
-) -> Callable[..., jax.Array]:
+def make_codes(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array]:
     """Returns (variables, seed, stored images [N], places [N]) -> their discrete codes,
     one-hot [N, P, C], hard as in evaluation."""
 

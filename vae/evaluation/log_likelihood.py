@@ -23,7 +23,14 @@ from vae.evaluation.ais import (
     make_annealed_bounds,
     sigmoid_schedule,
 )
-from vae.evaluation.base import Subject, Trained, look_at, map_batches, mean_and_error
+from vae.evaluation.base import (
+    Preprocess,
+    Subject,
+    Trained,
+    look_at,
+    map_batches,
+    mean_and_error,
+)
 from vae.evaluation.bounds import make_importance_bound
 from vae.evaluation.gaps import InferenceGaps, make_inference_gaps
 from vae.fields import Field, Natural
@@ -128,10 +135,7 @@ def run(
 
 
 def make_observe(
-    model: Model,
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
-    steps: int,
-    num_samples: int,
+    model: Model, preprocess: Preprocess, steps: int, num_samples: int
 ) -> Callable[..., Observed]:
     """Returns (variables of a model that is not padded, seed, stored images [B], places
     [B]) -> `Observed`.
@@ -162,10 +166,7 @@ def make_observe(
 
 
 def make_simulate(
-    model: Model,
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
-    steps: int,
-    num_samples: int,
+    model: Model, preprocess: Preprocess, steps: int, num_samples: int
 ) -> Callable[..., Simulated]:
     """Returns what `make_observe` does, -> `Simulated`: an image is simulated in the
     place of each test image, with its label."""

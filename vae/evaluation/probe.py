@@ -12,7 +12,7 @@ from flax import linen as nn
 
 from vae import rng
 from vae.data.preprocess import scale, to_unit
-from vae.data.splits import Split
+from vae.evaluation.base import map_batches
 from vae.nn.convolutions import HalvingConv
 from vae.nn.layers import dense
 from vae.types import Array, Params, Unsupported
@@ -63,11 +63,8 @@ class Probe(NamedTuple):
     values: Mapping[str, np.ndarray]  # of each attribute, those of the training images
 
     def features(self, images: Array) -> np.ndarray:
-        """Returns features [N, 84] of images [N, H, W, C].
-
-        Distances between them compare within one data set and one probe: the Frechet
-        distance is called FD-LeNet, and is no FID.
-        """
+        """Returns features [N, 84] of images [N, H, W, C]. Distances between them
+        compare within one data set and one probe."""
         return self._look(images)[0]
 
     def read(self, images: Array) -> dict[str, np.ndarray]:
@@ -77,14 +74,11 @@ class Probe(NamedTuple):
         return {name: self.values[name][array] for name, array in places.items()}
 
     def _look(self, images: Array) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        parts = [
-            jax.tree.map(
-                lambda array, n=count: np.asarray(array)[:n],
-                _look_at_batch(self.network, self.params, stored.images),
-            )
-            for stored, _, count in Split(images, None).padded_batches(ROWS)
-        ]
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+        return map_batches(
+            lambda places: _look_at_batch(self.network, self.params, images[places]),
+            np.arange(len(images)),
+            ROWS,
+        )
 
 
 def _apply(
@@ -197,8 +191,8 @@ def measure(images: Array) -> dict[str, np.ndarray]:
 
     `ink` is the mean intensity. `slant` is by how many pixels the strokes move to the
     right for each pixel upwards. `width` is their horizontal standard deviation over
-    the vertical one. A pixel is a square, not a point, so that a line has a width; an
-    intensity is the mean over channels, and one below 0 counts as 0.
+    the vertical one, of pixels that are squares. An intensity is the mean over
+    channels, and one below 0 counts as 0.
     """
     blocks = [
         _measure_block(np.asarray(images[start : start + ROWS]))

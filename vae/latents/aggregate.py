@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import (
     Categorical,
@@ -17,7 +16,6 @@ from vae.data.splits import Split
 from vae.models.base import Model
 from vae.types import Distribution, Inference, Params
 
-BATCH = 500
 FITTED_CODES = 10_000  # to so many codes at most a density is fitted
 
 
@@ -35,31 +33,6 @@ def infer_stored(
     x = preprocess(stored.images, keys)
     keys = rng.per_example(rng.named(key, "latent"), positions)
     return x, model.apply(variables, x, keys, label=stored.labels)
-
-
-def sample_codes(
-    model: Model,
-    variables: Params,
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array],
-    split: Split,
-    key: jax.Array,
-) -> np.ndarray:
-    """Returns a code [N, D] drawn from q(z | x) for each image of a split."""
-
-    @jax.jit
-    def codes_of(variables: Params, stored: Split, positions: jax.Array) -> jax.Array:
-        _, inference = infer_stored(
-            model, variables, preprocess, stored, positions, key
-        )
-        return inference.groups[0].z[0]
-
-    parts = [
-        jax.device_get(
-            jax.block_until_ready(codes_of(variables, stored, jnp.asarray(positions)))
-        )[:count]
-        for stored, positions, count in split.padded_batches(BATCH)
-    ]
-    return np.concatenate(parts)
 
 
 def fit_gaussian_mixture(

@@ -2,9 +2,7 @@ import jax
 import numpy as np
 from scipy import stats
 
-from experiments.program import make_program, own_model
-from vae.build import build
-from vae.latents.aggregate import fit_gaussian_mixture, sample_codes
+from vae.latents.aggregate import fit_gaussian_mixture
 
 
 def test_a_fitted_mixture_is_the_density_it_was_drawn_from() -> None:
@@ -26,14 +24,3 @@ def test_a_fitted_mixture_is_the_density_it_was_drawn_from() -> None:
     draws = density.sample(jax.random.key(0), (5000,))
     error = codes.std(0) / np.sqrt(5000)
     np.testing.assert_allclose(draws.mean(0), codes.mean(0), atol=5 * error.max())
-
-
-def test_codes_do_not_depend_on_the_batch(small_config) -> None:
-    experiment = build(small_config)
-    state, _ = make_program(experiment).initialize(experiment)
-    test = experiment.dataset.test
-    arguments = (*own_model(experiment, state), experiment.preprocess)
-    whole = sample_codes(*arguments, test[:501], jax.random.key(0))
-    part = sample_codes(*arguments, test[:20], jax.random.key(0))
-    assert whole.shape == (500, 4)
-    np.testing.assert_allclose(whole[:20], part, atol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 from vae import rng
 from vae.data.factors import factors_at, index_of, num_images
 from vae.data.splits import evenly_spaced
-from vae.evaluation.base import Subject, Trained, map_batches
+from vae.evaluation.base import Preprocess, Subject, Trained, map_batches
 from vae.fields import Natural
 from vae.models.base import Model
 from vae.types import Params
@@ -106,7 +106,7 @@ def posterior_means(trained: Trained, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def make_encode(
-    model: Model, preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+    model: Model, preprocess: Preprocess
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """Returns (variables, seed, stored images [B], places [B]) -> x, posterior means,
     and codes drawn from the posteriors, both as wide as the latent space is computed.

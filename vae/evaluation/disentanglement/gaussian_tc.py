@@ -7,10 +7,9 @@ def gaussian_total_correlation(codes: np.ndarray) -> float:
     """The total correlation, in nats, of a Gaussian fitted to codes [N, D].
 
     -1/2 ln det of the correlation matrix of the dimensions that vary; infinite where
-    one of them is a linear function of the others. Of codes drawn from the posteriors
-    it is what penalties of the total correlation lower. That of posterior means may
-    rise meanwhile: where a dimension is not in use, its means are small, but correlated
-    with others, and correlations do not heed their size.
+    one of them is a linear function of the others. Penalties of the total correlation
+    lower it for codes drawn from the posteriors, but it may rise for posterior means:
+    those of a dimension that is not in use are small, but may correlate with others.
 
     References:
       Locatello et al. 2019, arXiv 1811.12359, sec. 5.2.
