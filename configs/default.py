@@ -20,8 +20,8 @@ def get_config(mode: str = "") -> Config:
     config.matmul_precision = "default"  # of products: default | high | highest
 
     dataset = config.dataset = ConfigDict()
-    # mnist_5k | sprites | color_sprites | noisy_sprites | npz:PATH | images:DIR | the
-    # name of an image data set of TensorFlow Datasets
+    # A key of SOURCES in vae/data/sources.py (mnist_5k, sprites, npz:PATH, images:DIR,
+    # ...) or the name of an image data set of TensorFlow Datasets.
     dataset.name = "mnist_5k"
     # dynamic (at each look) | static | threshold | none | auto (dynamic for Bernoulli
     # pixels, none for other likelihoods)
@@ -48,7 +48,7 @@ def get_config(mode: str = "") -> Config:
     # | normal (with a standard deviation of .1)
     model.initializer = "glorot_uniform"
     model.encoder = ConfigDict()
-    model.encoder.name = "mlp"  # mlp | gated_mlp | conv | conv_locatello | resnet
+    model.encoder.name = "mlp"  # a key of ENCODERS in vae/registry.py, as conv
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
     model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
     model.encoder.channels = (32, 64)  # conv, resnet: each halves the image
@@ -59,8 +59,7 @@ def get_config(mode: str = "") -> Config:
     model.decoder.output_bias = "data_mean"  # starts at the train mean, or at zeros
 
     posterior = model.posterior = ConfigDict()
-    # diagonal_gaussian | full_gaussian | planar_flow | iaf | coupling_flow
-    # | von_mises_fisher | relaxed_categorical | vector_quantized
+    # A key of POSTERIORS in vae/registry.py, as vector_quantized.
     posterior.name = "diagonal_gaussian"
     # diagonal_gaussian, flows: its standard deviation is exp (of half a log-variance)
     # | bounded_exp (the log-variance within [-6, 2]) | softplus
@@ -72,26 +71,21 @@ def get_config(mode: str = "") -> Config:
     posterior.embedding_dim = 16  # vector_quantized: length of a codebook's vector
 
     prior = model.prior = ConfigDict()
-    # standard_normal | conditional_gaussian | gaussian_mixture | vamp | realnvp;
-    # uniform_on_sphere for von_mises_fisher;
-    # uniform_codes | autoregressive_codes for discrete codes
+    # A key of PRIORS, over the space of the posterior; a wrong one is refused with
+    # those that work.
     prior.name = "standard_normal"
     prior.num_components = 500  # gaussian_mixture; vamp: its pseudo-inputs
     prior.num_layers = 4  # realnvp
     prior.widths = (200,)  # realnvp, autoregressive_codes: of their networks
 
     likelihood = model.likelihood = ConfigDict()
-    # bernoulli | continuous_bernoulli | gaussian | gaussian_shared | gaussian_optimal
-    # | gaussian_per_pixel | discretized_logistic | discretized_logistic_mixture
-    # | categorical (over 256 levels)
+    # A key of LIKELIHOODS, as gaussian_shared.
     likelihood.name = "bernoulli"
     likelihood.scale = 0.1  # gaussian: standard deviation, pixels in [0, 1]
     likelihood.num_components = 10  # discretized_logistic_mixture
 
     objective = config.objective = ConfigDict()
-    # elbo | beta_vae | capacity | free_bits | free_bits_per_group | geco | iwae | miwae
-    # | ciwae | piwae | dreg | sticking_the_landing | beta_tcvae | factor_vae
-    # | dip_vae_i | dip_vae_ii | info_vae | wae_mmd | vq_vae
+    # A key of OBJECTIVES in vae/registry.py, as iwae.
     objective.name = "beta_vae"
     objective.beta = 1.0  # weight of the KL in nats; beta_tcvae: of the TC
     objective.annealing = "constant"  # of beta or C: linear | sigmoid | cyclical
@@ -110,20 +104,20 @@ def get_config(mode: str = "") -> Config:
     objective.discriminator_learning_rate = 1e-4  # factor_vae
     objective.lambda_od = 10.0  # dip_vae: weight of covariances
     objective.lambda_d = 100.0  # dip_vae: weight of variances' distance from 1
-    objective.alpha = 0.0  # info_vae: weight of the mutual information
+    objective.alpha = 0.0  # of its paper; info_vae: weight of the mutual information
     objective.mmd_weight = 100.0  # info_vae, wae_mmd: lambda
     objective.kernel = "imq"  # info_vae, wae_mmd: rbf | imq (inverse multiquadratic)
     objective.commitment = 0.25  # vq_vae: weight of the distance to the codebook
 
     optimizer = config.optimizer = ConfigDict()
-    optimizer.name = "adam"  # adam | adagrad | rmsprop | centered_rmsprop | sgd
+    optimizer.name = "adam"  # a key of OPTIMIZERS in vae/registry.py, as sgd
     optimizer.learning_rate = 1e-3  # at its peak
     optimizer.b1 = 0.9  # adam: decay of the first moment; sgd: momentum
     optimizer.b2 = 0.999  # adam, (centered_)rmsprop: decay of the second moment
     optimizer.eps = 1e-8  # adam, adagrad, (centered_)rmsprop
     optimizer.clip_norm = 0.0  # global gradient norm is clipped to this; 0: it is not
     optimizer.schedule = ConfigDict()
-    optimizer.schedule.name = "constant"  # constant | cosine | iwae
+    optimizer.schedule.name = "constant"  # a key of SCHEDULES, as cosine
     optimizer.schedule.warmup_steps = 0  # in which the rate rises from 0
 
     train = config.train = ConfigDict()

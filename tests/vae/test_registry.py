@@ -13,7 +13,6 @@ import pytest
 
 from configs import default
 from experiments.program import make_program, own_model
-from tests.conftest import ROOT
 from vae.bind import bind, default_of, parameters_of
 from vae.build import Experiment, build, operative
 from vae.compose import HOLDERS, bind_menus, group_of, latent_parts, objective_maker
@@ -229,11 +228,3 @@ def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
         else:
             assert isinstance(value, dict) or (path, name) == ("model", "name")
     assert not fields or path in ("train", "runtime"), fields
-
-
-def test_names_stand_in_the_reference() -> None:
-    words = set(re.findall(r"\w+", (ROOT / "configs/default.py").read_text()))
-    for menu in MENUS.values():
-        assert set(menu) <= words
-    readme = set(re.findall(r"\w+", (ROOT / "README.md").read_text()))
-    assert {*OBJECTIVES, *POSTERIORS, *PRIORS, *LIKELIHOODS} <= readme

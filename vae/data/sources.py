@@ -2,7 +2,9 @@
 
 import importlib.resources
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,34 +21,61 @@ SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of images that are drawn
 DEFAULT = ReadOptions()
 
 
+class Asked(NamedTuple):
+    """A data set that is asked for: KIND or KIND:PATH."""
+
+    name: str
+    kind: str
+    path: str
+    where: str  # the field or flag and its value, for messages
+    options: ReadOptions = DEFAULT
+
+    @property
+    def place(self) -> Path:
+        """The file or folder after the colon; ~ is the user's home."""
+        if not self.path:
+            raise UserError(f"{self.where}: there is no path after the colon")
+        return Path(os.path.expanduser(self.path))
+
+
+def _sprites(asked: Asked) -> tuple[Split, Split]:
+    return all_sprites(asked.kind, _side_of(asked))
+
+
+# What a kind of data set gives: its train and its test split.
+SOURCES: dict[str, Callable[[Asked], tuple[Split, Split]]] = {
+    "mnist_5k": lambda asked: mnist_5k(),
+    "npz": lambda asked: from_npz(asked.place, asked.where, asked.options),
+    "images": lambda asked: from_folder(asked.place, asked.where, asked.options),
+    **dict.fromkeys(KINDS, _sprites),
+}
+
+
+def _ask(name: str, where: str, options: ReadOptions = DEFAULT) -> Asked:
+    kind, _, path = name.partition(":")
+    return Asked(name, kind, path, where, options)
+
+
 def load(
     name: str, data_dir: str = "", options: ReadOptions = DEFAULT
 ) -> tuple[Split, Split]:
     """Returns the train and test splits of the data set called `name`.
 
-    `name` is `mnist_5k`, `sprites`, `color_sprites` or `noisy_sprites` (each may name
-    its side, as in `sprites:32`), `npz:PATH`, `images:DIR` or the name of an image data
-    set of TensorFlow Datasets, which is looked for under `data_dir` (empty: TFDS's
-    default).
+    `name` is a key of `SOURCES`, some with a path or size after a colon, or the name of
+    an image data set of TensorFlow Datasets, which is looked for under `data_dir`
+    (empty: TFDS's default).
 
     Raises:
       UserError: there is no such data set, or its files are not as they should be.
     """
-    kind, _, path = name.partition(":")
-    where = f"dataset.name={name}"
-    if name == "mnist_5k":
-        train, test = mnist_5k()
-    elif kind == "npz":
-        train, test = from_npz(_place(path, where), where, options)
-    elif kind == "images":
-        train, test = from_folder(_place(path, where), where, options)
-    elif kind in KINDS:
-        train, test = all_sprites(kind, _side_of(name, path))
+    asked = _ask(name, f"dataset.name={name}", options)
+    if asked.kind in SOURCES:
+        train, test = SOURCES[asked.kind](asked)
     else:
         train, test = tfds.load(name, data_dir)
     for split, which in ((train, "train"), (test, "test")):
         if split.size == 0:
-            raise UserError(f"{where}: its {which} split has no images")
+            raise UserError(f"{asked.where}: its {which} split has no images")
     return train, test
 
 
@@ -78,13 +107,12 @@ def load_other(
     Raises:
       UserError: as `load`.
     """
-    kind, _, path = name.partition(":")
-    names = None
-    if kind == "npz":
-        split = Split(all_of_npz(_place(path, where), where, options), None)
-    elif kind == "images":
+    asked, names = _ask(name, where), None
+    if asked.kind == "npz":
+        split = Split(all_of_npz(asked.place, where, options), None)
+    elif asked.kind == "images":
         least = channels if channels == 3 else 1
-        images, names = all_of_folder(_place(path, where), where, options, least)
+        images, names = all_of_folder(asked.place, where, options, least)
         split = Split(images, None)
     else:
         try:
@@ -97,33 +125,27 @@ def load_other(
     return split, names or [str(i) for i in range(split.size)]
 
 
-def _place(path: str, where: str) -> Path:
-    """Returns the file or folder after the colon of a name; ~ is the user's home."""
-    if not path:
-        raise UserError(f"{where}: there is no path after the colon")
-    return Path(os.path.expanduser(path))
-
-
 def factor_source(name: str, data_dir: str = "") -> FactorSource | None:
     """Returns the ground-truth factors of the data set called `name`, if it has any.
 
     Raises:
       UserError: the data set is not as it should be; see `load`.
     """
-    kind, _, path = name.partition(":")
-    if kind in KINDS:
-        return sprites_by_factors(kind, _side_of(name, path))
-    return tfds.factor_source(name, data_dir) if kind in tfds.FACTORS else None
+    asked = _ask(name, f"dataset.name={name}")
+    if asked.kind in KINDS:
+        return sprites_by_factors(asked.kind, _side_of(asked))
+    return tfds.factor_source(name, data_dir) if asked.kind in tfds.FACTORS else None
 
 
-def _side_of(name: str, text: str) -> int:
+def _side_of(asked: Asked) -> int:
     """Reads the side of drawn images from the name of their data set."""
-    if ":" not in name:
+    if ":" not in asked.name:
         return SIDE
+    text = asked.path
     if not text.isdecimal() or not SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
         raise UserError(
-            f"dataset.name={name}: the side of the images must be a whole number from "
-            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, as in {name.partition(':')[0]}:32"
+            f"{asked.where}: the side of the images must be a whole number from "
+            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, as in {asked.kind}:32"
         )
     return int(text)
 
