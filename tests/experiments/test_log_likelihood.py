@@ -264,10 +264,13 @@ def test_codes_that_gradients_cannot_move_are_refused(
     ("changes", "message"),
     [
         ({"evaluate.ais.images": 14}, "more than the 13 test images"),
-        ({"evaluate.ais.images": -1}, "zero or a positive integer"),
-        ({FIELD: 0}, "positive integer"),
+        ({"evaluate.ais.images": -1}, "images=-1 must be an integer, 0 or more"),
+        ({FIELD: 0}, "steps=0 must be an integer, 2 or more"),
         ({FIELD: 1}, "2 or more"),
-        ({"evaluate.ais.images": 0}, f"nothing reads {FIELD}=4 without"),
+        (
+            {"evaluate.ais.images": 0},
+            f"nothing reads {FIELD}=4 while evaluate.ais.images=0",
+        ),
         ({"dataset.keep_labels": (1,)}, "more than the 4 test images"),
     ],
 )

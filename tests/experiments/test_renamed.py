@@ -50,3 +50,5 @@ def test_values_that_nothing_reads_are_dropped(tmp_path: Path) -> None:
     assert (held.objective.gamma, held.objective.beta) == (1_000.0, 4.0)
     assert held.model.posterior.num_layers == 2
     assert held.optimizer.name == "unknown"  # a later check says so
+    config["objective"]["gamma"], config["model"]["posterior"]["num_layers"] = 1e3, 2
+    assert operative(held) == config

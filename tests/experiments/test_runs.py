@@ -140,7 +140,9 @@ def test_a_mistake_is_not_taken_for_missing_data(
 ) -> None:
     config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
     config.evaluate.anomalies.ppca_components = 0
-    with pytest.raises(UserError, match="ppca_components=0 must be a positive"):
+    with pytest.raises(
+        UserError, match="ppca_components=0 must be an integer, 1 or more"
+    ):
         runs.open_run(tmp_path / "run", config=config)
 
 
