@@ -145,7 +145,7 @@ def drop_unread(group: dict[str, Any], menu: Menu) -> dict[str, Any]:
     read = parameters_of(menu[group["name"]])
     others = parameters_of(*menu.values())
     unread = others.keys() & group.keys() - read.keys()
-    return {**group, **{field: default_of(others[field]) for field in unread}}
+    return {**group, **{field: as_json(default_of(others[field])) for field in unread}}
 
 
 def _static(values: Group, read: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -181,6 +181,11 @@ def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> N
 def written(value: Any) -> Any:
     """Returns a value as users write it: JSON's lists are their tuples."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def as_json(value: Any) -> Any:
+    """Returns a value as JSON gives it back: the inverse of `written`."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_value(name: str, value: Any, parameter: Parameter) -> None:

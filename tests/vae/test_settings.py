@@ -112,7 +112,7 @@ def test_values_out_of_range_are_refused(path: str, field: str) -> None:
         ("model", "latent_dim", 0, "1 or more"),
         ("model", "name", "vea", "did you mean vae"),
         ("dataset", "channels", "fist", "did you mean first"),
-        ("optimizer", "eps", 1e39, "optimizer.eps=1e.39 must be .*, at most 1e.38"),
+        ("optimizer", "eps", 1e39, "optimizer.eps=1e.39 must be .* and at most 1e.38"),
         (
             "optimizer",
             "eps",

@@ -34,11 +34,13 @@ def test_loss_and_gradients_are_those_of_the_own_size(
     small_config, names: dict[str, str]
 ) -> None:
     small_config.model.latent_dim = OWN
-    small_config.model.prior.num_components = 4
     small_config.objective.name = names.get("objective", "elbo")
-    small_config.model.prior.name = names.get("prior", "standard_normal")
-    if small_config.model.prior.name == "conditional_gaussian":
+    prior = small_config.model.prior
+    prior.name = names.get("prior", "standard_normal")
+    if prior.name == "conditional_gaussian":
         small_config.model.condition = "label"
+    elif prior.name != "standard_normal":
+        prior.num_components = 4
     experiment = build(small_config)
     state, _ = make_program(experiment).initialize(experiment)
     stored = experiment.dataset.train[:20]
