@@ -21,7 +21,7 @@ def score_agreement(folders: Sequence[Path]) -> list[dict[str, float]]:
     from vae.evaluation.disentanglement.udr import udr_lasso, udr_spearman
 
     codes = np.stack([np.load(folder / CODES_FILE) for folder in folders])
-    results = (workdir.read_json(folder / "results.json") for folder in folders)
+    results = (workdir.read_results(folder) for folder in folders)
     kl = np.array([result["latent/kl_per_dim"] for result in results])
     pairs = zip(udr_lasso(codes, kl), udr_spearman(codes, kl), strict=True)
     return [

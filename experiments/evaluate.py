@@ -17,7 +17,7 @@ from experiments.figures import display_of
 from experiments.program import Program, answer, cut_padding
 from experiments.runs import keep_examples, open_run
 from experiments.terminal import ProgressReport, print_results
-from experiments.workdir import read_json, write_json, write_text
+from experiments.workdir import read_results, write_json, write_text
 from vae.build import Config, Experiment
 from vae.evaluation.base import Trained
 from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
@@ -48,7 +48,7 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
             keep_examples(folder, experiment, program.data_hash)
         answer(evaluate_and_report(experiment, program, state, folder, cost, anew=True))
     if jax.process_index() == 0:
-        print_results(read_json(folder / "results.json"), str(folder))
+        print_results(read_results(folder), str(folder))
 
 
 def make_trained(
@@ -96,7 +96,7 @@ def evaluate_and_report(
     """
     is_main = jax.process_index() == 0
     trained = make_trained(experiment, program, state)
-    before = (read_json(folder / "results.json") or {}) if is_main else {}
+    before = read_results(folder) if is_main else {}
     if before.get("train/steps") != experiment.plan.steps:
         before = {}
     asked = experiment.config["evaluate"]
@@ -198,7 +198,7 @@ def _describe(error: Exception) -> str:
 
 def is_done(config: dict[str, Any], folder: Path) -> bool:
     """Whether `results.json` holds what this configuration asks for."""
-    results = read_json(folder / "results.json") or {}
+    results = read_results(folder)
     is_of_all_steps = results.get("train/steps") == config["train"]["steps"]
     is_whole = FAILED not in results
     return is_whole and is_of_all_steps and not _missing(results, config["evaluate"])

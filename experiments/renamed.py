@@ -1,14 +1,14 @@
-"""What earlier versions called fields of the configuration, so that their runs open."""
+"""What earlier versions called fields and results, so that their runs open."""
 
 from typing import Any
 
 FIELDS = {
-    "runtime.parallel": "runtime.parallel",
-    "runtime.num_devices": "runtime.num_devices",
-    "runtime.data_dir": "runtime.data_dir",
-    "runtime.pipeline": "runtime.pipeline",
-    "runtime.steps_per_call": "runtime.steps_per_call",
-    "runtime.checkpoint_every": "runtime.checkpoint_every",
+    "parallel": "runtime.parallel",
+    "num_devices": "runtime.num_devices",
+    "dataset.data_dir": "runtime.data_dir",
+    "dataset.pipeline": "runtime.pipeline",
+    "train.steps_per_call": "runtime.steps_per_call",
+    "train.checkpoint_every": "runtime.checkpoint_every",
     "objective.growth": "objective.annealing",
     "objective.growth_steps": "objective.annealing_steps",
     "evaluate.batch_size": "runtime.evaluation_batch_size",
@@ -21,6 +21,21 @@ FIELDS = {
     "evaluate.annealed_images": "evaluate.ais.images",
     "evaluate.annealed_steps": "evaluate.ais.steps",
 }
+RESULTS = {
+    "truth/annealed_steps": "ais/steps",
+    "truth/nll_ais_nats": "ais/nll_nats",
+    "truth/nll_ais_stderr": "ais/nll_stderr",
+    "truth/nll_ais_ess": "ais/ess",
+    "truth/nll_ais_acceptance": "ais/acceptance",
+}
+
+
+def with_new_keys(results: dict[str, Any]) -> dict[str, Any]:
+    """Returns results with today's names of them."""
+    return {
+        RESULTS.get(key, key.replace("truth/", "ais/", 1)): value
+        for key, value in results.items()
+    }
 
 
 def with_new_names(config: dict[str, Any]) -> dict[str, Any]:

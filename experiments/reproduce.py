@@ -138,7 +138,7 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
             told = failures.get(cell.id, told)
             return {"missing": f"seed {cell.config.seed}: {told}"}
     folders = [members.folder_of(cell, folder) for cell in row["cells"]]
-    results = [workdir.read_json(place / "results.json") for place in folders]
+    results = [workdir.read_results(place) for place in folders]
     agreement = score_agreement(folders)
     launches = [
         launch

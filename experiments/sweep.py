@@ -206,7 +206,7 @@ def state_of(cell: Cell, folder: Path) -> tuple[str, str]:
     """Returns ("done" | "diverged" | "to do", what to tell of it)."""
     place = folder_of(cell, folder)
     if is_done(operative(cell.config), place):
-        results = workdir.read_json(place / "results.json")
+        results = workdir.read_results(place)
         return "done", f"ELBO {results['test/elbo_nats']:.2f} nats"
     if diverged := workdir.read_json(place / "diverged.json"):
         return "diverged", f"diverged at step {diverged['step']}"
@@ -232,7 +232,7 @@ def gather(cell: Cell, swept: Sequence[str], folder: Path) -> dict[str, Any]:
         "status": status,
         **{field: flat.get(field, "") for field in swept},
         "seed": config.seed,
-        **(workdir.read_json(place / "results.json") or {}),
+        **workdir.read_results(place),
         "dataset.name": config.dataset.name,
         "dataset.binarize": config.dataset.binarize,
         "data_sha256": provenance["data_sha256"][:12],

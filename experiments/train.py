@@ -45,7 +45,7 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     except UserError as error:
         if _is_finished(config, folder):
             say(f"{folder}: trained and evaluated already ({error})")
-            print_results(workdir.read_json(folder / "results.json"), str(folder))
+            print_results(workdir.read_results(folder), str(folder))
             return
         is_run = data is None and (folder / "config.json").exists()
         hint = "; if the data are elsewhere, give --data=SOURCE" if is_run else ""
@@ -60,7 +60,7 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     else:
         answer(train_and_evaluate(experiment, program, folder))
     if jax.process_index() == 0:
-        print_results(workdir.read_json(folder / "results.json"), str(folder))
+        print_results(workdir.read_results(folder), str(folder))
 
 
 def _is_finished(config: Config, folder: Path) -> bool:

@@ -15,10 +15,13 @@ import jax
 
 from configs import default
 from experiments import hints, origin
-from experiments.renamed import flatten, with_new_names
+from experiments.renamed import flatten, with_new_keys, with_new_names
+from vae.bind import drop_unread
 from vae.build import Config, from_operative, operative
+from vae.compose import group_of
 from vae.data.options import drop_unused
 from vae.identity import OUTSIDE_IDENTITY, WHERE_DATA_ARE, depends_on_length
+from vae.registry import MENUS
 from vae.training.metrics import finite
 from vae.types import UserError
 
@@ -65,11 +68,19 @@ def settle_as_held(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 def _held(workdir: Path) -> dict[str, Any] | None:
     """Returns the configuration of the run there, if there is one. A field that is
-    newer than the run has its default, by which all is as it was without the field."""
+    newer than the run has its default, by which all is as it was without the field. So
+    has one that nothing reads: earlier versions took any value of it."""
     held = read_json(workdir / "config.json")
     if held is not None and not isinstance(held, dict):
         raise UserError(f"{workdir}/config.json holds no config; restore the file")
-    return held and _filled_up(with_new_names(held), operative(default.get_config()))
+    if held is None:
+        return None
+    config = _filled_up(with_new_names(held), operative(default.get_config()))
+    for path, menu in MENUS.items():
+        group = group_of(config, path)
+        if group["name"] in menu:
+            group.update(drop_unread(group, menu))
+    return operative(from_operative(config))  # lists for tuples
 
 
 def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -215,6 +226,11 @@ def read_json(path: Path) -> Any:
         return _with_nan(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:
         raise UserError(f"{path} is not JSON ({error})") from error
+
+
+def read_results(workdir: Path) -> dict[str, Any]:
+    """Returns the results of the run there; {} if it has none."""
+    return with_new_keys(read_json(workdir / "results.json") or {})
 
 
 def _with_nan(value: Any) -> Any:

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vae.checks import READ_BY_SOME, READ_WITH
-from vae.menus import OBJECTIVES, OPTIMIZERS, POSTERIORS
 
 from configs import default
 from experiments import table_plan, train
 from experiments.cells import make_cell
 from experiments.program import answer, make_program
-from experiments.workdir import flatten, read_json
+from experiments.workdir import read_json
 from tests.conftest import ROOT
 from vae.build import build, operative
 from vae.evaluation import latent
@@ -96,21 +94,6 @@ def test_a_paper_is_a_short_file_that_names_it(name: str) -> None:
     text = (ROOT / f"{name.replace('.', '/')}.py").read_text()
     assert len(text.splitlines()) <= 30
     assert "arXiv" in text.split('"""')[1] or "ICLR" in text.split('"""')[1]
-
-
-def test_fields_that_only_some_choices_read_default_to_what_none_minds() -> None:
-    menus = {
-        "model.posterior": POSTERIORS,
-        "objective": OBJECTIVES,
-        "optimizer": OPTIMIZERS,
-    }
-    fields = flatten(operative(default.get_config()))
-    for field, (neutral, readers) in READ_BY_SOME.items():
-        assert fields[field] == neutral, field
-        assert set(readers) <= set(menus[field.rpartition(".")[0]]), field
-    for field, (neutral, other) in READ_WITH.items():
-        assert fields[field] == neutral, field
-        assert not fields[other], other
 
 
 def test_evaluations_have_the_fields_of_the_configuration() -> None:

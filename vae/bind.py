@@ -145,7 +145,7 @@ def drop_unread(group: dict[str, Any], menu: Menu) -> dict[str, Any]:
     read = parameters_of(menu[group["name"]])
     others = parameters_of(*menu.values())
     unread = others.keys() & group.keys() - read.keys()
-    return {**group, **{field: default_of(others[field]) for field in unread}}
+    return {**group, **{field: as_json(default_of(others[field])) for field in unread}}
 
 
 def _static(values: Group, read: Mapping[str, Parameter]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _static(values: Group, read: Mapping[str, Parameter]) -> dict[str, Any]:
         if field.menu is not None:
             static[name] = field.menu[value]
         elif not field.traced:
-            static[name] = tuple(value) if isinstance(value, list) else value
+            static[name] = written(value)
     return static
 
 
@@ -171,26 +171,35 @@ def _taken(method: Method, known: Group) -> dict[str, Any]:
 def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> None:
     readers = [key for key, method in menu.items() if field in parameters_of(method)]
     default = default_of(parameters_of(menu[readers[0]])[field])
-    if _plain(value) != _plain(default):
+    if written(value) != default:
         raise UserError(
-            f"{path}.name={name} does not read {path}.{field}={value}; leave it at "
-            f"{default}, or use one of {', '.join(readers)}"
+            f"{path}.name={name} does not read {path}.{field}={written(value)}; leave "
+            f"it at {default}, or use one of {', '.join(readers)}"
         )
 
 
-def _plain(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """Returns a value as users write it: JSON's lists are their tuples."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def as_json(value: Any) -> Any:
+    """Returns a value as JSON gives it back: the inverse of `written`."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _check_value(name: str, value: Any, parameter: Parameter) -> None:
     if parameter.field.menu is not None:
         one_of(name, value, tuple(parameter.field.menu))
         return
-    is_tuple = isinstance(value, (list, tuple))
-    for number in value if is_tuple else (value,):
+    low, _ = SINGLE_PRECISION
+    for number in value if isinstance(value, (list, tuple)) else (value,):
         if not _is_good(number, parameter):
-            shown = tuple(value) if is_tuple else value
-            raise UserError(f"{name}={shown!r} must be {describe(parameter)}")
+            is_lost = isinstance(number, float) and 0 < abs(number) < low
+            raise UserError(
+                f"{name}={written(value)!r} must be {describe(parameter)}"
+                + is_lost * f"; single precision has nothing between 0 and {low}"
+            )
 
 
 def _is_good(value: Any, parameter: Parameter) -> bool:

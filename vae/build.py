@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from vae.bind import Binding
+from vae.bind import Binding, as_json
 from vae.compose import (
     bind_menus,
     make_likelihood,
@@ -129,12 +129,12 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
 def operative(config: Config) -> dict[str, Any]:
     """Returns the configuration as a plain tree that JSON gives back unchanged."""
 
-    def plain(value: Any) -> Any:
+    def tree(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {key: plain(item) for key, item in value.items()}
-        return list(value) if isinstance(value, tuple) else value
+            return {key: tree(item) for key, item in value.items()}
+        return as_json(value)
 
-    return plain(config.to_dict())
+    return tree(config.to_dict())
 
 
 def from_operative(config: dict[str, Any]) -> Config:

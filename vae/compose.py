@@ -10,6 +10,7 @@ from flax import linen as nn
 from vae.bind import (
     Binding,
     Method,
+    as_json,
     bind,
     bind_method,
     default_of,
@@ -142,7 +143,8 @@ def with_method(config: Config, path: str, name: str) -> Config:
         if within:
             first, *rest = within
             return {**group, first: replace(group[first], rest)}
-        defaults = {f: default_of(fields[f]) for f in group.keys() & fields.keys()}
+        held = group.keys() & fields.keys()
+        defaults = {field: as_json(default_of(fields[field])) for field in held}
         return {**group, **defaults, "name": name}
 
     return replace(config, path.split("."))

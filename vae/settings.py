@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 
-from vae.bind import Binding, check, parameters_of
+from vae.bind import Binding, check, parameters_of, written
 from vae.compose import ModelFields, bind_menus, group_of
 from vae.data.load import DatasetFields
 from vae.evaluation.base import Subject
@@ -114,8 +114,8 @@ def describe_lopsided(model: Config) -> list[str]:
     if encoder["name"] != decoder["name"]:
         return []
     differing = [
-        f"{field}={encoder[field]} in model.encoder and {decoder[field]} in "
-        "model.decoder"
+        f"{field}={written(encoder[field])} in model.encoder and "
+        f"{written(decoder[field])} in model.decoder"
         for field in ("widths", "activation", "channels", "blocks")
         if encoder[field] != decoder[field]
     ]

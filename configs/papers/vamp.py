@@ -18,6 +18,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.posterior.scale = "bounded_exp"
     for part in (config.model.encoder, config.model.decoder):
         part.name, part.widths = "gated_mlp", (300, 300)
+        part.activation = "relu"  # the default: gates read none
     config.optimizer.learning_rate = 5e-4
     if mode != "smoke":
         config.train.steps = 13 * 500

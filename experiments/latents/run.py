@@ -50,7 +50,7 @@ def run(folder: Path, *, config: Config | None = None, data: str | None = None) 
 
 
 def _write(subject: Subject, folder: Path) -> None:
-    evaluated = workdir.read_json(folder / "results.json") or {}
+    evaluated = workdir.read_results(folder)
     place = folder / "latents"
     place.mkdir(exist_ok=True)
     sections: dict[str, Section] = {}

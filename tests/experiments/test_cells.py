@@ -22,10 +22,11 @@ def test_what_changes_the_program_makes_groups(small_config) -> None:
 
     assert count("model.latent_dim=1,2,16", "objective.beta=1,2", "seed=0,1") == 1
     assert count("model.latent_dim=16,17,32,33") == 3
-    assert (
-        count("objective.annealing_steps=10,20", "optimizer.learning_rate=.1,.2") == 1
-    )
+    small_config.objective.annealing = "linear"
+    numbers = "objective.annealing_steps=10,20", "optimizer.learning_rate=.1,.2"
+    assert count(*numbers) == 1
     assert count("model.encoder.widths=(8,),(8, 8)") == 2
+    small_config.objective.annealing = "constant"
     assert count("objective.name=elbo,iwae", "objective.num_samples=1,2") == 4
     small_config.model.posterior.name = "iaf"
     assert count("model.latent_dim=2,3") == 2
@@ -40,7 +41,7 @@ BAD = {
     "objective.beta=1,2,1.0": "twice",
     "objective.beta=": "empty",
     "seed=" + ",".join(map(str, range(10_001))): "--yes",
-    "model.latent_dim=2,0": "positive integer",
+    "model.latent_dim=2,0": "latent_dim=0 must be an integer, 1 or more",
     "objective.name=elbo,vq_vae": "vq_vae needs",
     "objective.name=iwae,beta_vae objective.beta=1,4": "does not read",
     "objective.beta=1,2 objective.beta=3,4": "twice",

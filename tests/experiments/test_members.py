@@ -11,7 +11,7 @@ import pytest
 from experiments import members, sweep, train, workdir
 from experiments.cells import Cell
 from tests.experiments.test_cells import cells_of
-from tests.experiments.test_faults import outcome
+from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_sweep import rows_of
 from tests.experiments.test_train import without_measurements
 from vae.training.checkpoint import SaveError

@@ -12,8 +12,13 @@ from configs import default
 from experiments import evaluate, runs, score, train, workdir
 from experiments.latents import run as latents
 from tests.conftest import ROOT
-from tests.experiments.test_faults import outcome
-from vae.types import UserError
+from tests.experiments.test_interrupt import outcome
+from vae.bind import Entry
+from vae.fields import Weight
+from vae.objectives import elbo
+from vae.objectives.base import make_penalized
+from vae.registry import OBJECTIVES
+from vae.types import Metrics, UserError
 
 # A run of the first release (commit ebd38ef), when checkpoints held the numbers of the
 # config: configs/default.py:smoke on 60 + 20 images of 8x8 pixels, 10 for validation.
@@ -60,6 +65,12 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
 ) -> None:
     get_config = default.get_config
 
+    def penalty(
+        *given: Any, beta: Weight = 1.0, renyi_alpha: Weight = 0.0
+    ) -> tuple[Any, Metrics]:
+        del renyi_alpha
+        return elbo.beta_vae(*given, beta=beta)
+
     def with_new_number(mode: str = "") -> Any:
         config = get_config(mode)
         config.objective.renyi_alpha = 0.5
@@ -67,6 +78,8 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
         return config
 
     monkeypatch.setattr(default, "get_config", with_new_number)
+    entry = Entry(make_penalized, {"penalty": penalty})
+    monkeypatch.setitem(OBJECTIVES, "beta_vae", entry)
     opened = runs.open_run(first_run, data=FIRST_DATA)
     assert float(opened.state.hparams["renyi_alpha"]) == 0.5
     shutil.rmtree(first_run / "checkpoints/20")
@@ -140,7 +153,9 @@ def test_a_mistake_is_not_taken_for_missing_data(
 ) -> None:
     config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
     config.evaluate.anomalies.ppca_components = 0
-    with pytest.raises(UserError, match="ppca_components=0 must be a positive"):
+    with pytest.raises(
+        UserError, match="ppca_components=0 must be an integer, 1 or more"
+    ):
         runs.open_run(tmp_path / "run", config=config)
 
 

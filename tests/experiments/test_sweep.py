@@ -22,7 +22,7 @@ from experiments.program import make_program
 from experiments.runs import restore_carry
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
-from tests.experiments.test_faults import outcome, wait_for
+from tests.experiments.test_interrupt import outcome, wait_for
 from vae.training.checkpoint import saved_steps
 from vae.training.loop import Interrupted
 

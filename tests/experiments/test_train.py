@@ -173,8 +173,8 @@ def test_a_collapse_is_told_of_once_while_training(
     train.run(small_config, tmp_path)
     out = capsys.readouterr().out
     assert out.count("warning: the latent space") == warnings
-    assert out.count("growth=cyclical") >= warnings
-    assert "growth=linear" not in out  # it is in use
+    assert out.count("annealing=cyclical") >= warnings
+    assert "annealing=linear" not in out  # it is in use
     verdict = read(tmp_path / "results.json")["collapse"]
     assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 
@@ -207,13 +207,13 @@ def test_a_run_older_than_a_field_is_taken_up(small_config, tmp_path: Path) -> N
     train.run(small_config, tmp_path)
     path = tmp_path / "config.json"
     held = read(path)
-    del held["objective"]["growth"], held["evaluate"]["anomalies"], held["precision"]
+    del held["objective"]["annealing"], held["evaluate"]["anomalies"], held["precision"]
     path.write_text(json.dumps(held))
     small_config.objective.annealing = "linear"
-    with pytest.raises(UserError, match="growth: constant there, linear now"):
+    with pytest.raises(UserError, match="annealing: constant there, linear now"):
         train.run(small_config, tmp_path)
     evaluate.run(None, tmp_path)
-    assert read(path)["objective"]["growth"] == "constant"
+    assert read(path)["objective"]["annealing"] == "constant"
 
 
 def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from vae.models.priors import StandardNormal
 from vae.models.vae import VAE
 from vae.nn.decoders import MLPDecoder
 from vae.nn.encoders import MLPEncoder
-from vae.objectives.base import elbo_terms
-from vae.types import ElboTerms
+from vae.objectives.base import Moment, elbo_terms, infer
+from vae.types import Batch, ElboTerms, Inference
 
 LATENT_DIM, SCALE, IMAGE_SHAPE = 2, 0.5, (2, 2, 1)
 _columns = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 2)))[0]
@@ -74,3 +74,15 @@ def params(posterior_shift: float = 0.0, posterior_widening: float = 1.0) -> Any
         }
         for part, layers in tree.items()
     }
+
+
+def batch(count: int) -> Batch:
+    return Batch(jnp.asarray(images(count)), None, jnp.arange(count))
+
+
+def inferred(count: int, **changes: float) -> tuple[Inference, ElboTerms, Moment]:
+    """What a penalty is given at step 5, of `count` images and the model of
+    `params(**changes)`: one sample of each posterior."""
+    given, key = {"model": params(**changes), "objective": {}}, jax.random.key(0)
+    found = infer(MODEL, given, {}, batch(count), key, num_samples=1)
+    return *found, Moment(jnp.int32(5), key)

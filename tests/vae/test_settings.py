@@ -9,7 +9,7 @@ from configs import default
 from vae.bind import Menu, check, default_of, parameters_of
 from vae.build import operative
 from vae.compose import HOLDERS, bind_menus, group_of, with_method
-from vae.fields import Parameter, fields_of
+from vae.fields import Parameter
 from vae.registry import MENUS
 from vae.settings import READERS, check_config, describe_lopsided
 from vae.types import UserError
@@ -111,6 +111,14 @@ def test_values_out_of_range_are_refused(path: str, field: str) -> None:
         ("objective", "beta", -1.0, "0 or more"),
         ("model", "latent_dim", 0, "1 or more"),
         ("model", "name", "vea", "did you mean vae"),
+        ("dataset", "channels", "fist", "did you mean first"),
+        ("optimizer", "eps", 1e39, "optimizer.eps=1e.39 must be .* and at most 1e.38"),
+        (
+            "optimizer",
+            "eps",
+            1e-40,
+            "optimizer.eps=1e-40 .* nothing between 0 and 1e-37",
+        ),
     ],
 )
 def test_what_does_not_fit_together_is_refused(
@@ -130,7 +138,8 @@ def test_objectives_that_compare_examples_need_two() -> None:
 
 def test_lopsided_models_are_noted() -> None:
     assert describe_lopsided(CONFIG["model"]) == []
-    wider = with_field(CONFIG, "model.encoder", "widths", [7])
+    wider = with_field(CONFIG, "model.encoder", "widths", [50])
     (note,) = describe_lopsided(wider["model"])
-    assert "model.encoder" in note and "widths=" in note
-    assert fields_of(default_of) == {}
+    assert "widths=(50,) in model.encoder and (400,) in model.decoder" in note
+    other = with_field(wider, "model.decoder", "name", "conv")
+    assert describe_lopsided(other["model"]) == []

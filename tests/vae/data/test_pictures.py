@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from configs import default
-from vae.data.options import ReadOptions, read_options
+from vae.data.options import ReadOptions
 from vae.data.sources import load_other
 from vae.types import UserError
 
@@ -159,34 +158,3 @@ def test_a_bomb_is_one_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UserError, match=r"a.png \(more than 200 pixels\)"):
         read(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("resize", (0,), r"dataset.resize=\(0,\) must be"),
-        ("resize", (1, 2, 3), "must be one side"),
-        ("resize", (True,), "must be one side"),
-        ("resize", ("a",), "must be one side"),
-        ("resize", (10_000_000,), "must be one side"),
-        ("resize", (8,), "dataset.resize=.* images:DIR only.*mnist_5k"),
-        ("skip_unreadable", True, "images:DIR only"),
-        ("channels", "first", "npz:PATH only"),
-        ("channels", "fist", "did you mean first"),
-    ],
-)
-def test_options_that_mean_nothing_are_refused(
-    field: str, value: object, message: str
-) -> None:
-    config = default.get_config()
-    config.dataset[field] = value
-    with pytest.raises(UserError, match=message):
-        read_options(config)
-
-
-def test_options_serve_anomalies_too() -> None:
-    config = default.get_config()
-    config.dataset.resize = (28,)
-    config.evaluate.anomalies.source = "images:somewhere"
-    assert read_options(config) == ReadOptions(resize=(28,))
-    assert read_options(default.get_config()) == ReadOptions()

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from vae.data.png import png_lengths
 from vae.evaluation.anomaly import fit_ppca, scores_of_bounds
 from vae.evaluation.bounds import ImageBounds
 
@@ -69,11 +68,3 @@ def test_ppca_of_few_images_of_rank_two_is_its_gaussian() -> None:
     density = multivariate_normal(flat.mean(0), vectors * values @ vectors.T)
     got = fit_ppca(images, 2)(images)
     np.testing.assert_allclose(got, -density.logpdf(flat), rtol=1e-6)
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3])
-def test_noise_is_longer_than_a_flat_image(channels: int) -> None:
-    noise = np.random.default_rng(0).random((1, 28, 28, channels))
-    flat, noisy = png_lengths(np.concatenate([np.zeros_like(noise), noise]))
-    # Bytes that are noise cannot be compressed.
-    assert noisy >= 28 * 28 * channels * 8 * np.log(2) > 5 * flat

@@ -1,13 +1,18 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from experiments.program import answer
 from tests.helpers import linear_gaussian as exact
+from tests.helpers.trained import untrained
 from vae import rng
 from vae.evaluation import bounds
-from vae.evaluation.bounds import make_importance_bound
+from vae.evaluation.base import Trained
+from vae.evaluation.bounds import evaluate_split, make_importance_bound
 
 
 def bound_of(params, num_samples: int, count: int = 64, seed: int = 0):
@@ -105,3 +110,24 @@ def test_reconstruction_probability_of_gaussians_in_closed_form() -> None:
         expected,
         atol=5 * peak / 2 / np.sqrt(num_samples),
     )
+
+
+def results(trained: Trained, num_samples: int) -> dict[str, Any]:
+    test = trained.subject.dataset.test
+    return answer(evaluate_split(trained, test, name="test", num_samples=num_samples))
+
+
+@pytest.mark.parametrize(("batch_size", "num_devices"), [(7, 1), (500, 1), (32, 4)])
+def test_every_image_counts_once(
+    small_config, batch_size: int, num_devices: int
+) -> None:
+    def results_of(batch_size: int, num_devices: int):
+        small_config.runtime.evaluation_batch_size = batch_size
+        small_config.runtime.num_devices = num_devices
+        return results(untrained(small_config), 3)
+
+    got, expected = results_of(batch_size, num_devices), results_of(100, 1)
+    assert got.keys() == expected.keys()
+    assert got["test/images"] == 500
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=2e-5, err_msg=name)

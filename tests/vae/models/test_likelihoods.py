@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 from scipy.special import expit, log_softmax, logsumexp
 
-from vae.distributions.pixels import StableBernoulli, sum_of_bernoulli_log_probs
 from vae.models.likelihoods import (
     LOG_SCALE_BOUNDS,
     MIN_VARIANCE,
@@ -147,26 +146,6 @@ def test_bernoulli_is_exact_at_large_logits(pixel: float) -> None:
     expected = -np.logaddexp(0, -logits if pixel else logits)  # in float64
     got = [log_probs(Bernoulli(), one_pixel(f), x[0]).item() for f in logits]
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-30)
-
-
-@pytest.mark.parametrize("size", [1, 8, 29])
-def test_bernoulli_pixels_together_are_their_sum(size: int) -> None:
-    keys = jax.random.split(jax.random.key(0))
-    logits = 30 * jax.random.normal(keys[0], (3, 2, size))
-    x = jax.random.bernoulli(keys[1], 0.5, (2, size)).astype(jnp.float32)
-
-    def together(logits: jax.Array) -> jax.Array:
-        return sum_of_bernoulli_log_probs(logits, x)
-
-    def one_by_one(logits: jax.Array) -> jax.Array:
-        return StableBernoulli(logits).log_prob(x).sum(-1)
-
-    # A factor 1 + exp(-|logit|) is rounded to within 6e-8, for at most 29 pixels.
-    np.testing.assert_allclose(together(logits), one_by_one(logits), 1e-6, 2e-6)
-    for f in (together, one_by_one):
-        gradient = jax.grad(lambda t, f=f: f(t).sum())(logits)
-        expected = jnp.broadcast_to(x, logits.shape) - expit(logits)
-        np.testing.assert_allclose(gradient, expected, 1e-5, 1e-6)
 
 
 @every_likelihood

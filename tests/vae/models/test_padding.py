@@ -6,65 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.distributions import Independent, Normal, kl_divergence
 
 from experiments.program import make_program
 from vae import rng
 from vae.build import build
-from vae.distributions.gaussians import DiagonalGaussianMixture
-from vae.distributions.padded import restrict
 from vae.models.padding import cut_to, pad_to, padded_width
-from vae.objectives.discrepancy import inverse_multiquadratic
 from vae.training.step import make_batch
 
-OWN, WIDE = 3, 16
+OWN = 3
 
 
 def test_widths_are_multiples_of_sixteen() -> None:
     assert [padded_width(size) for size in (1, 2, 16, 17, 32)] == [16, 16, 16, 32, 32]
-
-
-def draw(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
-def gaussians(width: int) -> tuple[Any, Any]:
-    loc, log_scale = draw(5, WIDE)[:, :width], draw(5, WIDE)[:, ::-1][:, :width]
-    q = Independent(Normal(loc, np.exp(log_scale)), 1)
-    return q, Independent(Normal(jnp.zeros(width), jnp.ones(width)), 1)
-
-
-def test_a_restricted_gaussian_is_the_smaller_one() -> None:
-    wide_q, wide_p = (restrict(d, jnp.int32(OWN)) for d in gaussians(WIDE))
-    loc, scale = wide_q.base_dist.loc[:, :OWN], wide_q.base_dist.scale[:, :OWN]
-    q = Independent(Normal(loc, scale), 1)
-    p = Independent(Normal(jnp.zeros(OWN), jnp.ones(OWN)), 1)
-    z = draw(7, 5, WIDE)
-    for wide, own in ((wide_q, q), (wide_p, p)):
-        np.testing.assert_allclose(
-            wide.log_prob(z), own.log_prob(z[..., :OWN]), rtol=1e-5
-        )
-    np.testing.assert_allclose(
-        kl_divergence(wide_q, wide_p), kl_divergence(q, p), rtol=1e-6
-    )
-    sample = wide_q.sample(jax.random.key(0), (4,))
-    assert sample[..., :OWN].all()
-    assert not sample[..., OWN:].any()
-    assert not wide_q.variance[:, OWN:].any()
-
-
-def test_a_restricted_mixture_is_the_smaller_one() -> None:
-    logits, means, scales = draw(4), draw(4, WIDE), np.exp(draw(4, WIDE))
-    wide = restrict(DiagonalGaussianMixture(logits, means, scales), jnp.int32(OWN))
-    own = DiagonalGaussianMixture(logits, means[:, :OWN], scales[:, :OWN])
-    z = draw(6, WIDE)
-    np.testing.assert_allclose(wide.log_prob(z), own.log_prob(z[:, :OWN]), rtol=1e-4)
-    assert not wide.sample(jax.random.key(0), (9,))[:, OWN:].any()
-
-
-def test_what_cannot_be_padded_says_so() -> None:
-    with pytest.raises(TypeError, match="cannot be padded"):
-        restrict(Normal(0.0, 1.0), jnp.int32(2))
 
 
 CASES = [
@@ -81,11 +34,13 @@ def test_loss_and_gradients_are_those_of_the_own_size(
     small_config, names: dict[str, str]
 ) -> None:
     small_config.model.latent_dim = OWN
-    small_config.model.prior.num_components = 4
     small_config.objective.name = names.get("objective", "elbo")
-    small_config.model.prior.name = names.get("prior", "standard_normal")
-    if small_config.model.prior.name == "conditional_gaussian":
+    prior = small_config.model.prior
+    prior.name = names.get("prior", "standard_normal")
+    if prior.name == "conditional_gaussian":
         small_config.model.condition = "label"
+    elif prior.name != "standard_normal":
+        prior.num_components = 4
     experiment = build(small_config)
     state, _ = make_program(experiment).initialize(experiment)
     stored = experiment.dataset.train[:20]
@@ -119,12 +74,4 @@ def test_loss_and_gradients_are_those_of_the_own_size(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
         grads,
         pad_to(own_grads, grads),
-    )
-
-
-def test_a_kernels_width_counts_the_dimensions_in_use() -> None:
-    squares = np.array([0.5, 3.0])
-    used = jnp.asarray(OWN)
-    np.testing.assert_allclose(
-        inverse_multiquadratic(squares, used), inverse_multiquadratic(squares, OWN)
     )

@@ -1,4 +1,4 @@
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from numpyro.distributions import Independent, Normal
 
 from tests.vae.nn.test_flows import points, random_variables
 from vae import rng
@@ -109,22 +108,6 @@ def test_what_can_be_padded_is_what_can_be_restricted(name: str) -> None:
 def test_a_sphere_of_two_points_is_refused() -> None:
     with pytest.raises(Unsupported, match="needs two latent dimensions"):
         posteriors.VonMisesFisher(1).init(jax.random.key(0), FEATURES)
-
-
-def test_unknown_posteriors_are_refused() -> None:
-    with pytest.raises(TypeError, match="no reparameterised samples"):
-        sample_and_log_prob(Normal(0.0, 1.0), keys(1, 1))
-
-
-def test_noise_of_fewer_samples_or_dimensions_is_a_prefix() -> None:
-    @partial(jax.jit, static_argnums=(0, 1))
-    def draw(samples: int, dim: int) -> jax.Array:
-        mean, scale = jnp.arange(1.0, dim + 1), jnp.linspace(0.1, 1, 5)[:dim]
-        q = Independent(Normal(jnp.tile(mean, (2, 1)), jnp.tile(scale, (2, 1))), 1)
-        return sample_and_log_prob(q, keys(samples, 2))[0]
-
-    # XLA vectorises fewer of them in another way: equal to rounding
-    np.testing.assert_allclose(draw(2, 3), draw(5, 5)[:2, :, :3], rtol=1e-5)
 
 
 def test_full_gaussian_has_the_covariance_of_its_triangle() -> None:

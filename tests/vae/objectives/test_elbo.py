@@ -2,54 +2,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.distributions import (
-    Categorical,
-    Independent,
-    MixtureSameFamily,
-    Normal,
-)
 
 from tests.helpers import linear_gaussian as exact
-from vae import rng
 from vae.fields import fields_of
 from vae.objectives import elbo, schedules
-from vae.objectives.base import (
-    Moment,
-    elbo_terms,
-    infer,
-    kl_per_dimension,
-    make_penalized,
-)
-from vae.types import Batch, LatentGroup
+from vae.objectives.base import Moment, make_penalized
 
-
-def test_closed_form_kl_agrees_with_sampling() -> None:
-    mean, scale = jnp.array([0.5, -1.0, 0.0]), jnp.array([0.3, 1.5, 1.0])
-    posterior = Independent(Normal(mean, scale), 1)
-    prior = Independent(Normal(jnp.zeros(3), jnp.ones(3)), 1)
-    group = LatentGroup(mean, mean, posterior, prior, jnp.ones(3, bool))
-    closed = -jnp.log(scale) + (scale**2 + mean**2 - 1) / 2  # Kingma & Welling, app. B
-    np.testing.assert_allclose(kl_per_dimension(group), closed, rtol=1e-6)
-    z = posterior.sample(jax.random.key(0), (1_000_000,))
-    ratios = posterior.log_prob(z) - prior.log_prob(z)
-    np.testing.assert_allclose(ratios.mean(), closed.sum(), atol=5 * ratios.std() / 1e3)
-
-
-def test_terms_have_the_shapes_of_the_contract() -> None:
-    x = exact.images(5)
-    keys = rng.per_example(jax.random.key(0), jnp.arange(5))
-    terms = exact.terms(exact.params(), x, keys, 3)
-    assert terms.rate_per_group.shape == (1, 3, 5)
-    assert {terms.distortion.shape, terms.rate.shape, terms.log_weights.shape} == {
-        (3, 5)
-    }
-    np.testing.assert_allclose(terms.rate_per_group.sum(0), terms.rate)
-
-
-BATCH = Batch(jnp.asarray(exact.images(8)), None, jnp.arange(8))
+BATCH = exact.batch(8)
 PARAMS = {"model": exact.params(0.3), "objective": {}}
 KEY = jax.random.key(0)
-INFERENCE, TERMS = infer(exact.MODEL, PARAMS, {}, BATCH, KEY, num_samples=1)
+INFERENCE, TERMS, _ = exact.inferred(8, posterior_shift=0.3)
 RATE = TERMS.rate.mean()
 
 
@@ -112,33 +74,3 @@ def test_free_bits_are_a_floor_below_which_the_rate_costs_nothing(
     np.testing.assert_allclose(got, RATE, rtol=1e-6)
     got, _ = penalty(INFERENCE, TERMS, at(0), free_nats=100.0)
     np.testing.assert_allclose(got, 100.0 * floors)
-
-
-def test_a_rate_without_closed_form_is_sampled() -> None:
-    keys = rng.per_sample(
-        rng.per_example(jax.random.key(0), jnp.arange(8)), jnp.arange(3)
-    )
-    variables = {"params": PARAMS["model"]}
-    posterior = exact.MODEL.apply(variables, BATCH.image, method="encode")
-    inference = exact.MODEL.apply(variables, posterior, keys, method="infer")
-    (group,) = inference.groups
-    mixture = MixtureSameFamily(  # of one component: the prior, without closed form
-        Categorical(jnp.ones(1)), Independent(Normal(jnp.zeros((1, 2)), 1.0), 1)
-    )
-    inference = inference._replace(groups=(group._replace(prior=mixture),))
-    terms = elbo_terms(inference, BATCH.image)
-    expected = group.log_q - group.prior.log_prob(group.z)
-    np.testing.assert_allclose(terms.rate, expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        terms.log_weights, -(terms.distortion + terms.rate), rtol=1e-5
-    )
-
-
-def test_the_elbo_of_the_exact_posterior_is_log_p() -> None:
-    x = exact.images(500)
-    keys = rng.per_example(jax.random.key(0), jnp.arange(500))
-    terms = exact.terms(exact.params(), x, keys, 200)
-    elbos = -(terms.distortion + terms.rate)  # [K, B]; only distortion is sampled
-    error = np.asarray(elbos).std(0).mean() / np.sqrt(elbos.size)
-    expected = exact.log_prob(x).mean()
-    np.testing.assert_allclose(elbos.mean(), expected, atol=5 * error)

@@ -1,33 +1,15 @@
 """Properties of the compiled training program."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from experiments.program import ask_call, chunks, make_program, own_model
+from experiments.program import ask_call, make_program, own_model
+from tests.helpers.training import assert_equal, train
 from vae.build import build
-from vae.training.state import NORMS, first_nonfinite, read_totals
-from vae.training.step import Carry
-
-
-def train(config: Any, *, calls: list[int] | None = None) -> Carry:
-    """Trains without files, in calls of the given numbers of steps."""
-    experiment = build(config)
-    program = make_program(experiment)
-    carry = program.initialize(experiment)
-    for num_steps, data in zip(
-        calls or [config.train.steps], chunks(experiment, program, 0), strict=False
-    ):
-        carry = ask_call(experiment, program, carry, data, num_steps).compute()
-    return jax.device_get(carry)
-
-
-def assert_equal(left: Any, right: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, left, right)
+from vae.training.state import read_totals
 
 
 def test_results_do_not_depend_on_the_cut_into_calls(small_config) -> None:
@@ -87,15 +69,6 @@ def test_a_seed_controls_order_binarisation_and_noise(
     assert abs(value(3) - value(4)) > 1e-4 * abs(value(3))
 
 
-def test_norms_are_those_of_the_last_step(small_config) -> None:
-    small_config.train.log_every = 20
-    state, totals = train(small_config)
-    metrics = read_totals(totals)
-    squares = [np.square(leaf).sum() for leaf in jax.tree.leaves(state.params)]
-    np.testing.assert_allclose(metrics["param_norm"], np.sqrt(sum(squares)), rtol=1e-5)
-    assert all(metrics[name] > 0 for name in NORMS)
-
-
 def test_clipping_bounds_the_first_sgd_update(small_config) -> None:
     small_config.optimizer.name = "sgd"
     small_config.optimizer.clip_norm = 0.5
@@ -106,17 +79,6 @@ def test_clipping_bounds_the_first_sgd_update(small_config) -> None:
     np.testing.assert_allclose(optax.tree.norm(update), 0.5 * 1e-3, rtol=1e-4)
 
 
-def test_divergence_names_the_first_step_and_terms(small_config) -> None:
-    _, totals = train(small_config)
-    assert first_nonfinite(totals) is None
-    small_config.optimizer.learning_rate = 1e6
-    found = first_nonfinite(train(small_config)[1])
-    assert found is not None
-    step, terms = found
-    assert step == 2
-    assert {"loss", "rate_nats"} <= set(terms)
-
-
 def test_one_program_serves_calls_of_every_length(small_config, compilations) -> None:
     experiment = build(small_config)
     program = make_program(experiment)
@@ -124,31 +86,6 @@ def test_one_program_serves_calls_of_every_length(small_config, compilations) ->
     for num_steps in (0, 1, 5, 2):
         carry = ask_call(experiment, program, carry, program.data, num_steps).compute()
     assert compilations("call") == 1
-
-
-PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
-
-
-def test_devices_and_pmap_agree(small_config) -> None:
-    small_config.train.steps = 50
-    results = {}
-    for precision in ("float64", "float32"):
-        small_config.precision = precision
-        for name, (parallel, num_devices) in PLACEMENTS.items():
-            small_config.runtime.parallel = parallel
-            small_config.runtime.num_devices = num_devices
-            results[precision, name] = train(small_config)
-    for name in ("jit4", "pmap4"):
-        one, many = results["float64", "jit1"], results["float64", name]
-        assert many[1].sums["loss"].dtype == np.float64
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
-            (one[0].params, one[1].sums["loss"] / 50),
-            (many[0].params, many[1].sums["loss"] / 50),
-        )
-        # In float32 Adam amplifies rounding: only the loss agrees.
-        one, many = results["float32", "jit1"][1], results["float32", name][1]
-        np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)
 
 
 def test_bfloat16_trains_with_float32_parameters_and_densities(small_config) -> None:

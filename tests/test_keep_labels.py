@@ -8,7 +8,7 @@ import pytest
 
 from experiments import members, sweep, train
 from tests.experiments.test_cells import cells_of
-from tests.experiments.test_faults import outcome
+from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_sweep import final_params, rows_of
 from vae.build import build
 from vae.data import sources

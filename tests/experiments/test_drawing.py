@@ -1,3 +1,5 @@
+"""Data whose factors are known: runs are scored, and traversals drawn."""
+
 from pathlib import Path
 from typing import Any
 
@@ -5,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import agreement, evaluate, train, workdir
+from experiments import evaluate, train, workdir
 from experiments.evaluate import make_trained
 from experiments.program import make_program, own_model
 from tests.helpers.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
 from vae.data import sources
-from vae.data.factors import FactorSource, factors_at
+from vae.data.factors import FactorSource
 from vae.data.sprites import NAMES, Sprites
 from vae.evaluation.disentanglement import evaluation
 from vae.evaluation.disentanglement.evaluation import CodeTable
@@ -32,41 +34,6 @@ def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
     small_config.dataset.name, small_config.dataset.binarize = "sprites:16", "none"
     small_config.runtime.evaluation_batch_size = 512
     return small_config
-
-
-def test_codes_are_posterior_means_and_computed_once(sprites_config) -> None:
-    experiment = build(sprites_config)
-    program = make_program(experiment)
-    state, _ = program.initialize(experiment)
-    table = CodeTable(make_trained(experiment, program, state))
-    assert experiment.data.factors is not None
-    factors = factors_at(experiment.data.factors, np.array([7, 3, 7, 47, 0]))
-    means = table.means(factors)
-    model, variables = own_model(experiment, state)
-    x = np.asarray(experiment.data.factors.stored(factors)) / np.float32(255)
-    expected: Any = model.apply(variables, x, method="encode")
-    np.testing.assert_allclose(means, expected.posterior.mean, atol=1e-5)
-    table._encode = None  # it is not needed again
-    np.testing.assert_array_equal(table.means(factors[::-1]), means[::-1])
-
-
-def test_codes_are_drawn_from_the_posteriors(sprites_config) -> None:
-    """48 images of 4 dimensions: standardised, they are normal. A mean of 192 has the
-    standard error .07, their variance .10: within four of each."""
-    experiment = build(sprites_config)
-    program = make_program(experiment)
-    state, _ = program.initialize(experiment)
-    table = CodeTable(make_trained(experiment, program, state))
-    assert experiment.data.factors is not None
-    factors = factors_at(experiment.data.factors, np.arange(48))
-    model, variables = own_model(experiment, state)
-    x = np.asarray(experiment.data.factors.stored(factors)) / np.float32(255)
-    encoded: Any = model.apply(variables, x, method="encode")
-    scale = np.sqrt(encoded.posterior.variance)
-    noise = (table.draw(factors) - table.means(factors)) / scale
-    assert noise.mean() == pytest.approx(0, abs=4 * 0.07)
-    assert noise.var() == pytest.approx(1, abs=4 * 0.10)
-    np.testing.assert_array_equal(table.draw(factors[5:9]), table.draw(factors)[5:9])
 
 
 def test_stored_images_with_factors_are_encoded(
@@ -125,26 +92,6 @@ def test_a_run_is_scored_and_traversed(
     assert {name: again[name] for name in scores} == pytest.approx(scores, rel=1e-5)
     sprites_config.evaluate.disentanglement.points = 80
     assert not evaluate.is_done(operative(sprites_config), tmp_path)
-
-
-def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    first = random.normal(size=(500, 3))
-    kl = [3.0, 2.0, 0.001]  # the last is not informative
-    folders = []
-    for name, z in (("a", first), ("b", -first), ("c", random.normal(size=(500, 3)))):
-        folders.append(tmp_path / name)
-        folders[-1].mkdir()
-        np.save(folders[-1] / agreement.CODES_FILE, z)
-        workdir.write_json(folders[-1] / "results.json", {"latent/kl_per_dim": kl})
-    twins = agreement.score_agreement(folders[:2])
-    assert twins[0]["disentanglement/udr_spearman"] == pytest.approx(1, abs=0.2)
-    assert twins[0]["disentanglement/udr_lasso"] == pytest.approx(0.9)
-    stranger = agreement.score_agreement(folders[::2])
-    assert stranger[1]["disentanglement/udr_spearman"] < 0.2
-    assert agreement.score_agreement(folders[:1]) == [{}]
-    (folders[0] / agreement.CODES_FILE).unlink()
-    assert agreement.score_agreement(folders[:2]) == [{}, {}]
 
 
 @pytest.mark.parametrize(

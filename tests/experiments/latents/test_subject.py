@@ -12,7 +12,7 @@ from experiments.latents import curves, generation, plane, run, swapping
 from experiments.latents.attributes import Attributes, find_attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import Subject
-from tests.experiments.test_latents_editing import COUNT, make
+from tests.experiments.latents.test_editing import COUNT, make
 from vae.data.splits import Split
 from vae.evaluation import probe
 

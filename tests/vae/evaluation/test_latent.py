@@ -1,0 +1,61 @@
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.program import answer
+from tests.helpers.trained import untrained
+from vae.evaluation import bounds, latent
+from vae.evaluation.bounds import evaluate_split
+from vae.evaluation.latent import active_units, variance_of_means
+
+
+def test_active_units_counts_means_that_vary() -> None:
+    variances = np.array([1.0, 0.02, 0.0, 0.009])
+    means = np.random.default_rng(0).normal(size=(4000, 4)) * np.sqrt(variances)
+    assert active_units(variance_of_means(means, np.zeros_like(means))) == 2
+
+
+def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None:
+    """Its means are known from 20 samples only, whose noise alone has variance .05."""
+    small_config.model.posterior.name = "planar_flow"
+    trained = untrained(small_config)
+    params = trained.variables["params"]
+    params = {**params, "encoder": jax.tree.map(jnp.zeros_like, params["encoder"])}
+    trained = trained._replace(variables={**trained.variables, "params": params})
+    test = trained.subject.dataset.test
+
+    def results(samples: int) -> dict[str, Any]:
+        return answer(evaluate_split(trained, test, name="test", num_samples=samples))
+
+    assert results(20)["latent/active_units"] == 0
+    assert "latent/active_units" not in results(1)
+
+
+def test_an_untrained_latent_space_is_described(small_config) -> None:
+    """Codes tell at most the rate of the image, and of 500 images log 500 nats; what is
+    no information of the rate is distance from the prior."""
+    trained = untrained(small_config)
+    before = answer(bounds.run(trained, importance_samples=3))
+    found = latent.run(trained._replace(results=before))
+    assert len(found["latent/decoder_sensitivity"]) == 4
+    limit = found["latent/information_limit_nats"]
+    np.testing.assert_allclose(limit, np.log(500))
+    information = found["latent/mutual_information_nats"]
+    assert 0 <= information <= limit
+    rate = information + found["latent/marginal_kl_nats"]
+    # Estimated by one code an image, of a standard deviation below 2 nats.
+    np.testing.assert_allclose(rate, before["test/rate_nats"], atol=5 * 2 / 500**0.5)
+
+
+def test_discrete_codes_are_counted(small_config) -> None:
+    model = small_config.model
+    model.posterior.name, model.prior.name = "relaxed_categorical", "uniform_codes"
+    model.posterior.num_classes = 5
+    trained = untrained(small_config)
+    params = jax.tree.map(jnp.zeros_like, trained.variables["params"])
+    found = latent.run(trained._replace(variables={"params": params}))
+    # Without parameters all classes are alike, and the first is the code.
+    assert found["latent/codes_used"] == found["latent/code_perplexity"] == 1
+    assert found["collapse"].startswith("collapsed")

@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.helpers.training import train
+from vae.training.parallel import (
+    make_placement,
+    make_routine,
+    one_per_device,
+    runs_over_devices,
+)
+from vae.types import UserError
+
+PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
+
+
+def test_devices_and_pmap_agree(small_config) -> None:
+    small_config.train.steps = 50
+    results = {}
+    for precision in ("float64", "float32"):
+        small_config.precision = precision
+        for name, (parallel, num_devices) in PLACEMENTS.items():
+            small_config.runtime.parallel = parallel
+            small_config.runtime.num_devices = num_devices
+            results[precision, name] = train(small_config)
+    for name in ("jit4", "pmap4"):
+        one, many = results["float64", "jit1"], results["float64", name]
+        assert many[1].sums["loss"].dtype == np.float64
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
+            (one[0].params, one[1].sums["loss"] / 50),
+            (many[0].params, many[1].sums["loss"] / 50),
+        )
+        # In float32 Adam amplifies rounding: only the loss agrees.
+        one, many = results["float32", "jit1"][1], results["float32", name][1]
+        np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)
+
+
+def test_runs_together_are_the_runs_alone() -> None:
+    """Four runs on four devices, which share a part of their own and an argument."""
+
+    def function(state: dict[str, jax.Array], noise: jax.Array, shared: jax.Array):
+        return {"x": state["x"] * shared + noise, "same": state["same"] + 1}
+
+    axes = {"x": 0, "same": None}
+    routine = make_routine(
+        function, runs_over_devices(0), own_axes=(axes, 0), out_axes=axes
+    )
+    shared = jnp.array([1.0, 2.0, 5.0])
+    states = [{"x": jnp.arange(3.0) + i, "same": jnp.float32(7)} for i in range(4)]
+    noise = [jnp.full(3, 0.1 * i) for i in range(4)]
+    together = routine.together(tuple(states), (tuple(noise),), shared)
+    alone = [routine.alone(*own, shared) for own in zip(states, noise, strict=True)]
+    assert len(together) == 4
+    jax.tree.map(np.testing.assert_array_equal, list(together), alone)
+
+
+def test_what_the_devices_cannot_do_is_refused() -> None:
+    assert make_placement("jit", 0, 8).num_devices == len(one_per_device(0)) == 4
+    with pytest.raises(UserError, match="num_devices=5 but there are 4"):
+        make_placement("jit", 5, 10)
+    with pytest.raises(UserError, match="multiple of 4 or set runtime.num_devices"):
+        make_placement("jit", 4, 10)

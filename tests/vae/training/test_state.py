@@ -1,0 +1,46 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.helpers.training import train
+from vae.training.state import (
+    NORMS,
+    add_to_totals,
+    first_nonfinite,
+    read_totals,
+    zero_totals,
+)
+
+
+def test_totals_are_means_and_the_last_norms() -> None:
+    totals = zero_totals(("loss", *NORMS), jnp.float32)
+    for step, (loss, norm) in enumerate([(1.0, 0.0), (2.0, 0.0), (6.0, 7.0)], 1):
+        metrics = {"loss": loss, **dict.fromkeys(NORMS, norm)}
+        traced = jax.tree.map(jnp.float32, metrics)
+        totals = add_to_totals(totals, traced, jnp.int32(step))
+    assert read_totals(totals) == {"loss": 3.0, **dict.fromkeys(NORMS, 7.0)}
+    assert first_nonfinite(totals) is None
+    for step, loss in ((4, np.inf), (5, np.nan)):
+        metrics = {"loss": jnp.float32(loss), **dict.fromkeys(NORMS, jnp.float32(1))}
+        totals = add_to_totals(totals, metrics, jnp.int32(step))
+    assert first_nonfinite(totals) == (4, ["loss"])
+
+
+def test_norms_are_those_of_the_last_step(small_config) -> None:
+    small_config.train.log_every = 20
+    state, totals = train(small_config)
+    metrics = read_totals(totals)
+    squares = [np.square(leaf).sum() for leaf in jax.tree.leaves(state.params)]
+    np.testing.assert_allclose(metrics["param_norm"], np.sqrt(sum(squares)), rtol=1e-5)
+    assert all(metrics[name] > 0 for name in NORMS)
+
+
+def test_divergence_names_the_first_step_and_terms(small_config) -> None:
+    _, totals = train(small_config)
+    assert first_nonfinite(totals) is None
+    small_config.optimizer.learning_rate = 1e6
+    found = first_nonfinite(train(small_config)[1])
+    assert found is not None
+    step, terms = found
+    assert step == 2
+    assert {"loss", "rate_nats"} <= set(terms)
