@@ -279,6 +279,6 @@ def test_classes_condition_a_model_or_are_kept(photos) -> None:
 
 def test_anomalies_are_all_pictures_read_as_the_runs(photos, tmp_path: Path) -> None:
     photos.evaluate.anomalies.source = f"images:{tmp_path}"
-    anomalies = build(photos).anomalies
+    anomalies = build(photos).data.anomalies
     assert anomalies is not None
     assert anomalies.images.shape == (40, 8, 8, 1)

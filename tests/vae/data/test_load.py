@@ -10,6 +10,7 @@ from configs import default
 from vae.build import build
 from vae.data.load import other_images
 from vae.data.splits import Dataset, Split
+from vae.models.likelihoods import Gaussian
 from vae.types import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -66,22 +67,23 @@ def test_floats_of_bytes_are_refused_with_their_range(
 def test_pictures_of_8_and_of_16_bits_can_be_scored_by_runs_on_either() -> None:
     own = default.get_config()
     own.dataset.name, own.dataset.binarize = "images:own", "none"
-    own.model.likelihood.name = "gaussian"
+    own.model.likelihood.name, likelihood = "gaussian", Gaussian()
     as_bytes = GREY[..., np.newaxis]
     as_floats = as_bytes / np.float32(255)
     everything = {
         images.dtype: Dataset(*[Split(images, None)] * 3)
         for images in (as_bytes, as_floats)
     }
-    given = Split(as_bytes, None), Split(as_floats, None), Split(as_floats + 1e-3, None)
+    splits = [Split(x, None) for x in (as_bytes, as_floats, as_floats + 1e-3)]
     for split, run, expected in (
-        (given[0], as_floats, as_floats),
-        (given[1], as_bytes, as_bytes),
-        (given[2]._replace(images=given[2].images.clip(0, 1)), as_bytes, as_bytes),
+        (splits[0], as_floats, as_floats),
+        (splits[1], as_bytes, as_bytes),
+        (splits[2]._replace(images=splits[2].images.clip(0, 1)), as_bytes, as_bytes),
     ):
         of_run = everything[run.dtype]
-        got = other_images(own, of_run, split, "--score", name="images:a").images
+        given = own, of_run, likelihood, split, "--score"
+        got = other_images(*given, name="images:a").images
         assert got.dtype == expected.dtype
         np.testing.assert_array_equal(got, expected)
         with pytest.raises(UserError, match="save them as"):
-            other_images(own, of_run, split, "--score", name="npz:a")
+            other_images(*given, name="npz:a")
