@@ -80,7 +80,7 @@ def _held(workdir: Path) -> dict[str, Any] | None:
         group = group_of(config, path)
         if group["name"] in menu:
             group.update(drop_unread(group, menu))
-    return operative(from_operative(config))  # lists for tuples
+    return config
 
 
 def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -49,6 +49,7 @@ KEPT = ("dataset.name", *report.ALIKE, "objective.name", "git_commit", "device")
 
 
 ROWS = [row(1.0, 0, 100.0), row(1.0, 1, 104.0), row(4.0, 0, 110.0)]
+ROWS.append(DIVERGED | {name: ROWS[0][name] for name in KEPT})
 
 
 def test_a_cell_is_the_mean_of_its_seeds_with_standard_error(tmp_path: Path) -> None:
