@@ -97,6 +97,7 @@ OBJECTIVES: Menu = {
     "iwae": _bound(importance.iwae),
     "miwae": _bound(importance.miwae),
     "ciwae": _bound(importance.ciwae),
+    "renyi": _bound(importance.renyi),
     "piwae": _two_sided(importance.miwae),
     "dreg": _two_sided(importance.dreg),
     "sticking_the_landing": _bound(importance.sticking_the_landing),

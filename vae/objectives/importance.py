@@ -4,6 +4,7 @@ References:
   Burda et al. 2015, arXiv 1509.00519 (IWAE).
   Rainforth et al. 2018, arXiv 1802.04537 (MIWAE, CIWAE and PIWAE).
   Tucker et al. 2019, arXiv 1810.04152 (DReG).
+  Li & Turner 2016, arXiv 1602.02311 (the Renyi bound).
   Roeder et al. 2017, arXiv 1703.09194 (sticking the landing).
 """
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from vae.distributions.reparameterization import frozen_log_prob
-from vae.fields import Count, Share, traced_of
+from vae.fields import Count, Number, Share, traced_of
 from vae.models.base import Model
 from vae.objectives.base import (
     Hparams,
@@ -131,6 +132,21 @@ def ciwae(
     """elbo_share * ELBO + (1 - elbo_share) * L_K (CIWAE, where the share is beta)."""
     elbo = -(terms.distortion + terms.rate).mean()
     return elbo_share * elbo + (1 - elbo_share) * iwae(inference, terms)
+
+
+def renyi(inference: Inference, terms: ElboTerms, *, alpha: Number = 0.0) -> jax.Array:
+    """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha), the variational Renyi bound of K
+    samples: IWAE's for alpha = 0, the sampled ELBO for alpha = 1, and above log p(x) in
+    the mean for alpha < 0.
+
+    References:
+      Li & Turner 2016, arXiv 1602.02311, eq. 13.
+    """
+    del inference
+    power = 1 - alpha
+    safe = jnp.where(power == 0, 1, power)  # keeps the gradient of the other branch
+    bound = _log_mean_exp(safe * terms.log_weights) / safe
+    return jnp.where(power == 0, terms.log_weights.mean(0), bound).mean()
 
 
 def dreg(inference: Inference, terms: ElboTerms) -> jax.Array:

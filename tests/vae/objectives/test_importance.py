@@ -54,6 +54,28 @@ def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
         importance.miwae(None, drawn, num_bounds=5)
 
 
+def test_the_renyi_bound_falls_with_alpha_from_iwae_to_the_elbo() -> None:
+    drawn = terms(12)
+    alphas = (-1.0, 0.0, 0.5, 0.9, 1.0, 2.0)
+    bounds = [importance.renyi(None, drawn, alpha=alpha) for alpha in alphas]
+    assert all(np.diff(bounds) < 0)  # eq. 4, for the very same weights
+    np.testing.assert_allclose(bounds[1], importance.iwae(None, drawn), rtol=1e-6)
+    np.testing.assert_allclose(bounds[4], drawn.log_weights.mean(), rtol=1e-6)
+    near = importance.renyi(None, drawn, alpha=1 - 1e-3)
+    np.testing.assert_allclose(near, bounds[4], rtol=1e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0])
+def test_at_the_exact_posterior_every_renyi_bound_is_log_p(alpha: float) -> None:
+    objective = importance.make_importance_weighted(
+        exact.MODEL, importance.renyi, num_samples=4
+    )
+    params, hparams = {"model": exact.params(), "objective": {}}, {"alpha": alpha}
+    loss, _ = jax.jit(objective.loss)(params, BATCH, KEY, hparams, 0)
+    expected = -exact.log_prob(exact.images(200)).mean()
+    np.testing.assert_allclose(loss, expected, atol=5e-5)
+
+
 def gradients(objective, key: jax.Array, params=PARAMS) -> dict[str, jax.Array]:
     """The gradients by the encoder's and the decoder's parameters, flat."""
     grad = jax.jit(jax.grad(objective.loss, has_aux=True))
