@@ -64,7 +64,7 @@ def test_infinite_scores_are_the_highest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("normal", "message"), [([], "0 and 1 are given"), ([np.nan], "1 of 2 scores")]
+    ("normal", "message"), [([], "0 and 1 are given"), ([np.nan], "1 of 2 are nan")]
 )
 def test_what_cannot_be_compared_is_refused(normal: list, message: str) -> None:
     with pytest.raises(Unsupported, match=message):

@@ -51,6 +51,11 @@ def test_an_aligned_code_has_the_best_scores() -> None:
     }
     # Ten correlations of standard error 1/sqrt(600): their squares' sum over 2.
     assert 0 < got.pop("gaussian_total_correlation_of_means_nats") < 0.05
+    # Other dimensions tell a factor by chance only; its own tells all of two or three
+    # values, but of four, on a line, the two at the ends.
+    sap = np.mean([1 - 1 / 3, 1 / 2 - 1 / 4, 1 - 1 / 2, 1 - 1 / 3, 1 - 1 / 2])
+    # 300 test images: an accuracy is off by .03.
+    assert got.pop("sap") == pytest.approx(sap, abs=0.03)
     assert all(0.9 <= score <= 1 for score in got.values()), got
 
 
