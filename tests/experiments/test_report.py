@@ -43,11 +43,7 @@ def row(beta: float, seed: int, nll: float, **changes: Any) -> dict[str, Any]:
 
 
 DIVERGED = {"id": "bad", "status": "diverged", "objective.beta": 4.0, "seed": 2}
-
-
 KEPT = ("dataset.name", *report.ALIKE, "objective.name", "git_commit", "device")
-
-
 ROWS = [row(1.0, 0, 100.0), row(1.0, 1, 104.0), row(4.0, 0, 110.0)]
 ROWS.append(DIVERGED | {name: ROWS[0][name] for name in KEPT})
 

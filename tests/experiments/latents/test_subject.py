@@ -29,7 +29,7 @@ def subject_of(
     experiment: Any = SimpleNamespace(
         model=SimpleNamespace(num_labels=2 if is_conditional else None),
         config={"model": {"prior": {"name": "standard_normal"}}},
-        factors=None,
+        data=SimpleNamespace(factors=None),
     )
     return subject._replace(experiment=experiment, train=examples, test=examples)
 
