@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     ] = {}  # arguments of `make` that have fields of their own
     couples: bool = False  # compares the examples of a minibatch
     optimizer: Method | None = None  # of an objective's own parameters
+    # Takes the fields; says which values do not go together, as a phrase, or None.
+    mismatch: Method | None = None
 
     @property
     def methods(self) -> tuple[Method, ...]:
@@ -96,6 +98,8 @@ def bind(path: str, group: Group, menu: Menu, *holders: Method) -> Binding:
     for field in values.keys() - read.keys():
         _check_unread(path, field, values.pop(field), name, menu)
     check(path, values, read)
+    if entry.mismatch and (reason := entry.mismatch(**_taken(entry.mismatch, values))):
+        raise UserError(f"{path}.name={name} {reason}")
     return Binding(
         entry,
         _static(values, read),
@@ -140,11 +144,17 @@ def default_of(parameter: Parameter) -> Any:
 
 
 def drop_unread(group: dict[str, Any], menu: Menu) -> dict[str, Any]:
-    """Returns a group in which fields that its method does not read are at their
-    defaults: earlier versions took any value of them."""
+    """Returns a group in which fields that its method does not read, or not with these
+    values of others, are at their defaults: earlier versions took any value of them."""
     read = parameters_of(menu[group["name"]])
     others = parameters_of(*menu.values())
     unread = others.keys() & group.keys() - read.keys()
+    unread |= {
+        field
+        for field in read.keys() & group.keys()
+        if (condition := read[field].field.unless)
+        and group[condition[0]] == condition[1]
+    }
     return {**group, **{field: as_json(default_of(others[field])) for field in unread}}
 
 
@@ -170,6 +180,8 @@ def _taken(method: Method, known: Group) -> dict[str, Any]:
 
 def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> None:
     readers = [key for key, method in menu.items() if field in parameters_of(method)]
+    if not readers:
+        raise UserError(f"nothing reads {path}.{field}={value}: leave it out")
     default = default_of(parameters_of(menu[readers[0]])[field])
     if written(value) != default:
         raise UserError(

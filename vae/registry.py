@@ -5,6 +5,7 @@ that it annotates (`vae.fields`), and `configs/default.py` shows them all.
 """
 
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -70,8 +71,8 @@ LIKELIHOODS: Menu = {
 }
 
 
-def _penalty(method: Method, *, couples: bool = False) -> Entry:
-    return Entry(make_penalized, {"penalty": method}, couples=couples)
+def _penalty(method: Method, **facts: Any) -> Entry:
+    return Entry(make_penalized, {"penalty": method}, **facts)
 
 
 def _bound(method: Method) -> Entry:
@@ -110,7 +111,9 @@ OBJECTIVES: Menu = {
     ),
     "dip_vae_i": _penalty(partial(moments.dip_vae, of_codes=False), couples=True),
     "dip_vae_ii": _penalty(partial(moments.dip_vae, of_codes=True), couples=True),
-    "info_vae": _penalty(discrepancy.info_vae, couples=True),
+    "info_vae": _penalty(
+        discrepancy.info_vae, couples=True, mismatch=discrepancy.info_vae_mismatch
+    ),
     "wae_mmd": _penalty(discrepancy.wae_mmd, couples=True),
     "vq_vae": _penalty(quantization.vq_vae),
 }

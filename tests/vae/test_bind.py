@@ -100,6 +100,27 @@ def test_unread_values_of_earlier_runs_are_dropped() -> None:
     assert drop_unread(group, MENU) == group | defaults
 
 
+def test_values_that_another_switches_off_are_dropped() -> None:
+    kept = GROUP | {"shape": "ramp", "steps": 5.0}
+    assert drop_unread(kept, MENU) == kept
+    assert drop_unread(GROUP | {"steps": 5.0}, MENU) == GROUP
+
+
+def test_fields_that_do_not_go_together_are_refused() -> None:
+    def mismatch(weight: float, count: int) -> str | None:
+        return f"needs {count} below {weight}" if count >= weight else None
+
+    menu = MENU | {"first": MENU["first"]._replace(mismatch=mismatch)}
+    bind("group", GROUP, menu)
+    with pytest.raises(UserError, match="group.name=first needs 9 below 3"):
+        bind("group", GROUP | {"count": 9}, menu)
+
+
+def test_a_field_that_no_method_has_is_refused() -> None:
+    with pytest.raises(UserError, match="nothing reads group.extra=1"):
+        bind("group", GROUP | {"extra": 1}, MENU)
+
+
 def test_a_default_is_what_the_configuration_holds() -> None:
     fields = parameters_of(*MENU.values())
     assert {name: default_of(field) for name, field in fields.items()} == {

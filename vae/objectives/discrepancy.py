@@ -55,6 +55,16 @@ def _squared_distances(x: jax.Array, y: jax.Array) -> jax.Array:
     return ((x[:, None] - y) ** 2).sum(-1)
 
 
+def info_vae_mismatch(alpha: float, mmd_weight: float) -> str | None:
+    """Says if the rate or the discrepancy would be rewarded by these weights."""
+    if 1 - mmd_weight <= alpha <= 1:
+        return None
+    return (
+        f"needs alpha={alpha} to be at most 1, and at least 1 together with "
+        f"mmd_weight={mmd_weight}, or the rate or the discrepancy is rewarded"
+    )
+
+
 def info_vae(
     inference: Inference,
     terms: ElboTerms,
