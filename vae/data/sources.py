@@ -10,6 +10,7 @@ import numpy as np
 
 from vae.data import tfds
 from vae.data.arrays import all_of_npz, from_npz
+from vae.data.bars import bars
 from vae.data.factors import FactorSource
 from vae.data.folders import all_of_folder, from_folder
 from vae.data.options import ReadOptions
@@ -45,6 +46,7 @@ def _sprites(asked: Asked) -> tuple[Split, Split]:
 # What a kind of data set gives: its train and its test split.
 SOURCES: dict[str, Callable[[Asked], tuple[Split, Split]]] = {
     "mnist_5k": lambda asked: mnist_5k(),
+    "bars": lambda asked: bars(),
     "npz": lambda asked: from_npz(asked.place, asked.where, asked.options),
     "images": lambda asked: from_folder(asked.place, asked.where, asked.options),
     **dict.fromkeys(KINDS, _sprites),
