@@ -222,7 +222,7 @@ def _missing(results: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
 
 
 def causes(experiment: Experiment) -> dict[str, Any]:
-    """Returns what of an experiment decides on `collapse.remedies`."""
+    """Returns the settings that `collapse.remedies` depends on."""
     objective = experiment.config["objective"]
     is_in_use = {
         WARM_UP: objective["annealing"] in ("linear", "sigmoid"),
