@@ -6,6 +6,7 @@ default must be given. Nothing that takes long is imported before `launch`, so t
 wrong flag is refused at once.
 """
 
+import abc
 import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ Data = Annotated[
 ]
 
 
-class Launch:
+class Launch(abc.ABC):
     """An experiment with its flags."""
 
     workdir: Path | None
@@ -79,9 +80,9 @@ class Launch:
         stem, mode = Path(self.config.file).stem, self.config.mode
         return self.workdir or Path("runs", f"{stem}_{mode}" if mode else stem)
 
+    @abc.abstractmethod
     def launch(self) -> None:
         """Does the experiment; raises UserError or Refused if the input is wrong."""
-        raise NotImplementedError
 
     def prepare(self, *, quiet: bool = False) -> Any:
         """Starts JAX's devices, and returns the config; None for the run's own."""

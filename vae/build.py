@@ -83,7 +83,7 @@ def build(
     make_own = _own_maker(plain, bound, data.kept)
     hparams = traced_hparams(plain, bound, everything)
     batch = _abstract_batch(data.kept, config.dataset.batch_size, density_dtype)
-    metric_names = _trace(plain, data, batch)
+    metric_names = _trace(plain, make_own, data, batch)
     model, objective = make_own(latent_width(plain, bound), placement.axis_name)
     experiment = Experiment(
         config=plain,
@@ -199,6 +199,7 @@ def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
 
 def _trace(
     config: dict[str, Any],
+    make_own: MakeOwn,
     data: Data,
     batch: Batch,
 ) -> tuple[str, ...]:
@@ -211,9 +212,9 @@ def _trace(
       UserError: says which part, why, and what would work in its place.
     """
 
-    def metrics_of(config: dict[str, Any]) -> Any:
+    def metrics_of(config: dict[str, Any], make_own: MakeOwn | None = None) -> Any:
         bound = bind_menus(config)
-        make_own = _own_maker(config, bound, data.kept)
+        make_own = make_own or _own_maker(config, bound, data.kept)
         own = make_own(config["model"]["latent_dim"])
         wide = make_own(latent_width(config, bound))
         numbers = traced_hparams(config, bound, data.everything)
@@ -231,7 +232,7 @@ def _trace(
         return jax.eval_shape(trace, batch)
 
     with offering(config, metrics_of):
-        return tuple(metrics_of(config))
+        return tuple(metrics_of(config, make_own))
 
 
 def _set_numerics(config: dict[str, Any]) -> None:
