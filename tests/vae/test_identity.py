@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from vae.bind import parameters_of
+from vae.bind import default_of, parameters_of
 from vae.build import operative
 from vae.compose import bind_menus
 from vae.data.splits import Dataset, Split
@@ -65,7 +65,8 @@ def test_traced_numbers_change_no_program(name: str) -> None:
     for field, parameter in fields.items():
         if not parameter.field.traced or parameter.field.unless is not None:
             continue
-        changed = {"objective.name": name, f"objective.{field}": 0.75}
+        other = default_of(parameter) / 2 or 0.75
+        changed = {"objective.name": name, f"objective.{field}": other}
         assert key_of(**changed) == key_of(**{"objective.name": name}), field
 
 

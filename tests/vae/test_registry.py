@@ -157,7 +157,7 @@ def test_every_objective(
 
 DISCRETE = {
     *("free_bits", "iwae", "miwae", "ciwae", "piwae", "dreg", "beta_tcvae"),
-    "sticking_the_landing",
+    *("renyi", "sticking_the_landing"),
     *("factor_vae", "dip_vae_i", "dip_vae_ii", "info_vae", "wae_mmd", "vq_vae"),
 }
 FACTORISED = {"free_bits", "beta_tcvae", "dip_vae_i", "dip_vae_ii"}
