@@ -51,8 +51,8 @@ def get_config(mode: str = "") -> Config:
     model.encoder.name = "mlp"  # a key of ENCODERS in vae/registry.py, as conv
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
     model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
-    model.encoder.channels = (32, 64)  # conv, resnet: each halves the image
-    model.encoder.blocks = 1  # resnet: residual blocks at each size
+    model.encoder.channels = (32, 64)  # of convolutions: each halves the image
+    model.encoder.blocks = 1  # resnet and the like: residual blocks at each size
     model.encoder.convolution = "auto"  # matmul | lax | auto (matmul on CPU)
     # The decoder's fields are the encoder's, in the same order.
     model.decoder = model.encoder.copy_and_resolve_references()

@@ -95,18 +95,19 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualBlocks(nn.Module):
-    """A chain of `count` residual blocks, maybe none."""
+    """A chain of `count` residual blocks, maybe none, each a `block`."""
 
     count: int
     activation: Activation
     convolution: Convolution = "auto"
     dtype: Any = jnp.float32
+    block: Callable[..., nn.Module] = ResidualBlock
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [B, H, W, C] to the same shape."""
         for i in range(self.count):
-            block = ResidualBlock(
+            block = self.block(
                 self.activation, self.convolution, self.dtype, name=f"block_{i}"
             )
             x = block(x)

@@ -12,7 +12,12 @@ import numpy as np
 from flax import linen as nn
 
 from vae.fields import Natural, Sizes
-from vae.nn.convolutions import Convolution, DoublingConv, ResidualBlocks
+from vae.nn.convolutions import (
+    Convolution,
+    DoublingConv,
+    ResidualBlock,
+    ResidualBlocks,
+)
 from vae.nn.layers import (
     LOCATELLO,
     MLP,
@@ -86,6 +91,7 @@ class ConvDecoder(nn.Module):
     convolution: Convolution = "auto"
     dtype: Any = jnp.float32
     blocks: int = 0
+    block: Callable[..., nn.Module] = ResidualBlock
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
@@ -97,7 +103,7 @@ class ConvDecoder(nn.Module):
         widths = (*reversed(self.widths), int(np.prod(small)))
         mlp = MLP(widths, self.activation, self.dtype, name="mlp")
         x = mlp(with_condition(z, condition)).reshape(len(z), *small)
-        shared = (self.activation, self.convolution, self.dtype)
+        shared = (self.activation, self.convolution, self.dtype, self.block)
         for i, channels in enumerate(reversed(self.channels[:-1])):
             conv = DoublingConv(
                 channels, self.convolution, dtype=self.dtype, name=f"conv_{i}"

@@ -12,7 +12,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vae.fields import Natural, Sizes
-from vae.nn.convolutions import Convolution, HalvingConv, ResidualBlocks
+from vae.nn.convolutions import (
+    Convolution,
+    HalvingConv,
+    ResidualBlock,
+    ResidualBlocks,
+)
 from vae.nn.layers import (
     LOCATELLO,
     MLP,
@@ -55,12 +60,13 @@ class ConvEncoder(nn.Module):
     dtype: Any = jnp.float32
     kernel_sizes: Sequence[int] = ()
     blocks: int = 0
+    block: Callable[..., nn.Module] = ResidualBlock
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
         check_halvings(len(self.channels), *x.shape[1:3], part="encoder")
-        shared = (self.activation, self.convolution, self.dtype)
+        shared = (self.activation, self.convolution, self.dtype, self.block)
         sizes = self.kernel_sizes or (4,) * len(self.channels)
         for i, (channels, size) in enumerate(zip(self.channels, sizes, strict=True)):
             conv = HalvingConv(
