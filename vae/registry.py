@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from vae.bind import Entry, Menu, Method
 from vae.models import likelihoods, posteriors, priors
-from vae.nn import decoders, encoders
+from vae.nn import convnext, decoders, encoders
 from vae.objectives import (
     constrained,
     discrepancy,
@@ -30,6 +30,7 @@ ENCODERS: Menu = {
     "conv": encoders.ConvEncoder,
     "conv_locatello": encoders.conv_locatello,
     "resnet": encoders.ResNetEncoder,
+    "convnext": convnext.ConvNeXtEncoder,
 }
 DECODERS: Menu = {
     "mlp": decoders.MLPDecoder,
@@ -37,6 +38,7 @@ DECODERS: Menu = {
     "conv": decoders.ConvDecoder,
     "conv_locatello": decoders.conv_locatello,
     "resnet": decoders.ResNetDecoder,
+    "convnext": convnext.ConvNeXtDecoder,
 }
 POSTERIORS: Menu = {
     "diagonal_gaussian": posteriors.DiagonalGaussian,

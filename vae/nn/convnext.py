@@ -1,0 +1,98 @@
+"""Encoder and decoder with the residual blocks of ConvNeXt.
+
+References:
+  Liu et al. 2022, arXiv 2201.03545 (figure 4).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vae.fields import Natural
+from vae.nn.convolutions import Convolution, is_product
+from vae.nn.decoders import ConvDecoder
+from vae.nn.encoders import ConvEncoder
+from vae.nn.layers import Activation, dense, density_dtype
+
+KERNEL_SIZE = 7
+EXPANSION = 4  # hidden channels of a block, in channels of the image
+SCALE = 1e-6  # of a block at the start
+
+
+class DepthwiseConv(nn.Module):
+    """A 7x7 convolution of each channel by itself, [B, H, W, C] to the same shape.
+
+    As products, it is a sum over 49 shifted copies of the image.
+    """
+
+    convolution: Convolution = "auto"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        size, (_, height, width, channels) = KERNEL_SIZE, x.shape
+        shape, param_dtype = (size, size, 1, channels), density_dtype(self.dtype)
+        init = nn.initializers.lecun_normal()
+        kernel = self.param("kernel", init, shape, param_dtype).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (channels,), param_dtype)
+        margin = ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0))
+        padded = jnp.pad(x.astype(self.dtype), margin)
+        if is_product(self.convolution):
+            shifted = (
+                kernel[i, j] * padded[:, i : i + height, j : j + width]
+                for i in range(size)
+                for j in range(size)
+            )
+            convolved = sum(shifted, jnp.zeros_like(x, self.dtype))
+        else:
+            convolved = jax.lax.conv_general_dilated(
+                padded,
+                kernel,
+                window_strides=(1, 1),
+                padding="VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+                feature_group_count=channels,
+            )
+        return convolved + bias.astype(self.dtype)
+
+
+class ConvNeXtBlock(nn.Module):
+    """x + s * dense(act(dense(norm(depthwise(x))))), [B, H, W, C] to the same shape.
+
+    The first dense layer has four times the channels. The scale s [C] starts at 1e-6,
+    so that a block starts as the identity, nearly.
+    """
+
+    activation: Activation
+    convolution: Convolution = "auto"
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        channels, param_dtype = x.shape[-1], density_dtype(self.dtype)
+        hidden = DepthwiseConv(self.convolution, self.dtype, name="depthwise")(x)
+        norm = nn.LayerNorm(dtype=self.dtype, param_dtype=param_dtype, name="norm")
+        wide = dense(EXPANSION * channels, "wide", self.dtype)(norm(hidden))
+        narrow = dense(channels, "narrow", self.dtype)(self.activation(wide))
+        init = nn.initializers.constant(SCALE)
+        scale = self.param("scale", init, (channels,), param_dtype)
+        return x + scale.astype(self.dtype) * narrow
+
+
+class ConvNeXtEncoder(ConvEncoder):
+    """`ConvEncoder` with ConvNeXt's blocks."""
+
+    activation: Activation = nn.gelu
+    blocks: Natural = 1
+    block: Callable[..., nn.Module] = ConvNeXtBlock
+
+
+class ConvNeXtDecoder(ConvDecoder):
+    """`ConvDecoder` with ConvNeXt's blocks: `ConvNeXtEncoder` backwards."""
+
+    activation: Activation = nn.gelu
+    blocks: Natural = 1
+    block: Callable[..., nn.Module] = ConvNeXtBlock
