@@ -1,6 +1,13 @@
 """All evaluations, by the name of their fields in the configuration."""
 
-from vae.evaluation import anomaly, bounds, fitted_density, latent, log_likelihood
+from vae.evaluation import (
+    anomaly,
+    bounds,
+    fitted_density,
+    latent,
+    log_likelihood,
+    reconstruction,
+)
 from vae.evaluation.base import Evaluation
 from vae.evaluation.disentanglement import evaluation as disentanglement
 
@@ -20,6 +27,8 @@ EVALUATIONS = {
         images=lambda subject, **_: subject.dataset.test.size,
     ),
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
+    # Of runs that were evaluated before it was there, it is not missing.
+    "reconstruction": Evaluation(reconstruction.run, shows=lambda samples: {}),
     "anomalies": Evaluation(
         anomaly.run,
         shows=lambda samples, *, source, regret_images, **_: {
