@@ -81,7 +81,6 @@ def build(
         )
     density_dtype = jnp.promote_types(PRECISIONS[config.precision], jnp.float32)
     make_own = _own_maker(plain, bound, data.kept)
-    hparams = traced_hparams(plain, bound, everything)
     batch = _abstract_batch(data.kept, config.dataset.batch_size, density_dtype)
     metric_names = _trace(plain, make_own, data, batch)
     model, objective = make_own(latent_width(plain, bound), placement.axis_name)
@@ -94,7 +93,7 @@ def build(
         make_own=make_own,
         metric_names=metric_names,
         tx=make_optimizer(plain, bound, steps_per_epoch(plain, everything)),
-        hparams=hparams,
+        hparams=traced_hparams(plain, bound, everything),
         placement=placement,
         notes=(*notes, *describe_lopsided(plain["model"])),
     )

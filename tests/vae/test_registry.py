@@ -211,6 +211,16 @@ def test_images_that_cannot_be_halved_are_refused(tiny_data: str) -> None:
     assert choices(e.value) == ENCODERS.keys() - {"conv_locatello"}
 
 
+@pytest.mark.parametrize("path", MENUS)
+def test_methods_that_share_a_field_share_its_default(path: str) -> None:
+    """The configuration holds it once."""
+    defaults: dict[str, Any] = {}
+    for method in MENUS[path].values():
+        for name, parameter in parameters_of(method).items():
+            default = default_of(parameter)
+            assert defaults.setdefault(name, default) == default, name
+
+
 @pytest.mark.parametrize("path", [*MENUS, *READERS])
 def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
     """`configs/default.py` is the union of the signatures."""

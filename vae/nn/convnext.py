@@ -83,9 +83,8 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXtEncoder(ConvEncoder):
-    """`ConvEncoder` with ConvNeXt's blocks."""
+    """`ConvEncoder` with ConvNeXt's blocks; the paper's activation is gelu."""
 
-    activation: Activation = nn.gelu
     blocks: Natural = 1
     block: Callable[..., nn.Module] = ConvNeXtBlock
 
@@ -93,6 +92,5 @@ class ConvNeXtEncoder(ConvEncoder):
 class ConvNeXtDecoder(ConvDecoder):
     """`ConvDecoder` with ConvNeXt's blocks: `ConvNeXtEncoder` backwards."""
 
-    activation: Activation = nn.gelu
     blocks: Natural = 1
     block: Callable[..., nn.Module] = ConvNeXtBlock
