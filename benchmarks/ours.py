@@ -1,6 +1,6 @@
 """This project's side: the compiled functions that a launch runs, timed alone."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -8,10 +8,9 @@ import jax.numpy as jnp
 
 from benchmarks.timing import Contestant
 from experiments.cells import override
-from experiments.evaluate import make_trained
-from experiments.members import compute_together
-from experiments.program import Program, answer, ask_call, make_program, put
+from experiments.program import Program, make_program, put
 from experiments.sweep import use_cores
+from experiments.trained import make_trained
 from vae.build import Config, Experiment, build, vary
 from vae.evaluation.bounds import evaluate_split
 from vae.training.parallel import one_per_device, runs_over_devices
@@ -22,17 +21,18 @@ MEMBERS = 8
 def training(config: Config, name: str) -> Contestant:
     """Steps of one run."""
     experiment = build(config)
-    return Contestant(name, _steps_of(experiment, make_program(experiment)))
+    return Contestant(name, _steps_of([experiment], make_program(experiment)))
 
 
-def _steps_of(experiment: Experiment, program: Program) -> Callable[[int], None]:
-    carry = program.initialize(experiment)
+def _steps_of(runs: Sequence[Experiment], program: Program) -> Callable[[int], None]:
+    """Steps of a population."""
+    placement = runs[0].placement
+    carry = placement.place([program.initialize(run) for run in runs])
 
     def run(steps: int) -> None:
         nonlocal carry
         for size in _calls(steps, program):
-            request = ask_call(experiment, program, carry, program.data, size)
-            carry = jax.block_until_ready(request.compute())
+            carry = jax.block_until_ready(program.advance(carry, program.data, size))
 
     return run
 
@@ -41,18 +41,7 @@ def together(config: Config) -> Contestant:
     """Steps of `MEMBERS` runs of different seeds, as `--executor=vmap` makes them."""
     use_cores()
     base = build(config, runs_over_devices(0))
-    program, members = make_program(base), _members(base, config)
-    carries = [program.initialize(member) for member in members]
-
-    def run(steps: int) -> None:
-        nonlocal carries
-        for size in _calls(steps, program):
-            requests = [
-                ask_call(member, program, carry, program.data, size)
-                for member, carry in zip(members, carries, strict=True)
-            ]
-            carries = jax.block_until_ready(compute_together(requests, MEMBERS))
-
+    run = _steps_of(_members(base, config), make_program(base))
     return Contestant(f"ours, vmap of {MEMBERS}", run, per_unit=MEMBERS)
 
 
@@ -66,7 +55,7 @@ def in_turn(config: Config) -> Contestant:
     for i, member in enumerate(_members(base, config)):
         placement = placements[i % len(placements)]
         on_device = member._replace(placement=placement)
-        runs.append(_steps_of(on_device, put(program, placement)))
+        runs.append(_steps_of([on_device], put(program, placement)))
 
     def run(steps: int) -> None:
         with ThreadPoolExecutor(len(placements)) as pool:
@@ -89,7 +78,7 @@ def likelihood_bound(config: Config) -> Contestant:
 
     def run(batches: int) -> None:
         images = experiment.dataset.test[: batches * size]
-        answer(evaluate_split(trained, images, name="test", num_samples=samples))
+        evaluate_split(trained, images, name="test", num_samples=samples)
 
     return Contestant("ours", run, per_unit=size)
 

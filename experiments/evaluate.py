@@ -1,10 +1,8 @@
 """Evaluates a trained run: results, files and pictures."""
 
 import contextlib
-import functools
-import inspect
 import traceback
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +11,15 @@ import numpy as np
 
 from experiments import drawing, interrupt, workdir
 from experiments.failures import EvaluationError, is_no_memory
-from experiments.figures import display_of
-from experiments.program import Program, answer, cut_padding
 from experiments.runs import keep_examples, open_run
 from experiments.terminal import ProgressReport, print_results
+from experiments.trained import make_trained
 from experiments.workdir import read_results, write_json, write_text
 from vae.build import Config, Experiment
 from vae.evaluation.base import Trained
-from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
 from vae.evaluation.registry import EVALUATIONS
-from vae.models.likelihoods import Gaussian
 from vae.training.loop import Interrupted
-from vae.training.state import TrainState
-from vae.types import Request, Unsupported, UserError
+from vae.types import Unsupported, UserError
 
 FAILED = "failed"  # in `results.json`: what failed, and why
 
@@ -46,43 +40,22 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
         workdir.describe(folder, experiment.config, program.data_hash)
         if jax.process_index() == 0:
             keep_examples(folder, experiment, program.data_hash)
-        answer(evaluate_and_report(experiment, program, state, folder, cost, anew=True))
+        trained = make_trained(experiment, program, state)
+        evaluate_and_report(experiment, trained, folder, cost, anew=True)
     if jax.process_index() == 0:
         print_results(read_results(folder), str(folder))
 
 
-def make_trained(
-    experiment: Experiment, program: Program, state: TrainState
-) -> Trained:
-    """Returns what evaluations are given of a run."""
-    evaluate = experiment.config["evaluate"]
-    return Trained(
-        subject=experiment.subject,
-        variables=state.variables,
-        seed=state.seed,
-        cut=functools.partial(cut_padding, experiment),
-        compiled=program.compiled,
-        bounds_routine=program.evaluate,
-        importance_samples=evaluate["bounds"]["importance_samples"],
-        batch_size=experiment.config["runtime"]["evaluation_batch_size"],
-        by_example=experiment.placement.by_example,
-        device=experiment.placement.mesh.local_devices[0],
-        training=causes(experiment) | {"steps": experiment.plan.steps},
-        display=display_of(experiment.dataset),
-        results={},
-    )
-
-
 def evaluate_and_report(
     experiment: Experiment,
-    program: Program,
-    state: TrainState,
+    trained: Trained,
     folder: Path,
     cost: dict[str, float],
     *,
     quiet: bool = False,
     anew: bool = False,
-) -> Generator[Request, Any, None]:
+    stop: Callable[[], bool] = interrupt.requested,
+) -> None:
     """Does the evaluations that are asked for and not yet in `results.json`, or all
     that are asked for if the bounds are missing or `anew`; writes after each; draws.
 
@@ -92,10 +65,9 @@ def evaluate_and_report(
     Raises:
       UserError: some failed; the others are done and written.
       EvaluationError: the same, not by an error of the user's.
-      Interrupted: the process was asked to stop.
+      Interrupted: `stop` said so.
     """
     is_main = jax.process_index() == 0
-    trained = make_trained(experiment, program, state)
     before = read_results(folder) if is_main else {}
     if before.get("train/steps") != experiment.plan.steps:
         before = {}
@@ -109,11 +81,11 @@ def evaluate_and_report(
     results |= _about_training(experiment, cost)
     failures: dict[str, Exception] = {}
     for name in names:
-        if is_main or inspect.isgeneratorfunction(EVALUATIONS[name].run):
+        if is_main or EVALUATIONS[name].is_shared:
             with _noting_failure(name, folder, failures):
                 given = trained._replace(results=results)
                 fields = asked.get(name, {})
-                found = yield from _evaluate(name, given, fields, folder, quiet)
+                found = _evaluate(name, given, fields, folder, quiet=quiet, stop=stop)
                 results |= found
                 if found and is_main:
                     write_json(folder / "results.json", results)
@@ -136,8 +108,14 @@ def evaluate_and_report(
 
 
 def _evaluate(
-    name: str, trained: Trained, fields: dict[str, Any], folder: Path, quiet: bool
-) -> Generator[Request, Any, dict[str, Any]]:
+    name: str,
+    trained: Trained,
+    fields: dict[str, Any],
+    folder: Path,
+    *,
+    quiet: bool,
+    stop: Callable[[], bool],
+) -> dict[str, Any]:
     """Returns the results of one evaluation, and writes the files of its arrays."""
     evaluation = EVALUATIONS[name]
     if evaluation.applies(trained.subject, **fields):
@@ -148,14 +126,13 @@ def _evaluate(
 
         def on_batch(count: int) -> None:
             progress.advance(count)
-            if interrupt.requested():
+            if stop():
                 raise Interrupted("stopped during evaluation; the training is saved")
 
         trained = trained._replace(on_batch=on_batch)
-        if inspect.isgeneratorfunction(evaluation.run):
-            found = yield from evaluation.run(trained, **fields)
-        else:
-            found = evaluation.run(trained.on_one_device(), **fields)
+        if not evaluation.is_shared:
+            trained = trained.on_one_device()
+        found = evaluation.run(trained, **fields)
     arrays = {k: v for k, v in found.items() if isinstance(v, np.ndarray)}
     if arrays:
         (folder / "images").mkdir(exist_ok=True)
@@ -219,21 +196,6 @@ def _missing(results: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
         if not is_held or name in results.get(FAILED, {}):
             missing.append(name)
     return missing
-
-
-def causes(experiment: Experiment) -> dict[str, Any]:
-    """Returns the settings that `collapse.remedies` depends on."""
-    objective = experiment.config["objective"]
-    is_in_use = {
-        WARM_UP: objective["annealing"] in ("linear", "sigmoid"),
-        CYCLICAL: objective["annealing"] == "cyclical",
-        FREE_BITS: objective["name"].startswith("free_bits"),
-    }
-    return {
-        "beta": float(experiment.config["objective"]["beta"]),
-        "has_fixed_variance": isinstance(experiment.model.likelihood, Gaussian),
-        "in_use": [remedy for remedy, is_used in is_in_use.items() if is_used],
-    }
 
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 """What a failure is called, and by which exit status a launch ends with it."""
 
+import math
 import tempfile
 import traceback
 from pathlib import Path
 
+from configs import default
+from experiments import workdir as workdirs
 from experiments.hints import Refused
+from vae.build import Experiment, operative
+from vae.data.preprocess import pixel_range
 from vae.training.checkpoint import SaveError
 from vae.training.loop import Diverged, Interrupted
 from vae.types import UserError
@@ -78,3 +83,27 @@ def _explain_fault(error: BaseException, workdir: Path | None) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or ["no message"])[0]
+
+
+def cause_before_training(experiment: Experiment) -> str:
+    """Returns what may be wrong if the first parameters, which no step has changed,
+    have no finite loss: the images, or numbers that are far from their defaults."""
+    low, high = pixel_range(experiment.dataset.train)
+    defaults = workdirs.flatten(operative(default.get_config()))
+    odd = [
+        f"{field}={value} (default {defaults[field]})"
+        for field, value in workdirs.flatten(experiment.config).items()
+        if isinstance(value, float) and _is_far(value, defaults.get(field, value))
+    ]
+    return (
+        "no step of training was taken, so the images or the config are the cause: "
+        f"pixels range from {low:.4g} to {high:.4g}; "
+        f"{', '.join(odd) or 'all numbers of the config are near their defaults'}"
+    )
+
+
+def _is_far(value: float, default: float) -> bool:
+    """Whether a number is a hundred times larger or smaller than its default."""
+    if not value or not default:
+        return abs(value - default) > 100
+    return abs(math.log10(abs(value / default))) > 2

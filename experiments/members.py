@@ -1,27 +1,27 @@
 """Members of a sweep, trained and evaluated by one program: in turn or together."""
 
-import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import psutil
 
 from experiments import interrupt, workdir
 from experiments.cells import Cell
-from experiments.program import Program, ask_call, make_program, put
+from experiments.program import Program, make_program, put
 from experiments.terminal import say
-from experiments.train import Run, train_and_evaluate
+from experiments.train import Member, train_and_evaluate
 from vae.build import Config, Experiment, build, operative, vary
 from vae.identity import program_key
-from vae.training.loop import Diverged, Interrupted
+from vae.training.loop import Interrupted
 from vae.training.parallel import Placement, one_per_device, runs_over_devices
-from vae.types import Request, UserError
+from vae.types import UserError
 
 # Told of each member that is done or has diverged, or why it could not be done.
 Report = Callable[[Cell, UserError | None], None]
@@ -109,13 +109,15 @@ def _run_side_by_side(
         devices.put(placement)
     failed = threading.Event()
 
-    def do(cell: Cell, shared: "_OneProgram") -> tuple[bool, UserError | None]:
+    def stop() -> bool:
+        return failed.is_set() or interrupt.requested()
+
+    def do(cell: Cell, shared: "_OneProgram") -> UserError | None:
         placement = devices.get()
         try:
-            run = _do_member(cell, *shared.on(placement), folder)
-            return _answer_unless(failed, run), None
-        except UserError as error:  # of this member: the others go on
-            return True, error
+            if stop():
+                raise Interrupted("stopped between members")
+            return _do_member(cell, *shared.on(placement), folder, stop)
         except BaseException:
             failed.set()
             raise
@@ -130,10 +132,14 @@ def _run_side_by_side(
             for shared in [_OneProgram(group[0].config)]
             for cell in group
         }
+        errors: list[BaseException] = []
         for task in as_completed(tasks):
-            is_over, error = task.result()
-            if is_over:
-                report(tasks[task], error)
+            if error := task.exception():
+                errors.append(error)
+            else:
+                report(tasks[task], task.result())
+    if errors:  # those that were stopped for another's error say nothing of it
+        raise min(errors, key=lambda error: isinstance(error, Interrupted))
 
 
 class _OneProgram:
@@ -167,10 +173,31 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         base = build(group[0].config, placement)
         program, width = _fit_memory(base, make_program(base), len(group))
         for start in range(0, len(group), width):
-            chunk = group[start : start + width]
-            runs = {_do_member(cell, base, program, folder): cell for cell in chunk}
-            _drive(runs, width, report)
+            cells_now = group[start : start + width]
+            _do_population(cells_now, base, program, folder, width, report)
         jax.clear_caches()
+
+
+def _do_population(
+    cells: Sequence[Cell],
+    base: Experiment,
+    program: Program,
+    folder: Path,
+    width: int,
+    report: Report,
+) -> None:
+    """Trains and evaluates at most `width` members."""
+    members: list[Member] = []
+    known: list[Cell] = []
+    for cell in cells:
+        try:
+            members.append(_member(cell, base, program, folder))
+            known.append(cell)
+        except UserError as error:
+            report(cell, error)
+    outcomes = train_and_evaluate(members, program, width=width, quiet=True)
+    for cell, error in zip(known, outcomes, strict=True):
+        report(cell, error if isinstance(error, UserError) else None)
 
 
 def most_together() -> int:
@@ -178,79 +205,26 @@ def most_together() -> int:
     return TOGETHER_ON_CPU if jax.default_backend() == "cpu" else TOGETHER
 
 
-def _answer_unless(failed: threading.Event, run: Run) -> bool:
-    """Answers a run's requests to its end, unless another member fails, or the process
-    is asked to stop before the first; says whether the end was reached."""
-    if interrupt.requested():
-        raise Interrupted("stopped between members")
-    result = None
-    with contextlib.closing(run):
-        while not failed.is_set():
-            try:
-                result = run.send(result).compute()
-            except StopIteration:
-                return True
-    return False
+def _do_member(
+    cell: Cell,
+    base: Experiment,
+    program: Program,
+    folder: Path,
+    stop: Callable[[], bool],
+) -> UserError | None:
+    """Trains and evaluates a member; returns why it could not be done, or None."""
+    try:
+        member = _member(cell, base, program, folder)
+    except UserError as error:
+        return error
+    (error,) = train_and_evaluate([member], program, quiet=True, stop=stop)
+    return error if isinstance(error, UserError) else None  # it may have diverged
 
 
-def _do_member(cell: Cell, base: Experiment, program: Program, folder: Path) -> Run:
-    """Trains and evaluates a member; one that diverges says so in its folder."""
+def _member(cell: Cell, base: Experiment, program: Program, folder: Path) -> Member:
     experiment, place = vary(base, cell.config), folder_of(cell, folder)
     workdir.check(place, experiment.config, program.data_hash)
-    with contextlib.suppress(Diverged):
-        yield from train_and_evaluate(experiment, program, place, quiet=True)
-
-
-def _drive(runs: Mapping[Run, Cell], width: int, report: Report) -> None:
-    """Answers the requests of all runs until they have none.
-
-    When the process is asked to stop, each run saves its state and ends.
-    """
-    requests: dict[Run, Request] = {}
-    interrupted = []
-
-    def advance(run: Run, result: Any) -> None:
-        requests.pop(run, None)
-        try:
-            requests[run] = run.send(result)
-        except StopIteration:
-            report(runs[run], None)
-        except UserError as error:  # of this member: the others go on
-            report(runs[run], error)
-        except Interrupted as error:
-            interrupted.append(error)
-
-    try:
-        for run in runs:
-            advance(run, None)
-        while requests:
-            waiting = dict(requests)
-            results = compute_together(list(waiting.values()), width)
-            for run, result in zip(waiting, results, strict=True):
-                advance(run, result)
-    finally:
-        for run in runs:
-            run.close()
-    if interrupted:
-        raise interrupted[0]
-
-
-def compute_together(requests: Sequence[Request], width: int) -> list[Any]:
-    """Computes requests for the same in one call for `width` runs."""
-    results: list[Any] = [None] * len(requests)
-    groups: dict[Any, list[int]] = {}
-    for i, request in enumerate(requests):
-        groups.setdefault((id(request.routine), request.moment), []).append(i)
-    for indices in groups.values():
-        owns = [requests[i].own for i in indices]
-        # The compiled program has `width` places: copies fill those left over.
-        owns += [jax.tree.map(jnp.copy, owns[-1]) for _ in range(width - len(owns))]
-        first, *rest = zip(*owns, strict=True)
-        request = requests[indices[0]]
-        computed = request.routine.together(first, tuple(rest), *request.shared)
-        for i, result in zip(indices, computed, strict=False):
-            results[i] = result
-    return results
+    return Member(experiment, place)
 
 
 def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program, int]:
@@ -258,15 +232,20 @@ def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program
     the program with it and how many these are."""
     devices = base.placement.num_devices
     parts = -(-count // (most_together() * devices))
-    request = ask_call(base, program, program.initialize(base), program.data, 0)
+    run = program.initialize(base)
     while True:
         width = -(-count // (parts * devices)) * devices
-        first, *rest = ((argument,) * width for argument in request.own)
-        lowered = program.call.together.lower(first, tuple(rest), *request.shared)
-        compiled = lowered.compile()
-        if width == devices or _memory_needed(compiled) < MEMORY_SHARE * _free_memory():
-            call = program.call._replace(together=compiled)
-            return program._replace(call=call), width
+        carry, data = base.placement.describe(run, width), program.data
+        if not base.resident:  # a blank chunk for each run
+            data = jax.tree.map(
+                lambda array, width=width: jnp.zeros(
+                    (width, *array.shape[1:]), array.dtype, device=array.sharding
+                ),
+                data,
+            )
+        call = program.call.lower(carry, data, program.positions, np.int32(0)).compile()
+        if width == devices or _memory_needed(call) < MEMORY_SHARE * _free_memory():
+            return program._replace(call=call, data=data), width
         parts *= 2
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,21 +13,22 @@ from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Dataset, Split, content_hash
-from vae.evaluation.bounds import make_evaluate_batch
+from vae.evaluation.bounds import ImageBounds, make_evaluate_batch
 from vae.models.base import Model
 from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
-from vae.training.parallel import Placement, Routine, compile_call, make_routine
+from vae.training.parallel import Placement, compile_call, over_runs
 from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
 from vae.training.step import (
     Carry,
+    TrainCall,
     make_batch,
     make_resident_call,
     make_run_step,
     make_streaming_call,
     make_train_step,
 )
-from vae.types import Objective, Params, Request
+from vae.types import Objective, Params
 
 
 class Program(NamedTuple):
@@ -38,9 +39,11 @@ class Program(NamedTuple):
     Those of one device serve another, too: see `put`.
     """
 
-    initialize: Callable[[Experiment], Carry]
-    call: Routine  # (carry; data, positions [B], number of steps) -> carry
-    evaluate: Callable[[str, int], Routine]  # (name of the split, number of samples)
+    initialize: Callable[[Experiment], Carry]  # of one run
+    call: TrainCall  # of a population
+    # (name of the split, number of samples) -> (variables [M, ...], seeds [M], stored
+    # images [M, B], places [B]) -> `ImageBounds` [B, M]
+    evaluate: Callable[[str, int], Callable[..., ImageBounds]]
     # (make, *arguments) -> make(model, preprocess, *arguments), jitted; with
     # `latent_dim`, of the model of that size, without padding.
     compiled: Callable[..., Callable[..., Any]]
@@ -49,10 +52,15 @@ class Program(NamedTuple):
     plan: TrainPlan  # cuts the steps into calls
     data_hash: str
 
+    def advance(self, carry: Carry, data: Split, steps: int) -> Carry:
+        """Trains a population for so many steps; its carry is given away."""
+        return self.call(carry, data, self.positions, np.asarray(steps, np.int32))
+
 
 def make_program(experiment: Experiment) -> Program:
     """Prepares what is compiled, and puts small data on the devices."""
     placement, plan = experiment.placement, experiment.plan
+    one = placement.num_devices == 1  # what is computed there stays, whichever it is
     train_split, batch_size = experiment.data.everything.train, experiment.batch_size
     step = make_train_step(
         experiment.objective, experiment.tx, axis_name=placement.axis_name
@@ -69,18 +77,19 @@ def make_program(experiment: Experiment) -> Program:
         call = make_streaming_call(run_step)
         steps = streaming.steps_per_chunk(train_split, batch_size, plan.steps_per_call)
         plan = plan._replace(steps_per_call=steps)
-        blank = train_split[np.zeros((steps, batch_size), np.int64)]
+        blank = train_split[np.zeros((1, steps, batch_size), np.int64)]
         data = jax.device_put(blank, placement.chunk)
 
     @functools.cache
-    def evaluate(name: str, num_samples: int) -> Routine:
+    def evaluate(name: str, num_samples: int) -> Callable[..., ImageBounds]:
         evaluate_batch = make_evaluate_batch(
             experiment.model,
             experiment.preprocess,
             name=name,
             num_samples=num_samples,
         )
-        return make_routine(evaluate_batch, placement, own_axes=(0, 0, 0))
+        out: dict[str, Any] = {} if one else {"out_shardings": placement.replicated}
+        return jax.jit(over_runs(evaluate_batch, (0, 0, 0, None), 1), **out)
 
     @functools.cache
     def compiled(
@@ -110,41 +119,20 @@ def put(program: Program, placement: Placement) -> Program:
     return program._replace(data=data, positions=positions)
 
 
-def ask_call(
-    experiment: Experiment, program: Program, carry: Carry, data: Split, steps: int
-) -> Request:
-    """Asks for `steps` training steps on `data`."""
-    shared = program.positions, np.asarray(steps, np.int32)
-    moment = int(carry[0].step), steps
-    if experiment.resident:
-        return Request(program.call, (carry,), (data, *shared), moment)
-    return Request(program.call, (carry, data), shared, moment)
-
-
-def chunks(experiment: Experiment, program: Program, start: int) -> Iterator[Split]:
-    """Yields the data of each call in turn, from step `start` on."""
-    if experiment.resident:
+def chunks(runs: Sequence[Experiment], program: Program, start: int) -> Iterator[Split]:
+    """Yields the data of each call of a population in turn, from step `start` on."""
+    base = runs[0]
+    if base.resident:
         return itertools.repeat(program.data)
     return streaming.stream_chunks(
-        experiment.data.everything.train,
+        base.data.everything.train,
         program.plan.calls(start),
-        seed=experiment.seed,
-        kept=_kept(experiment),
-        steps_per_epoch=experiment.steps_per_epoch,
-        batch_size=experiment.batch_size,
+        runs=[(run.seed, _kept(run)) for run in runs],
+        steps_per_epoch=base.steps_per_epoch,
+        batch_size=base.batch_size,
         chunk_steps=program.plan.steps_per_call,
-        sharding=experiment.placement.chunk,
+        sharding=base.placement.chunk,
     )
-
-
-def answer(run: Generator[Request, Any, Any]) -> Any:
-    """Runs one run by itself and returns its result."""
-    try:
-        request = next(run)
-        while True:
-            request = run.send(request.compute())
-    except StopIteration as end:
-        return end.value
 
 
 def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]:

@@ -5,10 +5,9 @@ import os
 from pathlib import Path
 
 from experiments import workdir
-from experiments.evaluate import make_trained
-from experiments.program import answer
 from experiments.runs import open_run
 from experiments.terminal import say
+from experiments.trained import make_trained
 from vae.build import Config, from_operative
 from vae.data.load import other_images
 from vae.data.options import read_options
@@ -70,7 +69,7 @@ def run(
     asked = experiment.config["evaluate"]["anomalies"]
     trained = make_trained(experiment, program, state)
     numbers = asked["regret_images"], asked["ppca_components"]
-    normal, scores = answer(score_splits(trained, splits, *numbers))
+    normal, scores = score_splits(trained, splits, *numbers)
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{_slug(name)}.csv"

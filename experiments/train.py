@@ -1,34 +1,32 @@
 """Trains an experiment to its end, from wherever it was left, then evaluates it."""
 
+import contextlib
 import functools
 import itertools
-import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import jax
 from jax.experimental import multihost_utils
 
-from configs import default
 from experiments import interrupt, workdir
-from experiments.evaluate import causes, evaluate_and_report, is_done, make_trained
-from experiments.program import Program, answer, ask_call, chunks, make_program
+from experiments.evaluate import evaluate_and_report, is_done
+from experiments.failures import cause_before_training
+from experiments.program import Program, chunks, make_program
 from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
+from experiments.trained import causes, trained_of, validate
 from vae.build import Config, Experiment, build, operative
 from vae.data.load import load_dataset
-from vae.data.preprocess import pixel_range
-from vae.evaluation.bounds import evaluate_split
+from vae.evaluation.base import Trained
 from vae.evaluation.collapse import COLLAPSED_RATE, SETTLED, remedies
 from vae.training.checkpoint import Checkpointer
-from vae.training.loop import Clock, Diverged, train
+from vae.training.loop import Clock, Diverged, Records, train
 from vae.training.metrics import MetricWriter, NullWriter
-from vae.training.state import TrainState
-from vae.types import Request, UserError
-
-Run = Generator[Request, Any, Any]
+from vae.training.state import Carry, TrainState
+from vae.types import UserError
 
 
 def run(config: Config | None, folder: Path, *, data: str | None = None) -> None:
@@ -58,7 +56,9 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     if is_done(experiment.config, folder):
         say(f"{folder}: trained and evaluated already; nothing to do")
     else:
-        answer(train_and_evaluate(experiment, program, folder))
+        (error,) = train_and_evaluate([Member(experiment, folder)], program)
+        if error is not None:
+            raise error
     if jax.process_index() == 0:
         print_results(workdir.read_results(folder), str(folder))
 
@@ -74,104 +74,165 @@ def _is_finished(config: Config, folder: Path) -> bool:
     return is_done(settled, folder)
 
 
+class Member(NamedTuple):
+    """A run of a population, and its folder."""
+
+    experiment: Experiment
+    folder: Path
+
+
 def train_and_evaluate(
-    experiment: Experiment, program: Program, folder: Path, *, quiet: bool = False
-) -> Run:
-    """Does in `folder` what is left to do; a generator of what is to be computed."""
-    with workdir.locked(folder):
-        workdir.describe(folder, experiment.config, program.data_hash)
-        if jax.process_index() == 0:
-            keep_examples(folder, experiment, program.data_hash)
-        try:
-            state, cost = yield from train_in(experiment, program, folder, quiet=quiet)
-        except Diverged as error:
-            if jax.process_index() == 0:
-                where = {"step": error.step, "terms": error.terms}
-                workdir.write_json(folder / "diverged.json", where)
-            if error.step > 1:
-                raise
-            cause = _cause_before_training(experiment)
-            raise Diverged(error.step, error.terms, error.last_good, cause) from error
-        yield from evaluate_and_report(
-            experiment, program, state, folder, cost, quiet=quiet
-        )
-
-
-def train_in(
-    experiment: Experiment, program: Program, folder: Path, *, quiet: bool = False
-) -> Generator[Request, Any, tuple[TrainState, dict[str, float]]]:
-    """Trains in `folder` and returns the last state and what it cost."""
-    with closing(Checkpointer(folder)) as checkpointer:
-        return (
-            yield from _train_in(experiment, program, folder, checkpointer, quiet=quiet)
-        )
-
-
-def _train_in(
-    experiment: Experiment,
+    members: Sequence[Member],
     program: Program,
-    folder: Path,
-    checkpointer: Checkpointer,
     *,
-    quiet: bool,
-) -> Generator[Request, Any, tuple[TrainState, dict[str, float]]]:
+    width: int = 1,
+    quiet: bool = False,
+    stop: Callable[[], bool] = interrupt.requested,
+) -> list[UserError | Diverged | None]:
+    """Does what is left to do of runs that share a program, of which those at the same
+    step are one population.
+
+    Args:
+      members: at most `width` runs.
+      program: theirs.
+      width: runs of a population; copies of the last fill those left over.
+      quiet: whether progress is not shown.
+      stop: whether to stop; asked after each call and each batch.
+
+    Returns:
+      For each member, why it could not be done, or None.
+
+    Raises:
+      SaveError: a disk did not take a checkpoint.
+      Interrupted: `stop` said so; what was trained is saved.
+    """
+    outcomes: list[UserError | Diverged | None] = [None] * len(members)
+    with contextlib.ExitStack() as in_use:
+        started: dict[int, _Started] = {}
+        for i, member in enumerate(members):
+            try:
+                started[i] = _start(member, program, in_use)
+            except UserError as error:
+                outcomes[i] = error
+        for step in sorted({run.step for run in started.values()}):
+            group = {i: run for i, run in started.items() if run.step == step}
+            runs = [run.experiment for run in group.values()]
+            ended, state = _train([*group.values()], program, width, quiet, stop)
+            outcomes_of = dict(zip(group, ended, strict=True))
+            trained = trained_of(runs, program, state.variables, state.seed)
+            for i, own in zip(group, trained, strict=True):
+                outcomes[i] = outcomes_of[i] or _evaluate(group[i], own, quiet, stop)
+    return outcomes
+
+
+class _Started(NamedTuple):
+    """A run that is initialised or restored."""
+
+    experiment: Experiment
+    folder: Path
+    checkpointer: Checkpointer
+    carry: Carry  # in the host's memory
+    step: int
+    clock: Clock
+
+
+def _start(member: Member, program: Program, in_use: contextlib.ExitStack) -> _Started:
+    """Takes a run up, whose folder is `in_use` until the end.
+
+    Raises:
+      UserError: the folder is in use by another process, or holds another run.
+    """
+    experiment, folder = member
+    in_use.enter_context(workdir.locked(folder))
+    workdir.describe(folder, experiment.config, program.data_hash)
+    if jax.process_index() == 0:
+        keep_examples(folder, experiment, program.data_hash)
+    checkpointer = in_use.enter_context(closing(Checkpointer(folder)))
     carry = program.initialize(experiment)
     restored = restore_carry(checkpointer, carry)
     step, cost = 0, {}
     if restored is not None:
         step, cost, carry = restored.step, restored.info["cost"], restored.tree
-        if not quiet:
-            say(f"continuing at step {step} of {experiment.plan.steps}")
-    if step == experiment.plan.steps:
-        return carry[0], cost
-    ask = functools.partial(ask_call, experiment, program)
+    carry = jax.device_get(carry)
+    return _Started(experiment, folder, checkpointer, carry, step, Clock(cost))
+
+
+def _train(
+    started: Sequence[_Started],
+    program: Program,
+    width: int,
+    quiet: bool,
+    stop: Callable[[], bool],
+) -> tuple[list[Diverged | None], TrainState]:
+    """Trains runs that are at the same step as one population; returns which have
+    diverged, and the last state of all."""
+    filled = [*started, *[started[-1]] * (width - len(started))]
+    first, plan = started[0], started[0].experiment.plan
+    carry = first.experiment.placement.place([run.carry for run in filled])
+    if first.step == plan.steps:
+        return [None] * len(started), carry[0]
     if not quiet:
+        if first.step:
+            say(f"continuing at step {first.step} of {plan.steps}")
         say("compiling")
-    carry = yield ask(carry, program.data, 0)  # compiles, and takes no step
-    clock = Clock(cost)
-    is_main = jax.process_index() == 0
-    writer = MetricWriter(folder, step) if is_main else NullWriter()
-    progress = ProgressReport(
-        "train", step, experiment.plan.steps, "steps", quiet=quiet
-    )
-    with closing(writer), progress:
-        carry = yield from train(
-            carry,
-            ask,
-            chunks(experiment, program, step),
-            plan=program.plan,
-            clock=clock,
-            checkpointer=checkpointer,
-            writer=writer,
-            evaluate=functools.partial(_validate, experiment, program),
-            on_log=_make_on_log(experiment, progress, quiet=quiet),
-            should_stop=_make_should_stop(),
+    carry = program.advance(carry, program.data, 0)  # compiles, and takes no step
+    runs = [run.experiment for run in filled]
+    with contextlib.ExitStack() as writers:
+        progress = writers.enter_context(
+            ProgressReport("train", first.step, plan.steps, "steps", quiet=quiet)
         )
-    return carry[0], clock.cost
-
-
-def _cause_before_training(experiment: Experiment) -> str:
-    """Returns what may be wrong if the first parameters, which no step has changed,
-    have no finite loss: the images, or numbers that are far from their defaults."""
-    low, high = pixel_range(experiment.dataset.train)
-    defaults = workdir.flatten(operative(default.get_config()))
-    odd = [
-        f"{field}={value} (default {defaults[field]})"
-        for field, value in workdir.flatten(experiment.config).items()
-        if isinstance(value, float) and _is_far(value, defaults.get(field, value))
+        records = [_records(run, progress, writers, quiet) for run in started]
+        carry = train(
+            carry,
+            program.advance,
+            chunks(runs, program, first.step),
+            plan=program.plan,
+            records=records,
+            validate=functools.partial(validate, runs[: len(started)], program),
+            should_stop=_make_should_stop(stop),
+        )
+    ended = [
+        run.diverged and _explain_divergence(member, run.diverged)
+        for member, run in zip(started, records, strict=True)
     ]
-    return (
-        "no step of training was taken, so the images or the config are the cause: "
-        f"pixels range from {low:.4g} to {high:.4g}; "
-        f"{', '.join(odd) or 'all numbers of the config are near their defaults'}"
-    )
+    return ended, carry[0]
 
 
-def _is_far(value: float, default: float) -> bool:
-    """Whether a number is a hundred times larger or smaller than its default."""
-    if not value or not default:
-        return abs(value - default) > 100
-    return abs(math.log10(abs(value / default))) > 2
+def _records(
+    started: _Started,
+    progress: ProgressReport,
+    writers: contextlib.ExitStack,
+    quiet: bool,
+) -> Records:
+    is_main = jax.process_index() == 0
+    writer = MetricWriter(started.folder, started.step) if is_main else NullWriter()
+    writers.enter_context(closing(writer))
+    on_log = _make_on_log(started.experiment, progress, quiet=quiet)
+    return Records(started.clock, started.checkpointer, writer, on_log)
+
+
+def _explain_divergence(started: _Started, error: Diverged) -> Diverged:
+    """Writes that a run has diverged; returns the error, with its cause if that is not
+    training."""
+    if jax.process_index() == 0:
+        where = {"step": error.step, "terms": error.terms}
+        workdir.write_json(started.folder / "diverged.json", where)
+    if error.step > 1:
+        return error
+    cause = cause_before_training(started.experiment)
+    return Diverged(error.step, error.terms, error.last_good, cause)
+
+
+def _evaluate(
+    started: _Started, trained: Trained, quiet: bool, stop: Callable[[], bool]
+) -> UserError | None:
+    """Evaluates a run; returns why it could not be done, or None."""
+    experiment, folder, cost = started.experiment, started.folder, started.clock.cost
+    try:
+        evaluate_and_report(experiment, trained, folder, cost, quiet=quiet, stop=stop)
+    except UserError as error:
+        return error
+    return None
 
 
 def _make_on_log(
@@ -197,31 +258,13 @@ def _make_on_log(
     return on_log
 
 
-def _make_should_stop() -> Callable[[int], bool]:
+def _make_should_stop(stop: Callable[[], bool]) -> Callable[[int], bool]:
     """Returns what says after each call whether to stop.
 
     On several hosts JAX agrees on the call after which all of them stop, once SIGTERM
     has come to one of them; it counts calls, not steps.
     """
     if jax.process_count() == 1:
-        return lambda step: interrupt.requested()
+        return lambda step: stop()
     calls = itertools.count(1)
     return lambda step: multihost_utils.reached_preemption_sync_point(next(calls))
-
-
-VALIDATION = (
-    "validation/elbo_nats",
-    "validation/distortion_nats",
-    "validation/rate_nats",
-)
-
-
-def _validate(
-    experiment: Experiment, program: Program, state: TrainState
-) -> Generator[Request, Any, dict[str, float]]:
-    split = experiment.dataset.validation
-    trained = make_trained(experiment, program, state)
-    results = yield from evaluate_split(
-        trained, split, name="validation", num_samples=1
-    )
-    return {name: float(results[name]) for name in VALIDATION}

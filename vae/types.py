@@ -74,20 +74,6 @@ class Inference(NamedTuple):
     aux: dict[str, jax.Array]
 
 
-class Request(NamedTuple):
-    """What a run wants computed. Runs are generators that yield requests and are sent
-    the results, so that several runs may be computed together."""
-
-    routine: Any  # `training.parallel.Routine`
-    own: tuple[Any, ...]  # arguments that differ between the runs of a sweep
-    shared: tuple[Any, ...]  # arguments that do not, at the same moment
-    moment: tuple[Any, ...]  # where the run stands; a routine serves one at a time
-
-    def compute(self) -> Any:
-        """Returns the result, computed for this run alone."""
-        return self.routine.alone(*self.own, *self.shared)
-
-
 class ElboTerms(NamedTuple):
     """The terms of the evidence lower bound, per sample and example, in nats.
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, train, workdir
-from experiments.evaluate import make_trained
 from experiments.program import make_program, own_model
+from experiments.trained import make_trained
 from tests.helpers.stores import Store, install, pictures, shuffled
 from vae.build import build, operative
 from vae.data import sources

@@ -9,8 +9,8 @@ import pytest
 
 from configs import default
 from experiments import evaluate, members, sweep, train
-from experiments.evaluate import make_trained
-from experiments.program import answer, make_program
+from experiments.program import make_program
+from experiments.trained import make_trained
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_train import read
@@ -41,7 +41,7 @@ ASKED = {
 
 @pytest.mark.parametrize("name", ASKED)
 def test_each_stops_between_batches_when_it_is_asked_to(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    small_config, tmp_path: Path, name: str
 ) -> None:
     small_config.update_from_flattened_dict(ASKED[name])
     experiment = build(small_config)
@@ -49,9 +49,9 @@ def test_each_stops_between_batches_when_it_is_asked_to(
     state, _ = program.initialize(experiment)
     trained = make_trained(experiment, program, state)
     fields = experiment.config["evaluate"].get(name, {})
-    monkeypatch.setattr(evaluate.interrupt, "requested", lambda: True)
+    how: Any = {"quiet": True, "stop": lambda: True}
     with pytest.raises(Interrupted, match="the training is saved"):
-        answer(evaluate._evaluate(name, trained, fields, tmp_path, quiet=True))
+        evaluate._evaluate(name, trained, fields, tmp_path, **how)
 
 
 def test_what_is_there_is_not_done_again(

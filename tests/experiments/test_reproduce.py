@@ -63,7 +63,7 @@ def test_rows_stand_whatever_befalls_the_others(
     with Image.open(tmp_path / "table.png") as picture:
         assert picture.width > 600
     # Launched again, it shows what is there and trains nothing.
-    monkeypatch.setattr(train, "train_in", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(train, "_train", lambda *_: pytest.fail("trained again"))
     reproduce.run(small_config, table, tmp_path)
     assert (tmp_path / "table.md").read_text() == text
 
@@ -73,7 +73,7 @@ def test_a_table_says_how_far_its_rows_are(
 ) -> None:
     small_config.runtime.steps_per_call = 5
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_make_should_stop", lambda: lambda step: step >= 10)
+        patch.setattr(train, "_make_should_stop", lambda stop: lambda step: step >= 10)
         with pytest.raises(Interrupted):
             reproduce.run(small_config, table, tmp_path)
     text = (tmp_path / "table.md").read_text()

@@ -18,13 +18,14 @@ import pytest
 
 from experiments import executors, members, origin, plots, sweep, train
 from experiments.cells import Cell
-from experiments.program import make_program
+from experiments.program import Program, make_program
 from experiments.runs import restore_carry
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome, wait_for
 from vae.training.checkpoint import saved_steps
 from vae.training.loop import Interrupted
+from vae.training.state import Carry
 
 PRODUCT = ("objective.beta=1,4", "model.latent_dim=2,5,16", "seed=0,1")
 MEASURED = re.compile("train/(seconds|steps_per|data_wait|checkpoint_share|peak)")
@@ -111,17 +112,17 @@ def test_together_from_different_steps_streaming_in_little_memory(
     sweep.run(cells, tmp_path / "map", executor="map")
     folder = tmp_path / "vmap"
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_make_should_stop", lambda: lambda step: step >= 5)
+        patch.setattr(train, "_make_should_stop", lambda stop: lambda step: step >= 5)
         with pytest.raises(Interrupted):
             train.run(cells[1].config, members.folder_of(cells[1], folder))
     widths = []
-    together = members.compute_together
+    advance = Program.advance
 
-    def spy(requests: Any, width: int) -> Any:
-        widths.append(width)
-        return together(requests, width)
+    def spy(program: Program, carry: Carry, *rest: Any) -> Carry:
+        widths.append(len(carry[0].seed))
+        return advance(program, carry, *rest)
 
-    monkeypatch.setattr(members, "compute_together", spy)
+    monkeypatch.setattr(Program, "advance", spy)
     needed = iter((10, 3))  # bytes: too many for four members, not for two
     monkeypatch.setattr(members, "_memory_needed", lambda compiled: next(needed))
     monkeypatch.setattr(members, "_free_memory", lambda: 10)

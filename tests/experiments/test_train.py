@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import evaluate, origin, train, workdir
+from experiments import evaluate, origin, train, trained, workdir
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -57,7 +57,7 @@ def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     metrics = {line["step"]: line for line in map(json.loads, lines)}
     assert list(metrics) == [10, 15, 20]
-    assert metrics[15].keys() == {"step", *train.VALIDATION}
+    assert metrics[15].keys() == {"step", *trained.VALIDATION}
     assert metrics[10].keys() >= {"train/loss", "train/elbo_nats", "train/grad_norm"}
     for name in ("samples", "reconstructions"):
         with Image.open(tmp_path / f"images/{name}.png") as picture:
@@ -251,7 +251,7 @@ def test_a_run_moves_between_device_counts_and_data_paths(
 def _train_until(config: Any, workdir: Path, step: int) -> None:
     """Trains as if the process were asked to stop once `step` is reached."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "_make_should_stop", lambda: lambda now: now >= step)
+        patch.setattr(train, "_make_should_stop", lambda stop: lambda now: now >= step)
         try:
             train.run(config, workdir)
         except Interrupted:

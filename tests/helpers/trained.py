@@ -4,15 +4,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
-from experiments.evaluate import make_trained
 from experiments.program import make_program
+from experiments.trained import make_trained
 from tests.helpers import linear_gaussian as exact
 from vae.build import build
 from vae.data.splits import Dataset, Split
 from vae.evaluation.base import Subject, Trained
-from vae.training.parallel import one_per_device
 
 
 def untrained(config: Any) -> Trained:
@@ -34,7 +32,6 @@ def linear(count: int, params: Any, importance_samples: int) -> Trained:
         return jax.jit(make(exact.MODEL, preprocess, *arguments))
 
     images = Split(exact.images(count), None)
-    (placement,) = one_per_device(1)
     return Trained(
         subject=Subject(
             model=exact.MODEL,
@@ -51,10 +48,9 @@ def linear(count: int, params: Any, importance_samples: int) -> Trained:
         seed=np.uint32(0),
         cut=lambda variables: variables,
         compiled=compiled,
-        bounds_routine=lambda name, samples: None,
+        bounds=lambda split, name, num_samples, on_batch: None,
         importance_samples=importance_samples,
         batch_size=100,
-        by_example=NamedSharding(placement.mesh, PartitionSpec()),
         device=jax.devices()[0],
         training={},
         display=lambda pixels: pixels,

@@ -5,9 +5,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.program import ask_call, chunks, make_program
-from vae.build import build
-from vae.training.state import Carry
+from experiments.program import Program, chunks, make_program
+from vae.build import Experiment, build
+from vae.training.state import Carry, run_of
+
+
+def advance(
+    experiment: Experiment, program: Program, carry: Carry, data: Any, steps: int
+) -> Carry:
+    """Trains one run for so many steps."""
+    population = program.advance(experiment.placement.place([carry]), data, steps)
+    return run_of(population, 0)
 
 
 def train(config: Any, *, calls: list[int] | None = None) -> Carry:
@@ -16,9 +24,9 @@ def train(config: Any, *, calls: list[int] | None = None) -> Carry:
     program = make_program(experiment)
     carry = program.initialize(experiment)
     for num_steps, data in zip(
-        calls or [config.train.steps], chunks(experiment, program, 0), strict=False
+        calls or [config.train.steps], chunks([experiment], program, 0), strict=False
     ):
-        carry = ask_call(experiment, program, carry, data, num_steps).compute()
+        carry = advance(experiment, program, carry, data, num_steps)
     return jax.device_get(carry)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from vae.types import Request, UserError, one_of
+from vae.types import UserError, one_of
 
 
 def test_a_name_is_one_of_the_menu() -> None:
@@ -12,12 +12,3 @@ def test_a_name_is_one_of_the_menu() -> None:
     )
     with pytest.raises(UserError, match="part.name=7 is unknown: choose from mlp"):
         one_of("part.name", 7, ("mlp",))  # type: ignore[arg-type]
-
-
-def test_a_request_is_computed_by_its_routine() -> None:
-    class Routine:
-        @staticmethod
-        def alone(*arguments: int) -> tuple[int, ...]:
-            return arguments
-
-    assert Request(Routine, (1, 2), (3,), ()).compute() == (1, 2, 3)

@@ -26,8 +26,7 @@ def stream_chunks(
     split: Split,
     calls: Sequence[tuple[int, int]],
     *,
-    seed: int,
-    kept: np.ndarray | None,
+    runs: Sequence[tuple[int, np.ndarray | None]],
     steps_per_epoch: int,
     batch_size: int,
     chunk_steps: int,
@@ -35,23 +34,27 @@ def stream_chunks(
 ) -> Iterator[Split]:
     """Yields, for each call `(first step, end step)`, its batches on the device.
 
-    The examples are those of `split` that are `kept` (bool [N]; None keeps all).
-    Images are [chunk_steps, B, H, W, C] and labels [chunk_steps, B]; the steps past
-    the call's end are padding. The batches are those of the resident path. The
-    iterator has no state to save: the position in the data is the step, which the
-    checkpoint holds, so a run may change its data path or device count and go on.
+    Each of M runs has a seed, and keeps the examples of `split` that a bool [N] says,
+    or all (None). Images are [M, chunk_steps, B, H, W, C] and labels
+    [M, chunk_steps, B]; the steps past the call's end are padding. The batches are
+    those of the resident path. The iterator has no state to save: the position in the
+    data is the step, which the checkpoint holds, so a run may change its data path or
+    device count and go on.
     """
 
     @functools.lru_cache(maxsize=2)
-    def order(epoch: int) -> np.ndarray:
+    def orders(epoch: int) -> np.ndarray:
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return np.asarray(epoch_order(seed, epoch, split.size, kept))
+            return np.stack(
+                [epoch_order(seed, epoch, split.size, kept) for seed, kept in runs]
+            )
 
     def read(call: tuple[int, int]) -> Split:
-        indices = np.zeros((chunk_steps, batch_size), np.int64)
+        indices = np.zeros((len(runs), chunk_steps, batch_size), np.int64)
         for row, step in enumerate(range(*call)):
             epoch, batch = divmod(step, steps_per_epoch)
-            indices[row] = order(epoch)[batch * batch_size : (batch + 1) * batch_size]
+            places = slice(batch * batch_size, (batch + 1) * batch_size)
+            indices[:, row] = orders(epoch)[:, places]
         return split[indices]
 
     def to_devices(chunk: Split) -> Split:

@@ -28,8 +28,8 @@ import numpy as np
 from vae.data.png import png_lengths
 from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
-from vae.evaluation.base import Preprocess, Requests, Trained, look_at, map_batches
-from vae.evaluation.bounds import ImageBounds, bounds_of_split
+from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
+from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
 from vae.evaluation.regret import make_likelihood_regret
 from vae.fields import Count, Field, Natural
@@ -55,7 +55,7 @@ def run(
     source: Annotated[str, Field()] = "",
     regret_images: Natural = 0,
     ppca_components: Count = 32,
-) -> Requests:
+) -> dict[str, Any]:
     """Compares the scores of test images with those of anomalies.
 
     Returns:
@@ -65,7 +65,7 @@ def run(
     anomalies = trained.subject.anomalies
     assert anomalies is not None, "there is a source"
     splits = trained.subject.dataset.test, anomalies
-    scores = yield from score_splits(trained, splits, regret_images, ppca_components)
+    scores = score_splits(trained, splits, regret_images, ppca_components)
     results: dict[str, Any] = {"anomalies": source}
     for name in scores[0] if scores else ():
         both = [of_split[name] for of_split in scores]
@@ -79,14 +79,14 @@ def run(
 
 def score_splits(
     trained: Trained, splits: Sequence[Split], regret_images: int, ppca_components: int
-) -> Requests:
+) -> list[Scores]:
     """Returns the `Scores` of each split's images; nothing but on the first host."""
     train, num_samples = trained.subject.dataset.train, trained.importance_samples
     some = train[evenly_spaced(train.size, min(TYPICAL, train.size))]
-    bounds = []
-    for split in (some, *splits):
-        of_split = bounds_of_split(trained, split, name=NOISE, num_samples=num_samples)
-        bounds.append((yield from of_split))
+    bounds = [
+        trained.bounds(split, NOISE, num_samples, trained.on_batch)
+        for split in (some, *splits)
+    ]
     if jax.process_index() != 0:
         return []
     trained = trained.on_one_device()

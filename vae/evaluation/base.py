@@ -1,6 +1,6 @@
 """What an evaluation is, and what it is given."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +10,9 @@ from vae import rng
 from vae.data.factors import FactorSource
 from vae.data.splits import Dataset, Split
 from vae.models.base import Model
-from vae.types import Array, Params, Request
+from vae.types import Array, Params
 
 Preprocess = Callable[[jax.Array, jax.Array], jax.Array]  # (stored, keys [B]) -> x
-Requests = Generator[Request, Any, Any]
 
 
 class Subject(NamedTuple):
@@ -40,11 +39,10 @@ class Trained(NamedTuple):
     # (make, *arguments) -> make(model, preprocess, *arguments), jitted and shared by
     # all runs of a program; with `latent_dim`, of the model at its own size.
     compiled: Callable[..., Callable[..., Any]]
-    # (name of a split, number of samples) -> the routine of `make_evaluate_batch`
-    bounds_routine: Callable[[str, int], Any]
-    importance_samples: int  # of bounds on log p(x)
+    # (split, its name, number of samples K, on_batch) -> `ImageBounds` [N]
+    bounds: Callable[..., Any]
+    importance_samples: int  # K of bounds on log p(x)
     batch_size: int  # images evaluated at once; changes no result
-    by_example: jax.sharding.NamedSharding  # shards a batch over the devices
     device: Any  # the first of this host
     training: Mapping[str, Any]  # what `collapse.judge` asks of it
     display: Callable[[np.ndarray], np.ndarray]  # pixels -> pixels in [0, 1]
@@ -81,9 +79,8 @@ class Evaluation(NamedTuple):
     `vae.fields`); the other functions are given them, too.
     """
 
-    # (trained, *, fields) -> results by name; arrays among them become files. A
-    # generator yields requests; all hosts run it. The first host runs other functions.
-    run: Callable[..., Any]
+    # (trained, *, fields) -> results by name; arrays among them become files
+    run: Callable[..., dict[str, Any]]
     # (K of the bounds, *, fields) -> results that show that it is done; None: any value
     shows: Callable[..., dict[str, Any]]
     # (subject, *, fields) -> why it cannot be done, as a phrase; None: it can
@@ -92,21 +89,22 @@ class Evaluation(NamedTuple):
     replaces: tuple[str, ...] = ()  # begin the names of all its results
     # (subject, *, fields) -> images looked at, where they take long
     images: Callable[..., int] = lambda subject, **fields: 0
+    is_shared: bool = False  # all hosts run it; others are of the first alone
 
     def is_on(self, fields: Mapping[str, Any]) -> bool:
         return self.switch is None or bool(fields[self.switch])
 
 
-def request_batches(
-    ask: Callable[[np.ndarray], Any],
+def map_batches(
+    function: Callable[[np.ndarray], Any],
     places: np.ndarray,
     batch_size: int,
     on_batch: Callable[[int], None] = lambda images: None,
-) -> Requests:
+) -> Any:
     """Computes something of the images at places [N], each counted once.
 
     Args:
-      ask: (places int32 [B]) -> a tree of arrays [B, ...], or a request of it.
+      function: (places int32 [B]) -> a tree of arrays [B, ...].
       places: of the images.
       batch_size: B; the last batch is filled up with images of its own.
       on_batch: hears how many images each batch had.
@@ -117,29 +115,13 @@ def request_batches(
     parts = []
     for start in range(0, len(places), batch_size):
         some = places[start : start + batch_size].astype(np.int32)
-        found = ask(np.resize(some, batch_size))
-        if isinstance(found, Request):
-            found = yield found
+        found = function(np.resize(some, batch_size))
         # Where memory lacks, the former raises; the latter alone would wait for ever.
         part = jax.device_get(jax.block_until_ready(found))
         count = len(some)
         parts.append(jax.tree.map(lambda array, n=count: array[:n], part))
         on_batch(count)
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def map_batches(
-    function: Callable[[np.ndarray], Any],
-    places: np.ndarray,
-    batch_size: int,
-    on_batch: Callable[[int], None] = lambda images: None,
-) -> Any:
-    """Returns `request_batches` of a function that asks for nothing."""
-    try:
-        next(request_batches(function, places, batch_size, on_batch))
-    except StopIteration as end:
-        return end.value
-    raise TypeError("the function asks for something")
 
 
 def look_at(

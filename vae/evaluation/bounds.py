@@ -1,6 +1,6 @@
 """Bounds on log p(x) in nats: of each image, and of a split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,17 +11,16 @@ from vae import rng
 from vae.data.splits import Split
 from vae.evaluation.base import (
     Preprocess,
-    Requests,
     Trained,
     look_at,
+    map_batches,
     mean_and_error,
-    request_batches,
 )
 from vae.evaluation.latent import active_units, variance_of_means
 from vae.fields import Count
 from vae.models.base import Model
 from vae.objectives.base import elbo_terms, kl_per_dimension
-from vae.types import Array, Inference, LatentGroup, Params, Request
+from vae.types import Array, Inference, LatentGroup, Params
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -150,26 +149,43 @@ def make_evaluate_batch(
     return evaluate_batch
 
 
-def bounds_of_split(
-    trained: Trained, split: Split, *, name: str, num_samples: int
-) -> Requests:
-    """Returns the bounds of every image of the split called `name`, in its order."""
-    routine = trained.bounds_routine(name, num_samples)
-    devices = trained.by_example.num_devices
+def bounds_of_splits(
+    evaluate: Callable[..., ImageBounds],
+    variables: Params,
+    seeds: Array,
+    splits: Sequence[Split],
+    *,
+    batch_size: int,
+    put: Callable[[Any], Any],
+    on_batch: Callable[[int], None],
+) -> list[ImageBounds]:
+    """Returns the bounds of every image of a population's splits, one for each run, all
+    of one size.
 
-    def ask(places: np.ndarray) -> Request:
-        given = jax.device_put((split[places], places), trained.by_example)
-        own = trained.variables, trained.seed, given[0]
-        return Request(routine, own, (given[1],), (name, int(places[0])))
+    Args:
+      evaluate: (variables, seeds, stored images [M, B], places [B]) -> `ImageBounds`
+        [B, M]: `make_evaluate_batch`, mapped over the runs.
+      variables: of the runs [M, ...].
+      seeds: of the runs [M].
+      splits: M splits.
+      batch_size: images of a batch.
+      put: puts (stored images [M, B], places [B]) on the devices.
+      on_batch: hears how many images each batch had.
+    """
 
-    batch_size = -(-trained.batch_size // devices) * devices
-    everything = np.arange(split.size)
-    return (yield from request_batches(ask, everything, batch_size, trained.on_batch))
+    def of_batch(places: np.ndarray) -> ImageBounds:
+        given = [split[places] for split in splits]
+        stored = jax.tree.map(lambda *arrays: np.stack(arrays), *given)
+        return evaluate(variables, seeds, *put((stored, places)))
+
+    everything = np.arange(splits[0].size)
+    found = map_batches(of_batch, everything, batch_size, on_batch)
+    return [jax.tree.map(lambda a, m=m: a[:, m], found) for m in range(len(splits))]
 
 
 def evaluate_split(
     trained: Trained, split: Split, *, name: str, num_samples: int
-) -> Requests:
+) -> dict[str, Any]:
     """Averages bounds over the images of the split called `name`.
 
     Returns:
@@ -181,9 +197,7 @@ def evaluate_split(
       images or more), and `latent/kl_per_dim` (where the rate is a sum over
       dimensions).
     """
-    bounds = yield from bounds_of_split(
-        trained, split, name=name, num_samples=num_samples
-    )
+    bounds = trained.bounds(split, name, num_samples, trained.on_batch)
     bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
     nll, nll_name = -bounds.log_likelihood, f"{name}/nll_is{num_samples}"
     results: dict[str, Any] = {
@@ -212,19 +226,14 @@ def evaluate_split(
     return results
 
 
-def run(trained: Trained, *, importance_samples: Count = 100) -> Requests:
+def run(trained: Trained, *, importance_samples: Count = 100) -> dict[str, Any]:
     """Evaluates the test split; see `evaluate_split`."""
     test = trained.subject.dataset.test
-    return (
-        yield from evaluate_split(
-            trained, test, name="test", num_samples=importance_samples
-        )
-    )
+    return evaluate_split(trained, test, name="test", num_samples=importance_samples)
 
 
-def run_validation(trained: Trained) -> Requests:
+def run_validation(trained: Trained) -> dict[str, float]:
     """Returns the ELBO of the validation split."""
-    found = yield from evaluate_split(
-        trained, trained.subject.dataset.validation, name="validation", num_samples=1
-    )
+    split = trained.subject.dataset.validation
+    found = evaluate_split(trained, split, name="validation", num_samples=1)
     return {"validation/elbo_nats": found["validation/elbo_nats"]}

@@ -20,15 +20,17 @@ EVALUATIONS = {
         applies=lambda subject: (
             None if subject.dataset.validation.size else "needs validation images"
         ),
+        is_shared=True,
     ),
     "bounds": Evaluation(
         bounds.run,
         shows=lambda samples, **_: {f"test/nll_is{samples}_nats": None},
         images=lambda subject, **_: subject.dataset.test.size,
+        is_shared=True,
     ),
-    "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     # Of runs that were evaluated before it was there, it is not missing.
     "reconstruction": Evaluation(reconstruction.run, shows=lambda samples: {}),
+    "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
         anomaly.run,
         shows=lambda samples, *, source, regret_images, **_: {
@@ -37,6 +39,7 @@ EVALUATIONS = {
         },
         switch="source",
         replaces=("anomalies", "anomaly/"),
+        is_shared=True,
     ),
     "fitted_density": Evaluation(
         fitted_density.run,

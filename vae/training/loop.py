@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -14,13 +14,15 @@ from vae.fields import Count, Natural
 from vae.training.checkpoint import Checkpointer
 from vae.training.state import (
     Carry,
+    Totals,
     TrainState,
+    emptied,
     first_nonfinite,
     read_totals,
+    run_of,
+    totals_of,
     without_hparams,
-    zero_totals,
 )
-from vae.types import Request
 
 
 class TrainPlan(NamedTuple):
@@ -63,20 +65,23 @@ class Clock:
     def __init__(self, cost: Mapping[str, float]):
         self.cost = {"train": 0.0, "data_wait": 0.0, "checkpoint": 0.0, **cost}
 
-    @contextmanager
-    def time(self, *names: str) -> Iterator[None]:
-        """A context whose duration is added to each of `names`."""
-        start = time.perf_counter()
-        yield
-        for name in names:
-            self.cost[name] += time.perf_counter() - start
-
     def note_memory(self) -> None:
         """Takes the process's peak memory, in MiB, if it is the highest so far."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         mebibytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
         name = "peak_memory_mib"
         self.cost[name] = max(mebibytes, self.cost.get(name, 0.0))
+
+
+@contextmanager
+def timed(clocks: Sequence[Clock], *names: str) -> Iterator[None]:
+    """A context whose duration is added to each of `names` on each clock."""
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    for clock in clocks:
+        for name in names:
+            clock.cost[name] += seconds
 
 
 # Tried on photos at a rate of 0.1: warm-up helped each of three seeds, a tenth two of
@@ -117,100 +122,144 @@ class Writer(Protocol):
     def flush(self) -> None: ...
 
 
+class Records:
+    """What is written of one run while it trains.
+
+    Args:
+      clock: sums the time that its population takes.
+      checkpointer: saves its state and totals.
+      writer: takes its metrics; flushed before each checkpoint.
+      on_log: told of each logged step, for people to see.
+
+    Attributes:
+      diverged: why the run is not trained further; nothing is written of it since.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        checkpointer: Checkpointer,
+        writer: Writer,
+        on_log: Callable[[int, dict[str, float]], None],
+    ):
+        self.clock, self.checkpointer = clock, checkpointer
+        self._writer, self._on_log = writer, on_log
+        self.diverged: Diverged | None = None
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        if metrics and self.diverged is None:
+            self._writer.write(step, metrics)
+            self._on_log(step, metrics)
+
+    def check(self, totals: Totals) -> None:
+        """Marks the run as diverged if its totals, on the host, are not finite."""
+        found = first_nonfinite(totals)
+        if found is not None:
+            self._mark_diverged(*found)
+
+    def save(self, step: int, carry: Carry) -> None:
+        """Saves the run, unless it has diverged.
+
+        Raises:
+          SaveError: the disk did not take it.
+        """
+        self.check(jax.device_get(carry[1]))
+        params = jax.tree.leaves(jax.device_get(carry[0].params))
+        if not all(np.isfinite(leaf).all() for leaf in params):
+            self._mark_diverged(step, ["parameters"])
+        if self.diverged is None:
+            self._writer.flush()
+            self.clock.note_memory()
+            info = {"cost": self.clock.cost}
+            self.checkpointer.save(step, without_hparams(carry), info)
+
+    def _mark_diverged(self, step: int, terms: list[str]) -> None:
+        if self.diverged is None:
+            self.checkpointer.wait()  # the last checkpoint is on disk then
+            last_good = max(self.checkpointer.steps(), default=None)
+            self.diverged = Diverged(step, terms, last_good)
+
+
 def train(
     carry: Carry,
-    ask_call: Callable[[Carry, Any, int], Request],
+    call: Callable[[Carry, Any, int], Carry],
     data: Iterator[Any],
     *,
     plan: TrainPlan,
-    clock: Clock,
-    checkpointer: Checkpointer,
-    writer: Writer,
-    evaluate: Callable[[TrainState], Generator[Request, Any, dict[str, float]]],
-    on_log: Callable[[int, dict[str, float]], None],
+    records: Sequence[Records],
+    validate: Callable[[TrainState], Sequence[dict[str, float]]],
     should_stop: Callable[[int], bool],
-) -> Generator[Request, Any, Carry]:
-    """Trains from the carry's step to the end of the plan and returns the last carry.
+) -> Carry:
+    """Trains a population from its step to the end of the plan; returns its last carry.
+
+    A run that diverges is marked in its records; the others go on.
 
     Args:
-      carry: state and totals; donated to the routine.
-      ask_call: (carry, data of the call, number of steps) -> a request, which is
-        answered by the next carry.
+      carry: state and totals of the population; donated to `call`.
+      call: (carry, data of the call, number of steps) -> carry.
       data: gives the data of each of `plan.calls(step)` in turn.
       plan: the cadences.
-      clock: sums the time spent.
-      checkpointer: saves the carry at the plan's cadence, at the end, and on request.
-      writer: takes the metrics; flushed before each checkpoint.
-      evaluate: gives validation metrics of the state.
-      on_log: told of each logged step, for people to see.
-      should_stop: asked after each call; if true, the run is saved and ends.
+      records: of each run. The population may be wider: runs without records fill it.
+      validate: gives validation metrics of each run.
+      should_stop: asked after each call; if true, the runs are saved and training ends.
 
     Raises:
-      Diverged: a metric is not finite; nothing was saved since.
       Interrupted: `should_stop` said so.
       SaveError: the disk did not take a checkpoint.
     """
+    clocks = [run.clock for run in records]
     for first, end in plan.calls(int(carry[0].step)):
-        with clock.time("train", "data_wait"):
+        with timed(clocks, "train", "data_wait"):
             chunk = next(data)
-        with clock.time("train"):
-            # Waiting here costs a dispatch per call and keeps the clock honest; the
+        with timed(clocks, "train"):
+            # Waiting here costs a dispatch per call and keeps the clocks honest; the
             # next chunk is read ahead meanwhile.
-            carry = jax.block_until_ready((yield ask_call(carry, chunk, end - first)))
-        metrics = {}
+            carry = jax.block_until_ready(call(carry, chunk, end - first))
+        metrics: list[dict[str, float]] = [{} for _ in records]
         if plan.is_logged(end):
-            with clock.time("train"):
-                metrics, carry = _read_and_reset(carry, checkpointer)
+            with timed(clocks, "train"):
+                metrics, carry = _read_and_reset(carry, records)
+        if all(run.diverged for run in records):
+            break
         if plan.evaluate_every and end % plan.evaluate_every == 0:
-            metrics |= yield from evaluate(carry[0])
-        if metrics:
-            writer.write(end, metrics)
-            on_log(end, metrics)
-        stop = should_stop(end)
-        due = plan.checkpoint_every and end % plan.checkpoint_every == 0
-        if end < plan.steps and (due or stop):
-            with clock.time("train", "checkpoint"):
-                _save(end, carry, checkpointer, writer, clock)
-        if end < plan.steps and stop:
-            checkpointer.wait()
+            found = validate(carry[0])
+            metrics = [{**a, **b} for a, b in zip(metrics, found, strict=True)]
+        for run, own in zip(records, metrics, strict=True):
+            run.log(end, own)
+        is_last, stop = end == plan.steps, should_stop(end)
+        if is_last:
+            # Not timed, so that the clock that is saved is the clock that is returned.
+            _save(end, carry, records)
+        elif stop or (plan.checkpoint_every and end % plan.checkpoint_every == 0):
+            with timed(clocks, "train", "checkpoint"):
+                _save(end, carry, records)
+        if is_last or stop:
+            for run in records:
+                run.checkpointer.wait()
+        if stop and not is_last:
             raise Interrupted(f"stopped and saved at step {end} of {plan.steps}")
-    # Not timed, so that the clock that is saved is the clock that is returned.
-    _save(plan.steps, carry, checkpointer, writer, clock)
-    checkpointer.wait()
     return carry
 
 
 def _read_and_reset(
-    carry: Carry, checkpointer: Checkpointer
-) -> tuple[dict[str, float], Carry]:
+    carry: Carry, records: Sequence[Records]
+) -> tuple[list[dict[str, float]], Carry]:
+    """Returns what each run logs, and the carry with empty totals."""
     state, totals = carry
-    totals_now = jax.device_get(totals)
-    _check_finite(totals_now, checkpointer)
-    means = read_totals(totals_now)
-    zeros = jax.device_get(zero_totals(means, totals_now.sums["loss"].dtype))
-    zeros = jax.device_put(zeros, jax.tree.map(lambda array: array.sharding, totals))
-    return {f"train/{name}": value for name, value in means.items()}, (state, zeros)
+    read, metrics = jax.device_get(totals), []
+    for i, run in enumerate(records):
+        own = totals_of(read, i)
+        run.check(own)
+        means = read_totals(own)
+        metrics.append({f"train/{name}": value for name, value in means.items()})
+    shardings = jax.tree.map(lambda array: array.sharding, totals)
+    return metrics, (state, jax.device_put(emptied(read), shardings))
 
 
-def _save(
-    step: int, carry: Carry, checkpointer: Checkpointer, writer: Writer, clock: Clock
-) -> None:
-    _check_finite(jax.device_get(carry[1]), checkpointer)
-    params = jax.tree.leaves(jax.device_get(carry[0].params))
-    if not all(np.isfinite(leaf).all() for leaf in params):
-        raise Diverged(step, ["parameters"], last_good=_last(checkpointer))
-    writer.flush()
-    clock.note_memory()
-    checkpointer.save(step, without_hparams(carry), {"cost": clock.cost})
+def _save(step: int, carry: Carry, records: Sequence[Records]) -> None:
+    for i, run in enumerate(records):
+        if run.diverged is None:
+            run.save(step, _take(carry, i))
 
 
-def _check_finite(totals: Any, checkpointer: Checkpointer) -> None:
-    found = first_nonfinite(totals)
-    if found is not None:
-        raise Diverged(*found, last_good=_last(checkpointer))
-
-
-def _last(checkpointer: Checkpointer) -> int | None:
-    """Returns the step of the last checkpoint, once it is on disk."""
-    checkpointer.wait()
-    return max(checkpointer.steps(), default=None)
+_take = jax.jit(run_of)

@@ -6,7 +6,8 @@ part, and the step averages over the axis `AXIS`. State and data are the same on
 devices and leave the program unreplicated.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from vae.training.state import Totals, TrainState
+from vae.training.state import (
+    Carry,
+    Totals,
+    TrainState,
+    map_runs,
+    stack_runs,
+)
 from vae.training.step import TrainCall
 from vae.types import UserError
 
 AXIS = "batch"
 MODES = ("auto", "jit", "pmap")
+# Which arrays of a population's carry each run has of its own, as axes of `vmap`.
+_NONE: Any = None
+_EACH: Any = 0
+OWN: Any = (
+    TrainState(_NONE, *[_EACH] * 4),
+    Totals(_NONE, *[_EACH] * 2),
+)
 
 
 class Placement(NamedTuple):
@@ -43,18 +57,60 @@ class Placement(NamedTuple):
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
+    def by_run(self) -> NamedSharding:
+        """Shards [M, ...], if devices share runs."""
+        return self._spread(PartitionSpec(AXIS), PartitionSpec())
+
+    @property
+    def by_run_and_example(self) -> NamedSharding:
+        """Shards [M, B, ...] over what the devices share."""
+        return self._spread(PartitionSpec(AXIS), PartitionSpec(None, AXIS))
+
+    @property
     def by_example(self) -> NamedSharding:
-        """Shards the leading axis, unless devices share runs."""
-        spec = PartitionSpec() if self.of_runs else PartitionSpec(AXIS)
-        return NamedSharding(self.mesh, spec)
+        """Shards [B, ...], unless devices share runs."""
+        return self._spread(PartitionSpec(), PartitionSpec(AXIS))
 
     @property
     def chunk(self) -> NamedSharding:
-        """Shards the second axis of [S, B, ...], or nothing under `pmap` or if devices
-        share runs."""
-        whole = self.use_pmap or self.of_runs
-        spec = PartitionSpec() if whole else PartitionSpec(None, AXIS)
+        """Shards [M, S, B, ...] over what the devices share; not under `pmap`."""
+        if self.use_pmap:
+            return self.replicated
+        return self._spread(PartitionSpec(AXIS), PartitionSpec(None, None, AXIS))
+
+    @property
+    def of_carry(self) -> Carry:
+        """Shards a population."""
+        return jax.tree.map(
+            lambda axis: self.replicated if axis is None else self.by_run,
+            OWN,
+            is_leaf=lambda axis: axis is None,
+        )
+
+    def _spread(
+        self, over_runs: PartitionSpec, over_examples: PartitionSpec
+    ) -> NamedSharding:
+        spec = over_runs if self.of_runs else over_examples
         return NamedSharding(self.mesh, spec)
+
+    def place(self, runs: Sequence[Carry]) -> Carry:
+        """Returns the population of runs at the same step, on the devices."""
+        return jax.device_put(stack_runs(runs), self.of_carry)
+
+    def describe(self, run: Carry, size: int) -> Carry:
+        """Returns the shapes of a population of `size` runs like this one."""
+
+        def shape_of(array: jax.Array) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((size, *array.shape), array.dtype)
+
+        population = map_runs(shape_of, run)
+        return jax.tree.map(
+            lambda s, sharding: jax.ShapeDtypeStruct(
+                s.shape, s.dtype, sharding=sharding
+            ),
+            population,
+            jax.tree.broadcast(self.of_carry, population),
+        )
 
     def positions(self, batch_size: int) -> jax.Array:
         """Returns the examples' places in the global batch: [B], or [devices, B /
@@ -109,92 +165,58 @@ def _make_mesh(devices: list[Any]) -> jax.sharding.Mesh:
     )
 
 
-class Routine(NamedTuple):
-    """A function of a run, compiled for one run and for several together."""
-
-    alone: Callable[..., Any]  # (*own, *shared) -> result
-    # Jitted: (all runs' first of own, a tuple of all runs' for each other, *shared)
-    # -> all runs' results
-    together: Any
-
-
-def make_routine(
-    function: Callable[..., Any],
-    placement: Placement,
-    *,
-    own_axes: tuple[Any, ...] = (0,),
-    out_axes: Any = 0,
-    donate: bool = False,
-    alone: Callable[..., Any] | None = None,
-) -> Routine:
-    """Compiles a pure function (*own, *shared) -> result.
+def over_runs(function: Callable[..., Any], in_axes: Any, out_axes: Any = 0) -> Any:
+    """Maps a function of one run over the runs of a population.
 
     Args:
-      function: see above.
-      placement: whose devices hold the arguments (if it is one, any one may); runs
-        together are spread over them.
-      own_axes: for each of `own`, 0, or a prefix of its tree with None where all runs
-        that are computed together have the same.
+      function: of one run.
+      in_axes: for each argument, as for `jax.vmap`: a prefix of its tree with 0 where
+        arrays are [M, ...] and None where all runs have the same.
       out_axes: the same for the result.
-      donate: whether the first argument may be overwritten.
-      alone: the compiled function for one run, if it is not plainly jitted.
+
+    Returns:
+      The mapped function. Of a population of one it is the function itself, bit for
+      bit.
     """
-    by_run = NamedSharding(placement.mesh, PartitionSpec(AXIS))
 
-    def run_together(first: tuple[Any, ...], rest: tuple[Any, ...], *shared: Any):
-        def stack(*parts: jax.Array) -> jax.Array:
-            return jax.lax.with_sharding_constraint(jnp.stack(parts), by_run)
+    @functools.wraps(function)
+    def mapped(*arguments: Any) -> Any:
+        sizes: set[int] = set()
+        _map_axes(in_axes, lambda array, axis: sizes.add(array.shape[axis]), arguments)
+        if sizes != {1}:
+            return jax.vmap(function, in_axes, out_axes)(*arguments)
+        own = _map_axes(in_axes, jnp.squeeze, arguments)
+        return _map_axes(out_axes, jnp.expand_dims, function(*own))
 
-        stacked = [
-            _map_axis(axes, stack, *runs)
-            for axes, runs in zip(own_axes, (first, *rest), strict=True)
-        ]
-        in_axes = (*own_axes, *[None] * len(shared))
-        result = jax.vmap(function, in_axes, out_axes)(*stacked, *shared)
-        return tuple(
-            _map_axis(out_axes, lambda part, run=run: part[run], result)
-            for run in range(len(first))
-        )
-
-    # What is computed on one device stays there, whichever it is.
-    options: dict[str, Any] = {}
-    if placement.num_devices > 1:
-        options["out_shardings"] = placement.replicated
-    if donate:
-        options["donate_argnums"] = 0
-    return Routine(
-        alone=jax.jit(function, **options) if alone is None else alone,
-        together=jax.jit(run_together, **options),
-    )
+    return mapped
 
 
-def _map_axis(axes: Any, function: Callable[..., Any], *trees: Any) -> Any:
-    """Maps the leaves of trees; where their axis is None, takes the first tree's."""
+def _map_axes(axes: Any, function: Callable[[Any, int], Any], tree: Any) -> Any:
+    """Maps arrays and their axes, but those whose axis is None."""
 
     def is_none(value: Any) -> bool:
         return value is None
 
     return jax.tree.map(
-        lambda axis, *parts: parts[0] if axis is None else function(*parts),
-        jax.tree.broadcast(axes, trees[0], is_leaf=is_none),
-        *trees,
+        lambda axis, leaf: leaf if None in (axis, leaf) else function(leaf, axis),
+        jax.tree.broadcast(axes, tree, is_leaf=is_none),
+        tree,
         is_leaf=is_none,
     )
 
 
-def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> Routine:
-    """Compiles a train call for its devices; the carry is donated.
+def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> TrainCall:
+    """Compiles a train call of a population for its devices; the carry is donated.
 
-    Of runs together the step is one: a step of each its own would turn the loops and
-    conditions on it into computing both branches.
+    The runs share the step: a step of each its own would turn the loops and conditions
+    on it into computing both branches.
     """
-    own: Any = 0
-    same: Any = None
-    carry_axes = TrainState(same, own, own, own, own), Totals(same, own, own)
-    alone = None
+    if placement.use_pmap and not resident:
+        call = _take_own_part(call)
+    data_axis = None if resident else 0
+    call = over_runs(call, (OWN, data_axis, None, None), OWN)
     if placement.use_pmap:
-        call = call if resident else _take_own_part(call)
-        alone = jax.pmap(
+        return jax.pmap(
             call,
             axis_name=AXIS,
             in_axes=(None, None, 0, None),
@@ -202,15 +224,11 @@ def compile_call(call: TrainCall, placement: Placement, *, resident: bool) -> Ro
             donate_argnums=0,
             devices=list(placement.mesh.devices),
         )
-    own_axes = (carry_axes,) if resident else (carry_axes, 0)
-    return make_routine(
-        call,
-        placement,
-        own_axes=own_axes,
-        out_axes=carry_axes,
-        donate=True,
-        alone=alone,
-    )
+    # What is computed on one device stays there, whichever it is.
+    options: dict[str, Any] = {}
+    if placement.num_devices > 1:
+        options["out_shardings"] = placement.of_carry
+    return jax.jit(call, donate_argnums=0, **options)
 
 
 def _take_own_part(call: TrainCall) -> TrainCall:

@@ -1,10 +1,11 @@
 """The train state: arrays only, so that it maps, shards, donates and checkpoints."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from vae import rng
@@ -40,6 +41,8 @@ class Totals(NamedTuple):
     nonfinite_since: Metrics  # [] int32 each: first step with nan or inf, or NEVER
 
 
+# Of one run; or of a population of M, whose arrays are [M, ...], but for the counts of
+# steps, which all its runs share.
 Carry = tuple[TrainState, Totals]
 NEVER = jnp.iinfo(jnp.int32).max
 NORMS = ("grad_norm", "param_norm")
@@ -82,6 +85,38 @@ def create_train_state(
         opt_state=tx.init(params),
         hparams=hparams,
     )
+
+
+def emptied(totals: Totals) -> Totals:
+    """Returns totals of the same shapes, of no steps, in the host's memory."""
+    zeros: Totals = jax.tree.map(np.zeros_like, totals)
+    since = totals.nonfinite_since
+    never = {name: np.full_like(array, NEVER) for name, array in since.items()}
+    return zeros._replace(nonfinite_since=never)
+
+
+def totals_of(totals: Totals, run: int) -> Totals:
+    """Returns the totals of one run of a population."""
+    own = totals.sums, totals.nonfinite_since
+    return Totals(totals.steps, *jax.tree.map(lambda array: array[run], own))
+
+
+def stack_runs(runs: Sequence[Carry]) -> Carry:
+    """Returns the population of runs at the same step, in the host's memory."""
+    return map_runs(lambda *arrays: np.stack(arrays), *jax.device_get(runs))
+
+
+def run_of(population: Carry, run: int | jax.Array) -> Carry:
+    """Returns one run of a population."""
+    return map_runs(lambda array: array[run], population)
+
+
+def map_runs(function: Callable[..., Any], *carries: Carry) -> Carry:
+    """Maps the arrays that each run has of its own; takes the counts of the first."""
+    state, totals = carries[0]
+    own = [(s._replace(step=None), t._replace(steps=None)) for s, t in carries]
+    mapped, sums = jax.tree.map(function, *own)
+    return mapped._replace(step=state.step), sums._replace(steps=totals.steps)
 
 
 def without_hparams(carry: Carry) -> Carry:

@@ -3,7 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.program import ask_call, chunks, make_program
+from experiments.program import chunks, make_program
+from tests.helpers.training import advance
 from vae.build import build
 from vae.data.splits import Split
 from vae.data.streaming import steps_per_chunk
@@ -49,10 +50,10 @@ def test_streaming_trains_as_resident_bit_for_bit(
         carry = (state._replace(step=jnp.int32(start)), totals)
         for (first, end), data in zip(
             program.plan.calls(start),
-            chunks(experiment, program, start),
+            chunks([experiment], program, start),
             strict=False,
         ):
-            carry = ask_call(experiment, program, carry, data, end - first).compute()
+            carry = advance(experiment, program, carry, data, end - first)
         return carry[0]
 
     resident, streamed = final("resident"), final("stream")

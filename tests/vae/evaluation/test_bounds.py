@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from experiments.program import answer
 from tests.helpers import linear_gaussian as exact
 from tests.helpers.trained import untrained
 from vae import rng
@@ -114,7 +113,7 @@ def test_reconstruction_probability_of_gaussians_in_closed_form() -> None:
 
 def results(trained: Trained, num_samples: int) -> dict[str, Any]:
     test = trained.subject.dataset.test
-    return answer(evaluate_split(trained, test, name="test", num_samples=num_samples))
+    return evaluate_split(trained, test, name="test", num_samples=num_samples)
 
 
 @pytest.mark.parametrize(("batch_size", "num_devices"), [(7, 1), (500, 1), (32, 4)])

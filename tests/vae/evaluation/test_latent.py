@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.program import answer
 from tests.helpers.trained import untrained
 from vae.evaluation import bounds, latent
 from vae.evaluation.bounds import evaluate_split
@@ -27,7 +26,7 @@ def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None
     test = trained.subject.dataset.test
 
     def results(samples: int) -> dict[str, Any]:
-        return answer(evaluate_split(trained, test, name="test", num_samples=samples))
+        return evaluate_split(trained, test, name="test", num_samples=samples)
 
     assert results(20)["latent/active_units"] == 0
     assert "latent/active_units" not in results(1)
@@ -37,7 +36,7 @@ def test_an_untrained_latent_space_is_described(small_config) -> None:
     """Codes tell at most the rate of the image, and of 500 images log 500 nats; what is
     no information of the rate is distance from the prior."""
     trained = untrained(small_config)
-    before = answer(bounds.run(trained, importance_samples=3))
+    before = bounds.run(trained, importance_samples=3)
     found = latent.run(trained._replace(results=before))
     assert len(found["latent/decoder_sensitivity"]) == 4
     limit = found["latent/information_limit_nats"]

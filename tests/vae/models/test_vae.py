@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from configs.papers import linear_vae
-from experiments.program import ask_call, make_program, own_model
+from experiments.program import make_program, own_model
 from vae.build import Experiment, build
 from vae.data.preprocess import to_unit
 from vae.models.padding import padded_width
+from vae.training.state import run_of
 from vae.types import Params
 
 
@@ -40,14 +41,13 @@ def train(experiment: Experiment, start: Params | None = None) -> Params:
     state, totals = program.initialize(experiment)
     if start is not None:
         state = state._replace(params={**state.params, "model": start})
-    request = ask_call(
-        experiment, program, (state, totals), program.data, experiment.plan.steps
-    )
-    arguments = (*request.own, *request.shared)
+    population = experiment.placement.place([(state, totals)])
+    steps = np.int32(experiment.plan.steps)
+    arguments = population, program.data, program.positions, steps
     # Optimised, unlike other tests: these are thousands of steps.
     options = {"xla_backend_optimization_level": 3}
-    call = program.call.alone.lower(*arguments).compile(compiler_options=options)
-    state, _ = call(*arguments)
+    call = program.call.lower(*arguments).compile(compiler_options=options)
+    state, _ = run_of(call(*arguments), 0)
     _, variables = own_model(experiment, state)
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), variables["params"])
 

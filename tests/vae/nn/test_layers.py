@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from experiments.program import ask_call, make_program
+from experiments.program import make_program
+from tests.helpers.training import advance
 from vae.build import build
 from vae.nn.layers import GatedMLP, with_condition
 
@@ -59,8 +60,7 @@ def test_photos_of_96_pixels_train(small_config, tmp_path) -> None:
     program = make_program(experiment)
     carry, losses = program.initialize(experiment), []
     for _ in range(2):
-        ask = ask_call(experiment, program, carry, program.data, 10)
-        carry = ask.compute()
+        carry = advance(experiment, program, carry, program.data, 10)
         losses.append(float(carry[1].sums["loss"]))
     first, both = losses
     assert both - first < first < 10 * 96 * 96 * 3  # nats: about one for each value

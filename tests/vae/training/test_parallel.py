@@ -6,9 +6,8 @@ import pytest
 from tests.helpers.training import train
 from vae.training.parallel import (
     make_placement,
-    make_routine,
     one_per_device,
-    runs_over_devices,
+    over_runs,
 )
 from vae.types import UserError
 
@@ -37,23 +36,23 @@ def test_devices_and_pmap_agree(small_config) -> None:
         np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)
 
 
-def test_runs_together_are_the_runs_alone() -> None:
-    """Four runs on four devices, which share a part of their own and an argument."""
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_population_is_its_runs_alone(size: int) -> None:
+    """Runs with a part of their own, one that they share, and none."""
 
     def function(state: dict[str, jax.Array], noise: jax.Array, shared: jax.Array):
-        return {"x": state["x"] * shared + noise, "same": state["same"] + 1}
+        return {"x": state["x"] * shared + noise, "same": state["same"] + 1}, None
 
     axes = {"x": 0, "same": None}
-    routine = make_routine(
-        function, runs_over_devices(0), own_axes=(axes, 0), out_axes=axes
-    )
-    shared = jnp.array([1.0, 2.0, 5.0])
-    states = [{"x": jnp.arange(3.0) + i, "same": jnp.float32(7)} for i in range(4)]
-    noise = [jnp.full(3, 0.1 * i) for i in range(4)]
-    together = routine.together(tuple(states), (tuple(noise),), shared)
-    alone = [routine.alone(*own, shared) for own in zip(states, noise, strict=True)]
-    assert len(together) == 4
-    jax.tree.map(np.testing.assert_array_equal, list(together), alone)
+    together = jax.jit(over_runs(function, (axes, 0, None), (axes, 1)))
+    shared, x = jnp.array([1.0, 2.0, 5.0]), jnp.arange(3.0) + jnp.arange(size)[:, None]
+    noise, same = 0.1 * jnp.arange(size), jnp.float32(7)
+    found, nothing = together({"x": x, "same": same}, noise, shared)
+    assert nothing is None
+    for run in range(size):
+        alone, _ = function({"x": x[run], "same": same}, noise[run], shared)
+        np.testing.assert_array_equal(found["x"][run], alone["x"])
+        assert found["same"] == alone["same"]
 
 
 def test_what_the_devices_cannot_do_is_refused() -> None:

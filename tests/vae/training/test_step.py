@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.program import ask_call, make_program, own_model
-from tests.helpers.training import assert_equal, train
+from experiments.program import make_program, own_model
+from tests.helpers.training import advance, assert_equal, train
 from vae.build import build
 from vae.training.state import read_totals
 
@@ -61,7 +61,7 @@ def test_a_seed_controls_order_binarisation_and_noise(
     def value(seed: int) -> float:
         state, totals = program.initialize(experiment)
         carry = state._replace(seed=jnp.uint32(seed)), totals
-        carry = ask_call(experiment, program, carry, program.data, 1).compute()
+        carry = advance(experiment, program, carry, program.data, 1)
         return float(carry[1].sums[metric])
 
     assert value(3) == value(3)
@@ -84,7 +84,7 @@ def test_one_program_serves_calls_of_every_length(small_config, compilations) ->
     program = make_program(experiment)
     carry = program.initialize(experiment)
     for num_steps in (0, 1, 5, 2):
-        carry = ask_call(experiment, program, carry, program.data, num_steps).compute()
+        carry = advance(experiment, program, carry, program.data, num_steps)
     assert compilations("call") == 1
 
 
