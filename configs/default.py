@@ -53,7 +53,7 @@ def get_config(mode: str = "") -> Config:
     model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
     model.encoder.channels = (32, 64)  # of convolutions: each halves the image
     model.encoder.blocks = 1  # resnet and the like: residual blocks at each size
-    model.encoder.convolution = "auto"  # matmul | lax | auto (matmul on CPU)
+    model.encoder.convolution = "auto"  # matmul | lax | auto (the faster)
     # The decoder's fields are the encoder's, in the same order.
     model.decoder = model.encoder.copy_and_resolve_references()
     model.decoder.output_bias = "data_mean"  # starts at the train mean, or at zeros

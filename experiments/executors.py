@@ -109,7 +109,7 @@ def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) 
     try:
         ray.init(
             address or None,
-            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+            runtime_env={"env_vars": _environment()},
             log_to_driver=False,
             **here,
         )
@@ -127,10 +127,20 @@ def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) 
         ray.shutdown()
 
 
+def _environment() -> dict[str, str]:
+    """The variables of this process that workers elsewhere need."""
+    flags = {k: v for k, v in os.environ.items() if k == "XLA_FLAGS"}
+    return {"PYTHONPATH": str(ROOT), **flags}
+
+
 def _start_tasks(ray: Any, cells: Sequence[Cell], folder: Path) -> dict[Any, Any]:
-    """Starts a task for each share of each program's members; returns the shares."""
-    workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(_work_for_ray)
+    """Starts a task for each share of each program's members; returns the shares. A
+    task has a GPU to itself, or where the cluster has none, a core."""
+    there = ray.cluster_resources()
+    gpus, cores = int(there.get("GPU", 0)), int(there.get("CPU", 1))
+    needs = {"num_gpus": 1} if gpus else {"num_cpus": 1}
+    task = ray.remote(**needs, max_retries=RETRIES)(_work_for_ray)
+    workers = max(1, gpus or cores)
     return {
         task.remote([operative(c.config) for c in share], str(folder)): share
         for group in members.group_by_program(cells)
@@ -157,9 +167,8 @@ def _work_for_ray(
     member, by its id."""
     cells = [Cell(identify(c), {}, from_operative(c)) for c in configs]
     told: dict[str, UserError | None] = {}
-    members.run_in_turn(
-        cells, Path(folder), lambda cell, error: told.update({cell.id: error})
-    )
+    run = members.run_in_turn if default_executor() == "map" else members.run_together
+    run(cells, Path(folder), lambda cell, error: told.update({cell.id: error}))
     return told
 
 

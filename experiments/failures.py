@@ -5,6 +5,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import jax
+
 from configs import default
 from experiments import workdir as workdirs
 from experiments.hints import Refused
@@ -47,11 +49,20 @@ def explain(error: BaseException, workdir: Path | None) -> tuple[int, str]:
         return 1, (
             "out of memory; lower dataset.batch_size (training), "
             "runtime.evaluation_batch_size, the widths of encoder and decoder, or "
-            f"train.steps_per_call ({_first_line(error)})"
+            f"runtime.steps_per_call{_others_on_gpu()} ({_first_line(error)})"
         )
     if isinstance(error, (SaveError, OSError)):
         return 1, str(error)
     return 1, _explain_fault(error, workdir)
+
+
+def _others_on_gpu() -> str:
+    if jax.default_backend() != "gpu":
+        return ""
+    return (
+        "; or end other processes on this GPU, which take three quarters of its memory "
+        "at their start, or start each with XLA_PYTHON_CLIENT_PREALLOCATE=false"
+    )
 
 
 def is_no_memory(error: BaseException) -> bool:

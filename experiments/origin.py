@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from experiments import environment
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "numpy")
 
 
@@ -26,6 +28,7 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": f"{len(devices)} x {devices[0].device_kind}",
         "processes": jax.process_count(),
+        "deterministic": environment.is_deterministic(),
         "precision": config["precision"],
     }
 

@@ -16,6 +16,7 @@ import jax
 from configs import default
 from experiments import hints, origin
 from experiments.renamed import flatten, with_new_keys, with_new_names
+from experiments.terminal import say
 from vae.bind import drop_unread
 from vae.build import Config, from_operative, operative
 from vae.compose import group_of
@@ -209,9 +210,16 @@ def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
         places = {field.removeprefix("dataset.") for field in WHERE_DATA_ARE}
         were = {k: v for k, v in held["dataset"].items() if k in places}
         config = {**config, "dataset": {**config["dataset"], **were}}
+    launch = origin.describe_launch(config)
+    before = {past.get("deterministic", True) for past in old["launches"]}
+    if before - {launch["deterministic"]}:
+        say(
+            "note: earlier launches of this run had another --deterministic; its last "
+            "bits depend on where each of them ended"
+        )
     launches = {
         "data_sha256": data_hash,
-        "launches": [*old["launches"], origin.describe_launch(config)],
+        "launches": [*old["launches"], launch],
     }
     write_json(workdir / "provenance.json", launches)
     write_json(workdir / "config.json", config)

@@ -1,7 +1,8 @@
 """Convolutions, each as a matrix product or as `lax.conv`, and residual blocks of them.
 
 As matrix products they are many times faster on CPU, where XLA is slow at the gradients
-of strided convolutions and at any convolution within a loop.
+of strided convolutions and at any convolution within a loop. Those of stride 2 are
+faster as matrix products on a GPU, too.
 """
 
 from collections.abc import Callable
@@ -19,10 +20,12 @@ CONVOLUTIONS = {name: name for name in ("auto", "matmul", "lax")}
 Convolution = Annotated[str, Field(menu=CONVOLUTIONS)]
 
 
-def is_product(convolution: str) -> bool:
-    """Says if convolutions are matrix products, which "auto" makes them on CPU."""
+def is_product(convolution: str, *, stride: int = 1) -> bool:
+    """Says if convolutions are matrix products. "auto" makes them so on a CPU; on a GPU
+    it does those of stride 2, where `lax.conv` took 4.6 times as long on an H200."""
     if convolution == "auto":
-        return jax.default_backend() == "cpu"
+        backend = jax.default_backend()
+        return backend == "cpu" or (backend == "gpu" and stride == 2)
     return convolution == "matmul"
 
 
@@ -43,7 +46,7 @@ class HalvingConv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape)
         x = x.astype(self.dtype)
-        if is_product(self.convolution):
+        if is_product(self.convolution, stride=2):
             return bias + halve(x, kernel)
         padded = _pad(x, self.kernel_size // 2 - 1)
         return bias + _conv(padded, kernel, stride=2)
@@ -131,7 +134,7 @@ class DoublingConv(nn.Module):
         shape = (4, 4, x.shape[-1], self.channels)
         kernel, bias = _kernel_and_bias(self, shape, bias_init=self.bias_init)
         x = x.astype(self.dtype)
-        if is_product(self.convolution):
+        if is_product(self.convolution, stride=2):
             return bias + double(x, kernel)
         return bias + jax.lax.conv_transpose(
             x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
