@@ -18,7 +18,7 @@ from vae.types import Batch, Params
 
 def of_step(config: Config) -> int:
     """Counts those of one training step of the model at its own size."""
-    experiment, batch, state = _describe(config)
+    experiment, batch, state = describe(config)
     _, objective = experiment.make_own(experiment.latent_dim)
 
     def gradient(params: Params, batch: Batch) -> Params:
@@ -33,12 +33,16 @@ def of_step(config: Config) -> int:
 
 def of_bound(config: Config) -> int:
     """Counts those of the importance-weighted bound of one image."""
-    experiment, batch, state = _describe(config)
+    experiment, batch, state = describe(config)
     model, _ = experiment.make_own(experiment.latent_dim)
     bound = make_importance_bound(model, config.evaluate.bounds.importance_samples)
     image, keys = batch.image[:1], jax.random.split(jax.random.key(0), 1)
     arguments = ({"params": state.params["model"]}, image, None, keys)
     return count(jax.make_jaxpr(bound)(*arguments).jaxpr)
+
+
+def num_parameters(params: Params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def count(jaxpr: core.Jaxpr) -> int:
@@ -70,7 +74,7 @@ def _shape(variable: Any) -> tuple[int, ...]:
     return getattr(variable.aval, "shape", ())
 
 
-def _describe(config: Config) -> tuple[Experiment, Batch, TrainState]:
+def describe(config: Config) -> tuple[Experiment, Batch, TrainState]:
     """Returns the experiment with its convolutions as such, a batch and a state."""
     lax = {f"model.{part}.convolution": "lax" for part in ("encoder", "decoder")}
     is_conv = config.model.encoder.name.startswith("conv")

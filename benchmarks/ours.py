@@ -37,12 +37,12 @@ def _steps_of(runs: Sequence[Experiment], program: Program) -> Callable[[int], N
     return run
 
 
-def together(config: Config) -> Contestant:
-    """Steps of `MEMBERS` runs of different seeds, as `--executor=vmap` makes them."""
+def together(config: Config, count: int = MEMBERS) -> Contestant:
+    """Steps of `count` runs of different seeds, as `--executor=vmap` makes them."""
     use_cores()
     base = build(config, runs_over_devices(0))
-    run = _steps_of(_members(base, config), make_program(base))
-    return Contestant(f"ours, vmap of {MEMBERS}", run, per_unit=MEMBERS)
+    run = _steps_of(_members(base, config, count), make_program(base))
+    return Contestant(f"ours, vmap of {count}", run, per_unit=count)
 
 
 def in_turn(config: Config) -> Contestant:
@@ -52,7 +52,7 @@ def in_turn(config: Config) -> Contestant:
     base = build(config, placements[0])
     program = make_program(base)
     runs = []
-    for i, member in enumerate(_members(base, config)):
+    for i, member in enumerate(_members(base, config, MEMBERS)):
         placement = placements[i % len(placements)]
         on_device = member._replace(placement=placement)
         runs.append(_steps_of([on_device], put(program, placement)))
@@ -64,8 +64,8 @@ def in_turn(config: Config) -> Contestant:
     return Contestant(f"ours, map over {MEMBERS}", run, per_unit=MEMBERS)
 
 
-def _members(base: Experiment, config: Config) -> list[Experiment]:
-    return [vary(base, override(config, {"seed": seed})) for seed in range(MEMBERS)]
+def _members(base: Experiment, config: Config, count: int) -> list[Experiment]:
+    return [vary(base, override(config, {"seed": seed})) for seed in range(count)]
 
 
 def likelihood_bound(config: Config) -> Contestant:
@@ -83,15 +83,26 @@ def likelihood_bound(config: Config) -> Contestant:
     return Contestant("ours", run, per_unit=size)
 
 
-def products(side: int) -> Contestant:
+def products(side: int, dtype: str = "float32") -> Contestant:
     """Products of two square matrices."""
-    square, multiply = jnp.ones((side, side)), jax.jit(jnp.matmul)
+    square, multiply = jnp.ones((side, side), dtype), jax.jit(jnp.matmul)
 
     def run(count: int) -> None:
         for _ in range(count):
             jax.block_until_ready(multiply(square, square))
 
     return Contestant("jax", run)
+
+
+def copies(megabytes: int) -> Contestant:
+    """Bytes that are read and written by adding one to an array."""
+    array, add = jnp.ones(megabytes * 2**18, jnp.float32), jax.jit(lambda x: x + 1)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            jax.block_until_ready(add(array))
+
+    return Contestant("copies", run, per_unit=2 * array.nbytes)
 
 
 def _calls(steps: int, program: Program) -> Iterator[int]:

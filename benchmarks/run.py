@@ -98,7 +98,7 @@ def _peak_gflops() -> dict[str, float]:
     peak: dict[str, float] = {}
     for side in (1024, 2048, 4096):
         makers = [Maker(ours.products, (side,)), Maker(pytorch.products, (side, CORES))]
-        for name, rates in _race(makers, seconds=1.0).items():
+        for name, rates in race(makers, seconds=1.0).items():
             gflops = 2e-9 * side**3 * max(rates)
             peak[name] = max(gflops, peak.get(name, 0.0))
     return peak
@@ -113,11 +113,11 @@ def _measure(config: Config, workload: dict[str, Any]) -> dict[str, Any]:
         "name": workload["name"],
         "unit": MEASURES[kind],
         "gflop": of_one / 1e9,
-        "rates": _race(makers),
+        "rates": race(makers),
     }
 
 
-def _race(makers: Sequence[Maker], **how: Any) -> dict[str, list[float]]:
+def race(makers: Sequence[Maker], **how: Any) -> dict[str, list[float]]:
     """Returns the rates of what the makers make, each in a process of its own."""
     with contextlib.ExitStack() as stack:
         entries = [
@@ -133,7 +133,7 @@ def _race(makers: Sequence[Maker], **how: Any) -> dict[str, list[float]]:
 def _training(config: Config) -> list[Maker]:
     from benchmarks import flax_example, pythae_trainer, pytorch
 
-    images, binary = _images(config)
+    images, binary = images_of(config)
     makers = [
         Maker(ours.training, (config, "ours")),
         *_of_pytorch(pytorch.training, config, images),
@@ -147,7 +147,7 @@ def _training(config: Config) -> list[Maker]:
 def _sweep(config: Config) -> list[Maker]:
     from benchmarks import pytorch
 
-    images, _ = _images(config)
+    images, _ = images_of(config)
     side_by_side = (config, images, "PyTorch, eager, a process on each core", 1, False)
     return [
         Maker(ours.in_turn, (config,)),
@@ -161,7 +161,7 @@ def _sweep(config: Config) -> list[Maker]:
 def _bound(config: Config) -> list[Maker]:
     from benchmarks import pythae_trainer, pytorch
 
-    _, binary = _images(config)
+    _, binary = images_of(config)
     return [
         Maker(ours.likelihood_bound, (config,)),
         *_of_pytorch(pytorch.likelihood_bound, config, binary),
@@ -179,7 +179,7 @@ def _of_pytorch(
     ]
 
 
-def _images(config: Config) -> tuple[np.ndarray, np.ndarray]:
+def images_of(config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Returns training images [N, H, W, C] as bytes, and as zeros and ones; sprites are
     drawn."""
     images = np.array(build(config).dataset.train.images)

@@ -1,0 +1,49 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import gpu
+from tests.conftest import ROOT
+
+
+def test_a_part_that_fails_is_noted_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"fails": lambda scale: 1 / 0, "works": lambda scale: {"rounds": scale[0]}}
+    monkeypatch.setattr(gpu, "PARTS", parts)
+    out = tmp_path / "new" / "gpu.json"
+    monkeypatch.setattr(sys, "argv", ["gpu", "--smoke", f"--out={out}"])
+    with pytest.raises(SystemExit) as end:
+        gpu.main()
+    assert end.value.code == 1
+    measured = json.loads(out.read_text())
+    assert measured["failed"] == {"fails": "ZeroDivisionError: division by zero"}
+    assert measured["works"] == {"rounds": 1}
+
+
+def test_every_row_can_be_built() -> None:
+    names = [name for name, _ in gpu._configs(gpu.FULL)]
+    assert names == list(gpu.ROWS)
+    assert gpu.POPULATIONS.keys() <= gpu.ROWS.keys()
+    sizes = dict(gpu._configs(gpu.SMOKE))
+    # 784 -> 200 -> 200 -> 2 x 20, and 20 -> 200 -> 200 -> 784, with biases.
+    layers = [(784, 200), (200, 200), (200, 40), (20, 200), (200, 200), (200, 784)]
+    expected = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
+    assert gpu._num_parameters(sizes["MLP 200, batch 100"]) == expected
+
+
+@pytest.mark.slow
+def test_the_script_measures_launches(tmp_path: Path) -> None:
+    """A second launch, and one that is stopped and goes on, give the same numbers."""
+    out = tmp_path / "gpu.json"
+    command = [ROOT / "benchmarks" / "gpu.sh", "--smoke", "--part=launches"]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    subprocess.run([*command, f"--out={out}"], env=environment, check=True)
+    measured = json.loads(out.read_text())["launches"]
+    assert measured["second launch is equal"]
+    assert measured["stopped and resumed is equal"]
+    assert measured["warm"]["seconds"] > 0
