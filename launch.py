@@ -177,7 +177,7 @@ def _launch(asked: Launch, workdir: Path | None) -> int:
     """Imports what takes long, and does the experiment."""
     if _MULTIHOST.value is None:
         interrupt.watch()
-    environment.choose_compiler(
+    environment.set_compiler_options(
         is_deterministic=_DETERMINISTIC.value, keeps_compiled=_KEEP_COMPILED.value
     )
     if fault := environment.find_fault():

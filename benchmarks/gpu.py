@@ -163,7 +163,7 @@ def launches(scale: Scale) -> dict[str, Any]:
             start = time.monotonic()
             _launch(place / name, place / "cache", scale)
             total = time.monotonic() - start
-            trained = _results(place / name)["train/seconds"]
+            trained = workdir.read_results(place / name)["train/seconds"]
             seconds[name] = {"seconds": total, "of training": trained}
         stopped = _launch(place / "stopped", place / "cache", scale, stop_early=True)
         _launch(place / "stopped", place / "cache", scale)
@@ -187,7 +187,7 @@ def sweep(scale: Scale) -> dict[str, Any]:
             _launch(place, Path(folder) / "cache", scale, *flags)
             found[f"{executor}, seconds"] = time.monotonic() - start
             elbos[executor] = {
-                member.name: _results(member)["test/elbo_nats"]
+                member.name: workdir.read_results(member)["test/elbo_nats"]
                 for member in place.glob("members/*")
             }
     differences = [elbos["vmap"][name] - elbo for name, elbo in elbos["map"].items()]
@@ -290,13 +290,9 @@ def _launch(
     return status == 130
 
 
-def _results(folder: Path) -> dict[str, Any]:
-    return workdir.read_results(folder)
-
-
 def _numbers(folder: Path) -> dict[str, Any]:
     """Returns the results, but for times and memory."""
-    results = _results(folder)
+    results = workdir.read_results(folder)
     return {k: v for k, v in results.items() if not k.startswith("train/")}
 
 

@@ -1,4 +1,5 @@
-"""The environment in which JAX starts: what is wrong with it, in one line.
+"""The environment in which JAX starts: what is wrong with it, in one line, and how XLA
+compiles.
 
 Imports nothing that takes long.
 """
@@ -13,7 +14,6 @@ from experiments.hints import Refused
 
 MOST_DEVICES = 1_024  # to simulate: each has threads of its own
 DETERMINISTIC = "--xla_gpu_deterministic_ops"
-GPU = "/dev/nvidiactl"  # is there if the machine has one
 SECONDS_TO_KEEP = 0.5  # of compilation: what took less is compiled again
 LEAST_MEMORY = 5 * 2**29  # bytes of addresses that JAX needs to start and compile
 
@@ -42,7 +42,7 @@ def find_fault() -> str | None:
     return None
 
 
-def choose_compiler(*, is_deterministic: bool, keeps_compiled: bool) -> None:
+def set_compiler_options(*, is_deterministic: bool, keeps_compiled: bool) -> None:
     """Sets how XLA compiles, before JAX starts. What the user has set stays.
 
     Args:
@@ -52,7 +52,7 @@ def choose_compiler(*, is_deterministic: bool, keeps_compiled: bool) -> None:
         Processors that differ have folders of their own.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if os.path.exists(GPU) and DETERMINISTIC not in flags:
+    if DETERMINISTIC not in flags:  # other devices do not read it
         flag = f"{DETERMINISTIC}={str(is_deterministic).lower()}"
         os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
     if not keeps_compiled:
@@ -67,8 +67,11 @@ def choose_compiler(*, is_deterministic: bool, keeps_compiled: bool) -> None:
 
 def is_deterministic() -> bool:
     """Whether launches with these settings give the same bits. A CPU always does."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    return not os.path.exists(GPU) or f"{DETERMINISTIC}=true" in flags
+    import jax
+
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    on = {DETERMINISTIC, f"{DETERMINISTIC}=true", f"{DETERMINISTIC}=1"}
+    return jax.default_backend() != "gpu" or bool(on & {*flags})
 
 
 def _processor() -> str:
@@ -78,7 +81,8 @@ def _processor() -> str:
     except OSError:
         told = " ".join(os.uname()).encode()
     lines = told.splitlines()
-    kinds = {line for line in lines if line.startswith((b"model name", b"flags"))}
+    names = b"model name", b"flags", b"Features", b"CPU part"  # the latter of ARM
+    kinds = {line for line in lines if line.startswith(names)}
     return hashlib.sha256(b"".join(sorted(kinds))).hexdigest()[:12]
 
 

@@ -21,6 +21,7 @@ from vae.training.parallel import one_per_device
 from vae.types import UserError
 
 ROOT = Path(__file__).parents[1]
+COMPILER = "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
 RETRIES = 3  # of a task whose worker dies
 
 
@@ -129,8 +130,8 @@ def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) 
 
 def _environment() -> dict[str, str]:
     """The variables of this process that workers elsewhere need."""
-    flags = {k: v for k, v in os.environ.items() if k == "XLA_FLAGS"}
-    return {"PYTHONPATH": str(ROOT), **flags}
+    named = {k: v for k, v in os.environ.items() if k in COMPILER}
+    return {"PYTHONPATH": str(ROOT), **named}
 
 
 def _start_tasks(ray: Any, cells: Sequence[Cell], folder: Path) -> dict[Any, Any]:

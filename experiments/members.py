@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import psutil
 
 from experiments import interrupt, workdir
 from experiments.cells import Cell
-from experiments.program import Program, make_program, put
+from experiments.program import Program, describe_data, make_program, put
 from experiments.terminal import say
-from experiments.train import Member, train_and_evaluate
+from experiments.train import Member, Outcome, train_and_evaluate
 from vae.build import Config, Experiment, build, operative, vary
 from vae.identity import program_key
 from vae.training.loop import Interrupted
@@ -112,17 +111,23 @@ def _run_side_by_side(
     def stop() -> bool:
         return failed.is_set() or interrupt.requested()
 
-    def do(cell: Cell, shared: "_OneProgram") -> UserError | None:
-        placement = devices.get()
+    def do(cell: Cell, shared: "_OneProgram") -> list[UserError | None]:
+        placement, told = devices.get(), []
+
+        def note(cell: Cell, error: UserError | None) -> None:
+            told.append(error)
+
         try:
             if stop():
                 raise Interrupted("stopped between members")
-            return _do_member(cell, *shared.on(placement), folder, stop)
+            made = shared.on(placement)
+            _do_population([cell], *made, folder, note, stop=stop)
         except BaseException:
             failed.set()
             raise
         finally:
             devices.put(placement)
+        return told
 
     with ThreadPoolExecutor(len(placements)) as pool:
         # The pool forgets a program with the last of its members.
@@ -137,7 +142,7 @@ def _run_side_by_side(
             if error := task.exception():
                 errors.append(error)
             else:
-                report(tasks[task], task.result())
+                report(tasks[task], *task.result())
     if errors:  # those that were stopped for another's error say nothing of it
         raise min(errors, key=lambda error: isinstance(error, Interrupted))
 
@@ -173,8 +178,8 @@ def run_together(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         base = build(group[0].config, placement)
         program, width = _fit_memory(base, make_program(base), len(group))
         for start in range(0, len(group), width):
-            cells_now = group[start : start + width]
-            _do_population(cells_now, base, program, folder, width, report)
+            some = group[start : start + width]
+            _do_population(some, base, program, folder, report, width=width)
         jax.clear_caches()
 
 
@@ -183,48 +188,34 @@ def _do_population(
     base: Experiment,
     program: Program,
     folder: Path,
-    width: int,
     report: Report,
+    *,
+    width: int = 1,
+    stop: Callable[[], bool] = interrupt.requested,
 ) -> None:
     """Trains and evaluates at most `width` members."""
     members: list[Member] = []
     known: list[Cell] = []
     for cell in cells:
+        experiment, place = vary(base, cell.config), folder_of(cell, folder)
         try:
-            members.append(_member(cell, base, program, folder))
+            workdir.check(place, experiment.config, program.data_hash)
+            members.append(Member(experiment, place))
             known.append(cell)
         except UserError as error:
             report(cell, error)
-    outcomes = train_and_evaluate(members, program, width=width, quiet=True)
-    for cell, error in zip(known, outcomes, strict=True):
-        report(cell, error if isinstance(error, UserError) else None)
+
+    def on_done(i: int, outcome: Outcome) -> None:
+        # One that has diverged says so in its folder.
+        report(known[i], outcome if isinstance(outcome, UserError) else None)
+
+    how: Any = {"quiet": True, "stop": stop, "on_done": on_done}
+    train_and_evaluate(members, program, width=width, **how)
 
 
 def most_together() -> int:
     """Returns how many members are trained together on one device, at most."""
     return TOGETHER_ON_CPU if jax.default_backend() == "cpu" else TOGETHER
-
-
-def _do_member(
-    cell: Cell,
-    base: Experiment,
-    program: Program,
-    folder: Path,
-    stop: Callable[[], bool],
-) -> UserError | None:
-    """Trains and evaluates a member; returns why it could not be done, or None."""
-    try:
-        member = _member(cell, base, program, folder)
-    except UserError as error:
-        return error
-    (error,) = train_and_evaluate([member], program, quiet=True, stop=stop)
-    return error if isinstance(error, UserError) else None  # it may have diverged
-
-
-def _member(cell: Cell, base: Experiment, program: Program, folder: Path) -> Member:
-    experiment, place = vary(base, cell.config), folder_of(cell, folder)
-    workdir.check(place, experiment.config, program.data_hash)
-    return Member(experiment, place)
 
 
 def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program, int]:
@@ -235,17 +226,11 @@ def _fit_memory(base: Experiment, program: Program, count: int) -> tuple[Program
     run = program.initialize(base)
     while True:
         width = -(-count // (parts * devices)) * devices
-        carry, data = base.placement.describe(run, width), program.data
-        if not base.resident:  # a blank chunk for each run
-            data = jax.tree.map(
-                lambda array, width=width: jnp.zeros(
-                    (width, *array.shape[1:]), array.dtype, device=array.sharding
-                ),
-                data,
-            )
+        carry = base.placement.describe(run, width)
+        data = describe_data(base, program, width)
         call = program.call.lower(carry, data, program.positions, np.int32(0)).compile()
         if width == devices or _memory_needed(call) < MEMORY_SHARE * _free_memory():
-            return program._replace(call=call, data=data), width
+            return program._replace(call=call), width
         parts *= 2
 
 

@@ -13,11 +13,11 @@ from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Dataset, Split, content_hash
-from vae.evaluation.bounds import ImageBounds, make_evaluate_batch
+from vae.evaluation.bounds import ROWS_PER_CHUNK, ImageBounds, make_evaluate_batch
 from vae.models.base import Model
 from vae.models.padding import cut_to
 from vae.training.loop import TrainPlan
-from vae.training.parallel import Placement, compile_call, over_runs
+from vae.training.parallel import Placement, compile_call
 from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
 from vae.training.step import (
     Carry,
@@ -41,13 +41,14 @@ class Program(NamedTuple):
 
     initialize: Callable[[Experiment], Carry]  # of one run
     call: TrainCall  # of a population
-    # (name of the split, number of samples) -> (variables [M, ...], seeds [M], stored
-    # images [M, B], places [B]) -> `ImageBounds` [B, M]
-    evaluate: Callable[[str, int], Callable[..., ImageBounds]]
+    # (name of the split, number of samples, M) -> `make_evaluate_batch` of one run, or
+    # (variables [M, ...], seeds [M], images [M, B], places [B]) -> bounds [B, M]
+    evaluate: Callable[[str, int, int], Callable[..., ImageBounds]]
     # (make, *arguments) -> make(model, preprocess, *arguments), jitted; with
     # `latent_dim`, of the model of that size, without padding.
     compiled: Callable[..., Callable[..., Any]]
-    data: Split  # the training data on the devices, or a blank chunk of them
+    # The training data on the devices, or what describes a run's chunk [S, B, ...].
+    data: Split
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
     data_hash: str
@@ -77,19 +78,26 @@ def make_program(experiment: Experiment) -> Program:
         call = make_streaming_call(run_step)
         steps = streaming.steps_per_chunk(train_split, batch_size, plan.steps_per_call)
         plan = plan._replace(steps_per_call=steps)
-        blank = train_split[np.zeros((1, steps, batch_size), np.int64)]
-        data = jax.device_put(blank, placement.chunk)
+        data = jax.tree.map(
+            lambda array: jax.ShapeDtypeStruct(
+                (steps, batch_size, *array.shape[1:]), array.dtype
+            ),
+            train_split,
+        )
 
     @functools.cache
-    def evaluate(name: str, num_samples: int) -> Callable[..., ImageBounds]:
+    def evaluate(name: str, num_samples: int, size: int) -> Callable[..., ImageBounds]:
         evaluate_batch = make_evaluate_batch(
             experiment.model,
             experiment.preprocess,
             name=name,
             num_samples=num_samples,
+            rows=ROWS_PER_CHUNK // size,
         )
         out: dict[str, Any] = {} if one else {"out_shardings": placement.replicated}
-        return jax.jit(over_runs(evaluate_batch, (0, 0, 0, None), 1), **out)
+        if size > 1:
+            evaluate_batch = jax.vmap(evaluate_batch, (0, 0, 0, None), 1)
+        return jax.jit(evaluate_batch, **out)
 
     @functools.cache
     def compiled(
@@ -114,9 +122,25 @@ def make_program(experiment: Experiment) -> Program:
 
 def put(program: Program, placement: Placement) -> Program:
     """Returns a program of one device with its data on another, for members there."""
-    data = jax.device_put(program.data, placement.replicated)
+    data = program.data
+    if isinstance(data.images, jax.Array):
+        data = jax.device_put(data, placement.replicated)
     positions = jax.device_put(program.positions, placement.replicated)
     return program._replace(data=data, positions=positions)
+
+
+def describe_data(experiment: Experiment, program: Program, size: int) -> Split:
+    """Returns what a call of a population of `size` is given as its data, or describes
+    it."""
+    if experiment.resident:
+        return program.data
+    sharding = experiment.placement.chunk
+    return jax.tree.map(
+        lambda of_run: jax.ShapeDtypeStruct(
+            (size, *of_run.shape), of_run.dtype, sharding=sharding
+        ),
+        program.data,
+    )
 
 
 def chunks(runs: Sequence[Experiment], program: Program, start: int) -> Iterator[Split]:

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+import jax
+
 from experiments import workdir
 from experiments.runs import open_run
 from experiments.terminal import say
@@ -40,6 +42,8 @@ def run(
       UserError: there are no such images, the model cannot look at them, the run is
         not done, or the rate is none.
     """
+    if jax.process_count() > 1:
+        raise UserError("images are scored on one host: leave out --multihost")
     if not 0 <= false_alarm_rate < 1:
         raise UserError(
             f"--false_alarm_rate={false_alarm_rate} must be at least 0 and below 1"

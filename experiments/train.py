@@ -1,7 +1,6 @@
 """Trains an experiment to its end, from wherever it was left, then evaluates it."""
 
 import contextlib
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -9,15 +8,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.experimental import multihost_utils
 
 from experiments import interrupt, workdir
 from experiments.evaluate import evaluate_and_report, is_done
 from experiments.failures import cause_before_training
-from experiments.program import Program, chunks, make_program
+from experiments.program import Program, chunks, describe_data, make_program
 from experiments.runs import keep_examples, restore_carry
 from experiments.terminal import ProgressReport, print_results, say
-from experiments.trained import causes, trained_of, validate
+from experiments.trained import TrainedRuns, causes
 from vae.build import Config, Experiment, build, operative
 from vae.data.load import load_dataset
 from vae.evaluation.base import Trained
@@ -56,9 +56,12 @@ def run(config: Config | None, folder: Path, *, data: str | None = None) -> None
     if is_done(experiment.config, folder):
         say(f"{folder}: trained and evaluated already; nothing to do")
     else:
-        (error,) = train_and_evaluate([Member(experiment, folder)], program)
-        if error is not None:
-            raise error
+
+        def on_done(index: int, outcome: Outcome) -> None:
+            if outcome is not None:
+                raise outcome
+
+        train_and_evaluate([Member(experiment, folder)], program, on_done=on_done)
     if jax.process_index() == 0:
         print_results(workdir.read_results(folder), str(folder))
 
@@ -81,6 +84,9 @@ class Member(NamedTuple):
     folder: Path
 
 
+Outcome = UserError | Diverged | None  # why a run could not be done; None: it is done
+
+
 def train_and_evaluate(
     members: Sequence[Member],
     program: Program,
@@ -88,7 +94,8 @@ def train_and_evaluate(
     width: int = 1,
     quiet: bool = False,
     stop: Callable[[], bool] = interrupt.requested,
-) -> list[UserError | Diverged | None]:
+    on_done: Callable[[int, Outcome], None],
+) -> None:
     """Does what is left to do of runs that share a program, of which those at the same
     step are one population.
 
@@ -98,31 +105,29 @@ def train_and_evaluate(
       width: runs of a population; copies of the last fill those left over.
       quiet: whether progress is not shown.
       stop: whether to stop; asked after each call and each batch.
-
-    Returns:
-      For each member, why it could not be done, or None.
+      on_done: told of each member, by its index, once it is over.
 
     Raises:
       SaveError: a disk did not take a checkpoint.
       Interrupted: `stop` said so; what was trained is saved.
     """
-    outcomes: list[UserError | Diverged | None] = [None] * len(members)
     with contextlib.ExitStack() as in_use:
         started: dict[int, _Started] = {}
+        carries: dict[int, Carry] = {}
         for i, member in enumerate(members):
             try:
-                started[i] = _start(member, program, in_use)
+                started[i], carries[i] = _start(member, program, in_use)
             except UserError as error:
-                outcomes[i] = error
+                on_done(i, error)
         for step in sorted({run.step for run in started.values()}):
             group = {i: run for i, run in started.items() if run.step == step}
-            runs = [run.experiment for run in group.values()]
-            ended, state = _train([*group.values()], program, width, quiet, stop)
-            outcomes_of = dict(zip(group, ended, strict=True))
-            trained = trained_of(runs, program, state.variables, state.seed)
-            for i, own in zip(group, trained, strict=True):
-                outcomes[i] = outcomes_of[i] or _evaluate(group[i], own, quiet, stop)
-    return outcomes
+            own = [carries.pop(i) for i in group]
+            diverged, runs = _train([*group.values()], own, program, width, quiet, stop)
+            for index, (i, run) in enumerate(group.items()):
+                outcome = diverged[index]
+                if outcome is None:
+                    outcome = _evaluate(run, runs.trained(index), quiet, stop)
+                on_done(i, outcome)
 
 
 class _Started(NamedTuple):
@@ -131,13 +136,15 @@ class _Started(NamedTuple):
     experiment: Experiment
     folder: Path
     checkpointer: Checkpointer
-    carry: Carry  # in the host's memory
     step: int
     clock: Clock
 
 
-def _start(member: Member, program: Program, in_use: contextlib.ExitStack) -> _Started:
-    """Takes a run up, whose folder is `in_use` until the end.
+def _start(
+    member: Member, program: Program, in_use: contextlib.ExitStack
+) -> tuple[_Started, Carry]:
+    """Takes a run up, whose folder is `in_use` until the end; its carry is in the
+    host's memory.
 
     Raises:
       UserError: the folder is in use by another process, or holds another run.
@@ -153,49 +160,69 @@ def _start(member: Member, program: Program, in_use: contextlib.ExitStack) -> _S
     step, cost = 0, {}
     if restored is not None:
         step, cost, carry = restored.step, restored.info["cost"], restored.tree
-    carry = jax.device_get(carry)
-    return _Started(experiment, folder, checkpointer, carry, step, Clock(cost))
+    started = _Started(experiment, folder, checkpointer, step, Clock(cost))
+    return started, jax.device_get(carry)
 
 
 def _train(
     started: Sequence[_Started],
+    carries: list[Carry],
     program: Program,
     width: int,
     quiet: bool,
     stop: Callable[[], bool],
-) -> tuple[list[Diverged | None], TrainState]:
-    """Trains runs that are at the same step as one population; returns which have
-    diverged, and the last state of all."""
-    filled = [*started, *[started[-1]] * (width - len(started))]
+) -> tuple[list[Diverged | None], TrainedRuns]:
+    """Trains runs that are at the same step as one population, from their `carries`,
+    which are forgotten; returns which have diverged, and all as they are then."""
     first, plan = started[0], started[0].experiment.plan
-    carry = first.experiment.placement.place([run.carry for run in filled])
+    copies = width - len(started)
+    runs = [run.experiment for run in started]
+    carry = first.experiment.placement.place([*carries, *carries[-1:] * copies])
+    carries.clear()
     if first.step == plan.steps:
-        return [None] * len(started), carry[0]
+        variables, seeds = carry[0].variables, carry[0].seed
+        return [None] * len(started), TrainedRuns(runs, program, variables, seeds)
     if not quiet:
         if first.step:
             say(f"continuing at step {first.step} of {plan.steps}")
         say("compiling")
-    carry = program.advance(carry, program.data, 0)  # compiles, and takes no step
-    runs = [run.experiment for run in filled]
+    carry = _compile(carry, first.experiment, program, width)
+
+    def validate(state: TrainState) -> list[dict[str, float]]:
+        return TrainedRuns(runs, program, state.variables, state.seed).validate()
+
     with contextlib.ExitStack() as writers:
         progress = writers.enter_context(
             ProgressReport("train", first.step, plan.steps, "steps", quiet=quiet)
         )
         records = [_records(run, progress, writers, quiet) for run in started]
-        carry = train(
+        state, _ = train(
             carry,
             program.advance,
-            chunks(runs, program, first.step),
+            chunks([*runs, *runs[-1:] * copies], program, first.step),
             plan=program.plan,
             records=records,
-            validate=functools.partial(validate, runs[: len(started)], program),
+            validate=validate,
             should_stop=_make_should_stop(stop),
         )
-    ended = [
-        run.diverged and _explain_divergence(member, run.diverged)
+    diverged = [
+        run.diverged and _with_cause(member.experiment, run.diverged)
         for member, run in zip(started, records, strict=True)
     ]
-    return ended, carry[0]
+    return diverged, TrainedRuns(runs, program, state.variables, state.seed)
+
+
+def _compile(
+    carry: Carry, experiment: Experiment, program: Program, width: int
+) -> Carry:
+    """Compiles the program by a call of no steps."""
+    data = describe_data(experiment, program, width)
+    if not experiment.resident:
+        data = jax.tree.map(
+            lambda array: jnp.zeros(array.shape, array.dtype, device=array.sharding),
+            data,
+        )
+    return jax.block_until_ready(program.advance(carry, data, 0))
 
 
 def _records(
@@ -208,18 +235,21 @@ def _records(
     writer = MetricWriter(started.folder, started.step) if is_main else NullWriter()
     writers.enter_context(closing(writer))
     on_log = _make_on_log(started.experiment, progress, quiet=quiet)
-    return Records(started.clock, started.checkpointer, writer, on_log)
 
-
-def _explain_divergence(started: _Started, error: Diverged) -> Diverged:
-    """Writes that a run has diverged; returns the error, with its cause if that is not
-    training."""
-    if jax.process_index() == 0:
+    def on_diverged(error: Diverged) -> None:
         where = {"step": error.step, "terms": error.terms}
-        workdir.write_json(started.folder / "diverged.json", where)
+        if is_main:
+            workdir.write_json(started.folder / "diverged.json", where)
+
+    own = started.clock, started.checkpointer
+    return Records(*own, writer, on_log, on_diverged)
+
+
+def _with_cause(experiment: Experiment, error: Diverged) -> Diverged:
+    """Returns the error with its cause, if that is not training."""
     if error.step > 1:
         return error
-    cause = cause_before_training(started.experiment)
+    cause = cause_before_training(experiment)
     return Diverged(error.step, error.terms, error.last_good, cause)
 
 

@@ -211,8 +211,8 @@ def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
         were = {k: v for k, v in held["dataset"].items() if k in places}
         config = {**config, "dataset": {**config["dataset"], **were}}
     launch = origin.describe_launch(config)
-    before = {past.get("deterministic", True) for past in old["launches"]}
-    if before - {launch["deterministic"]}:
+    before = {past.get("deterministic") for past in old["launches"]}
+    if before - {launch["deterministic"], None}:
         say(
             "note: earlier launches of this run had another --deterministic; its last "
             "bits depend on where each of them ended"

@@ -30,8 +30,8 @@ def test_every_row_can_be_built() -> None:
     assert names == list(gpu.ROWS)
     assert gpu.POPULATIONS.keys() <= gpu.ROWS.keys()
     sizes = dict(gpu._configs(gpu.SMOKE))
-    # 784 -> 200 -> 200 -> 2 x 20, and 20 -> 200 -> 200 -> 784, with biases.
-    layers = [(784, 200), (200, 200), (200, 40), (20, 200), (200, 200), (200, 784)]
+    # 784 -> 200 -> 200 -> 2 x 50, and 50 -> 200 -> 200 -> 784, with biases.
+    layers = [(784, 200), (200, 200), (200, 100), (50, 200), (200, 200), (200, 784)]
     expected = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     assert gpu._num_parameters(sizes["MLP 200, batch 100"]) == expected
 

@@ -13,11 +13,13 @@ from vae.data.splits import Dataset, Split
 from vae.evaluation.base import Subject, Trained
 
 
-def untrained(config: Any) -> Trained:
-    """A model of a configuration as it is initialised."""
+def untrained(config: Any, change: Any = lambda params: params) -> Trained:
+    """A model of a configuration as it is initialised, with its parameters changed."""
     experiment = build(config)
     program = make_program(experiment)
     state, _ = program.initialize(experiment)
+    model = change(state.params["model"])
+    state = state._replace(params={**state.params, "model": model})
     return make_trained(experiment, program, state)
 
 

@@ -1,6 +1,6 @@
 """Bounds on log p(x) in nats: of each image, and of a split."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +11,9 @@ from vae import rng
 from vae.data.splits import Split
 from vae.evaluation.base import (
     Preprocess,
+    Subject,
     Trained,
     look_at,
-    map_batches,
     mean_and_error,
 )
 from vae.evaluation.latent import active_units, variance_of_means
@@ -39,14 +39,14 @@ class ImageBounds(NamedTuple):
 
 
 def make_importance_bound(
-    model: Model, num_samples: int
+    model: Model, num_samples: int, *, rows: int = ROWS_PER_CHUNK
 ) -> Callable[[Params, jax.Array, jax.Array | None, jax.Array], ImageBounds]:
     """Returns (variables, x [B, H, W, C], labels [B], keys [B]) ->
     `ImageBounds`, pure.
 
     L_K = E[log 1/K sum_k p(x, z_k) / q(z_k | x)], by K = `num_samples` samples in
-    pieces that fit in memory; the encoder runs once. Sample k does not depend on K or
-    on the pieces.
+    pieces of at most `rows` decoder rows; the encoder runs once. Sample k does not
+    depend on K or on the pieces.
 
     References:
       Burda et al. 2015, arXiv 1509.00519, eq. 8.
@@ -56,7 +56,7 @@ def make_importance_bound(
         variables: Params, x: jax.Array, labels: jax.Array | None, keys: jax.Array
     ) -> ImageBounds:
         encoded = model.apply(variables, x, label=labels, method="encode")
-        chunk = min(num_samples, max(1, ROWS_PER_CHUNK // len(x)))
+        chunk = min(num_samples, max(1, rows // len(x)))
         num_chunks = -(-num_samples // chunk)
 
         def infer(sample_ids: jax.Array) -> Inference:
@@ -130,7 +130,12 @@ def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:
 
 
 def make_evaluate_batch(
-    model: Model, preprocess: Preprocess, *, name: str, num_samples: int
+    model: Model,
+    preprocess: Preprocess,
+    *,
+    name: str,
+    num_samples: int,
+    rows: int = ROWS_PER_CHUNK,
 ) -> Callable[[Params, jax.Array, Split, jax.Array], ImageBounds]:
     """Returns (variables, seed, stored images [B], places [B]) -> `ImageBounds` of the
     split called `name`, pure.
@@ -138,7 +143,7 @@ def make_evaluate_batch(
     An image has the binarisation and noise of its place in the split, whatever the
     batch size and the number of devices.
     """
-    bound = make_importance_bound(model, num_samples)
+    bound = make_importance_bound(model, num_samples, rows=rows)
 
     def evaluate_batch(
         variables: Params, seed: jax.Array, stored: Split, places: jax.Array
@@ -149,44 +154,18 @@ def make_evaluate_batch(
     return evaluate_batch
 
 
-def bounds_of_splits(
-    evaluate: Callable[..., ImageBounds],
-    variables: Params,
-    seeds: Array,
-    splits: Sequence[Split],
-    *,
-    batch_size: int,
-    put: Callable[[Any], Any],
-    on_batch: Callable[[int], None],
-) -> list[ImageBounds]:
-    """Returns the bounds of every image of a population's splits, one for each run, all
-    of one size.
-
-    Args:
-      evaluate: (variables, seeds, stored images [M, B], places [B]) -> `ImageBounds`
-        [B, M]: `make_evaluate_batch`, mapped over the runs.
-      variables: of the runs [M, ...].
-      seeds: of the runs [M].
-      splits: M splits.
-      batch_size: images of a batch.
-      put: puts (stored images [M, B], places [B]) on the devices.
-      on_batch: hears how many images each batch had.
-    """
-
-    def of_batch(places: np.ndarray) -> ImageBounds:
-        given = [split[places] for split in splits]
-        stored = jax.tree.map(lambda *arrays: np.stack(arrays), *given)
-        return evaluate(variables, seeds, *put((stored, places)))
-
-    everything = np.arange(splits[0].size)
-    found = map_batches(of_batch, everything, batch_size, on_batch)
-    return [jax.tree.map(lambda a, m=m: a[:, m], found) for m in range(len(splits))]
-
-
 def evaluate_split(
     trained: Trained, split: Split, *, name: str, num_samples: int
 ) -> dict[str, Any]:
-    """Averages bounds over the images of the split called `name`.
+    """Returns `summarise` of the bounds of the split called `name`."""
+    bounds = trained.bounds(split, name, num_samples, trained.on_batch)
+    return summarise(trained.subject, bounds, name, num_samples)
+
+
+def summarise(
+    subject: Subject, bounds: ImageBounds, name: str, num_samples: int
+) -> dict[str, Any]:
+    """Averages the bounds of the images of the split called `name`.
 
     Returns:
       `{name}/elbo_nats`, `/elbo_stderr` (over images, if there are two or more),
@@ -197,19 +176,18 @@ def evaluate_split(
       images or more), and `latent/kl_per_dim` (where the rate is a sum over
       dimensions).
     """
-    bounds = trained.bounds(split, name, num_samples, trained.on_batch)
     bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
-    nll, nll_name = -bounds.log_likelihood, f"{name}/nll_is{num_samples}"
+    nll, nll_name = -np.asarray(bounds.log_likelihood), f"{name}/nll_is{num_samples}"
     results: dict[str, Any] = {
         **mean_and_error(f"{name}/elbo", -np.add(bounds.distortion, bounds.rate)),
         f"{name}/distortion_nats": float(np.mean(bounds.distortion)),
         f"{name}/rate_nats": float(bounds.rate.mean()),
         **mean_and_error(nll_name, nll),
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
-        f"{name}/images": split.size,
+        f"{name}/images": len(nll),
     }
-    size = trained.subject.code_dim  # beyond is padding
-    if bounds.mean_error is not None and split.size > 1:  # a single one has no variance
+    size = subject.code_dim  # beyond is padding
+    if bounds.mean_error is not None and len(nll) > 1:  # a single one has no variance
         variance = variance_of_means(
             bounds.posterior_mean[:, :size], bounds.mean_error[:, :size]
         )
@@ -219,8 +197,8 @@ def evaluate_split(
         kl = np.mean(bounds.kl_per_dimension[:, :size], 0)
         results["latent/kl_per_dim"] = kl.tolist()
     # The negative logarithm of a density is not a code length.
-    if trained.subject.model.likelihood.is_discrete:
-        pixels = np.prod(split.images.shape[1:])
+    if subject.model.likelihood.is_discrete:
+        pixels = np.prod(subject.dataset.image_shape)
         nats = results[f"{nll_name}_nats"]
         results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
     return results

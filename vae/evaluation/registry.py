@@ -13,7 +13,8 @@ from vae.evaluation.disentanglement import evaluation as disentanglement
 
 # In the order in which they are computed.
 EVALUATIONS = {
-    # Before the bounds: whoever finds those has these, too.
+    # These come before the bounds: a run that has those has these, too.
+    "reconstruction": Evaluation(reconstruction.run, shows=lambda samples: {}),
     "validation": Evaluation(
         bounds.run_validation,
         shows=lambda samples: {},
@@ -28,8 +29,6 @@ EVALUATIONS = {
         images=lambda subject, **_: subject.dataset.test.size,
         is_shared=True,
     ),
-    # Of runs that were evaluated before it was there, it is not missing.
-    "reconstruction": Evaluation(reconstruction.run, shows=lambda samples: {}),
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
         anomaly.run,

@@ -12,7 +12,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from vae.fields import Natural
-from vae.nn.convolutions import Convolution, is_product
+from vae.nn.convolutions import (
+    Convolution,
+    conv,
+    is_product,
+    kernel_and_bias,
+    pad,
+)
 from vae.nn.decoders import ConvDecoder
 from vae.nn.encoders import ConvEncoder
 from vae.nn.layers import Activation, dense, density_dtype
@@ -33,30 +39,18 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        size, (_, height, width, channels) = KERNEL_SIZE, x.shape
-        shape, param_dtype = (size, size, 1, channels), density_dtype(self.dtype)
-        init = nn.initializers.lecun_normal()
-        kernel = self.param("kernel", init, shape, param_dtype).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (channels,), param_dtype)
-        margin = ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0))
-        padded = jnp.pad(x.astype(self.dtype), margin)
-        if is_product(self.convolution):
-            shifted = (
-                kernel[i, j] * padded[:, i : i + height, j : j + width]
-                for i in range(size)
-                for j in range(size)
-            )
-            convolved = sum(shifted, jnp.zeros_like(x, self.dtype))
-        else:
-            convolved = jax.lax.conv_general_dilated(
-                padded,
-                kernel,
-                window_strides=(1, 1),
-                padding="VALID",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-                feature_group_count=channels,
-            )
-        return convolved + bias.astype(self.dtype)
+        _, height, width, channels = x.shape
+        shape, init = (KERNEL_SIZE, KERNEL_SIZE, 1, channels), nn.initializers
+        kernel, bias = kernel_and_bias(self, shape, kernel_init=init.lecun_normal())
+        padded = pad(x.astype(self.dtype), KERNEL_SIZE // 2)
+        if not is_product(self.convolution):
+            return bias + conv(padded, kernel, groups=channels)
+        shifted = (
+            kernel[i, j] * padded[:, i : i + height, j : j + width]
+            for i in range(KERNEL_SIZE)
+            for j in range(KERNEL_SIZE)
+        )
+        return sum(shifted, bias)
 
 
 class ConvNeXtBlock(nn.Module):

@@ -44,12 +44,12 @@ class HalvingConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.channels)
-        kernel, bias = _kernel_and_bias(self, shape)
+        kernel, bias = kernel_and_bias(self, shape)
         x = x.astype(self.dtype)
         if is_product(self.convolution, stride=2):
             return bias + halve(x, kernel)
-        padded = _pad(x, self.kernel_size // 2 - 1)
-        return bias + _conv(padded, kernel, stride=2)
+        padded = pad(x, self.kernel_size // 2 - 1)
+        return bias + conv(padded, kernel, stride=2)
 
 
 class SameConv(nn.Module):
@@ -66,12 +66,12 @@ class SameConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (3, 3, x.shape[-1], self.channels)
-        kernel, bias = _kernel_and_bias(self, shape, kernel_init=self.kernel_init)
-        x = _pad(x.astype(self.dtype), 1)
+        kernel, bias = kernel_and_bias(self, shape, kernel_init=self.kernel_init)
+        x = pad(x.astype(self.dtype), 1)
         if is_product(self.convolution):
             matrix = kernel.reshape(-1, self.channels)
             return bias + _product(_neighbours(x, 3), matrix)
-        return bias + _conv(x, kernel, stride=1)
+        return bias + conv(x, kernel)
 
 
 class ResidualBlock(nn.Module):
@@ -132,7 +132,7 @@ class DoublingConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (4, 4, x.shape[-1], self.channels)
-        kernel, bias = _kernel_and_bias(self, shape, bias_init=self.bias_init)
+        kernel, bias = kernel_and_bias(self, shape, bias_init=self.bias_init)
         x = x.astype(self.dtype)
         if is_product(self.convolution, stride=2):
             return bias + double(x, kernel)
@@ -155,9 +155,9 @@ def halve(x: jax.Array, kernel: jax.Array, apply_taps: Taps | None = None) -> ja
     Returns:
       [B, H/2, W/2, F]
     """
-    blocks = _space_to_depth(_pad(x, len(kernel) // 2 - 1))
+    blocks = _space_to_depth(pad(x, len(kernel) // 2 - 1))
     if len(kernel) == 2:
-        return _product(blocks, _as_matrix(kernel))
+        return _product(blocks, kernel.reshape(-1, kernel.shape[-1]))
     return (apply_taps or _narrower)(blocks, _taps(kernel))
 
 
@@ -176,7 +176,7 @@ def double(
     """
     # lax.conv_transpose correlates with the kernel, and taps are met in reverse.
     taps = jnp.swapaxes(_taps(jnp.swapaxes(kernel[::-1, ::-1], 2, 3)), 1, 2)
-    blocks = (apply_taps or _narrower)(_pad(x, 1), taps[::-1])
+    blocks = (apply_taps or _narrower)(pad(x, 1), taps[::-1])
     return _depth_to_space(blocks)[:, 1:-1, 1:-1]
 
 
@@ -214,7 +214,7 @@ def _narrower(y: jax.Array, taps: jax.Array) -> jax.Array:
     return (side_by_side if channels <= features else shifted_sum)(y, taps)
 
 
-def _kernel_and_bias(
+def kernel_and_bias(
     layer: Any,
     shape: tuple[int, ...],
     *,
@@ -228,24 +228,22 @@ def _kernel_and_bias(
     return kernel.astype(layer.dtype), bias.astype(layer.dtype)
 
 
-def _pad(x: jax.Array, margin: int) -> jax.Array:
+def pad(x: jax.Array, margin: int) -> jax.Array:
     """Surrounds images [B, H, W, C] by `margin` zeros on every side."""
     return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
 
 
-def _conv(padded: jax.Array, kernel: jax.Array, *, stride: int) -> jax.Array:
+def conv(
+    padded: jax.Array, kernel: jax.Array, *, stride: int = 1, groups: int = 1
+) -> jax.Array:
     return jax.lax.conv_general_dilated(
         padded,
         kernel,
         window_strides=(stride, stride),
         padding="VALID",
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
-
-
-def _as_matrix(kernel: jax.Array) -> jax.Array:
-    """[2, 2, C, F] to [4 C, F], rows ordered as `_space_to_depth` orders a block."""
-    return kernel.reshape(-1, kernel.shape[-1])
 
 
 def _taps(kernel: jax.Array) -> jax.Array:

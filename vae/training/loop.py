@@ -130,6 +130,7 @@ class Records:
       checkpointer: saves its state and totals.
       writer: takes its metrics; flushed before each checkpoint.
       on_log: told of each logged step, for people to see.
+      on_diverged: told at once if the run diverges.
 
     Attributes:
       diverged: why the run is not trained further; nothing is written of it since.
@@ -141,9 +142,10 @@ class Records:
         checkpointer: Checkpointer,
         writer: Writer,
         on_log: Callable[[int, dict[str, float]], None],
+        on_diverged: Callable[[Diverged], None] = lambda error: None,
     ):
         self.clock, self.checkpointer = clock, checkpointer
-        self._writer, self._on_log = writer, on_log
+        self._writer, self._on_log, self._on_diverged = writer, on_log, on_diverged
         self.diverged: Diverged | None = None
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
@@ -178,6 +180,7 @@ class Records:
             self.checkpointer.wait()  # the last checkpoint is on disk then
             last_good = max(self.checkpointer.steps(), default=None)
             self.diverged = Diverged(step, terms, last_good)
+            self._on_diverged(self.diverged)
 
 
 def train(
@@ -236,6 +239,8 @@ def train(
         if is_last or stop:
             for run in records:
                 run.checkpointer.wait()
+        if all(run.diverged for run in records):
+            break
         if stop and not is_last:
             raise Interrupted(f"stopped and saved at step {end} of {plan.steps}")
     return carry

@@ -1,9 +1,9 @@
 """Where a program runs: one device or several, by sharded `jit` or by `pmap`.
 
-The train step is one function of the global batch. Under `jit` its arrays are sharded
-along the batch and XLA does the rest; under `pmap` each device runs the step on its
-part, and the step averages over the axis `AXIS`. State and data are the same on all
-devices and leave the program unreplicated.
+The train step is a function of one run and the global batch; `over_runs` maps it over
+the runs of a population. Several devices share the examples of a run, or the runs of a
+population. Under `jit` arrays are sharded along that axis and XLA does the rest. Under
+`pmap` each device runs the step on its examples, and the step averages over `AXIS`.
 """
 
 import functools
@@ -28,12 +28,9 @@ from vae.types import UserError
 AXIS = "batch"
 MODES = ("auto", "jit", "pmap")
 # Which arrays of a population's carry each run has of its own, as axes of `vmap`.
-_NONE: Any = None
+_SAME: Any = None
 _EACH: Any = 0
-OWN: Any = (
-    TrainState(_NONE, *[_EACH] * 4),
-    Totals(_NONE, *[_EACH] * 2),
-)
+OWN: Any = TrainState(_SAME, *[_EACH] * 4), Totals(_SAME, *[_EACH] * 2)
 
 
 class Placement(NamedTuple):
@@ -52,46 +49,29 @@ class Placement(NamedTuple):
         """The axis over which the step must average by itself."""
         return AXIS if self.use_pmap else None
 
+    def over(self, *axes: str) -> NamedSharding:
+        """Shards arrays whose leading axes are "run" [M], "step" [S] or "example" [B],
+        in that order, along the axis that the devices share; the rest is the same on
+        all devices."""
+        shared = "run" if self.of_runs else "example"
+        spec = [AXIS if axis == shared else None for axis in axes]
+        return NamedSharding(self.mesh, PartitionSpec(*spec))
+
     @property
     def replicated(self) -> NamedSharding:
-        return NamedSharding(self.mesh, PartitionSpec())
-
-    @property
-    def by_run(self) -> NamedSharding:
-        """Shards [M, ...], if devices share runs."""
-        return self._spread(PartitionSpec(AXIS), PartitionSpec())
-
-    @property
-    def by_run_and_example(self) -> NamedSharding:
-        """Shards [M, B, ...] over what the devices share."""
-        return self._spread(PartitionSpec(AXIS), PartitionSpec(None, AXIS))
-
-    @property
-    def by_example(self) -> NamedSharding:
-        """Shards [B, ...], unless devices share runs."""
-        return self._spread(PartitionSpec(), PartitionSpec(AXIS))
+        return self.over()
 
     @property
     def chunk(self) -> NamedSharding:
-        """Shards [M, S, B, ...] over what the devices share; not under `pmap`."""
-        if self.use_pmap:
-            return self.replicated
-        return self._spread(PartitionSpec(AXIS), PartitionSpec(None, None, AXIS))
+        """Shards [M, S, B, ...]; under `pmap`, devices take their parts themselves."""
+        return self.over(*([] if self.use_pmap else ["run", "step", "example"]))
 
     @property
     def of_carry(self) -> Carry:
         """Shards a population."""
-        return jax.tree.map(
-            lambda axis: self.replicated if axis is None else self.by_run,
-            OWN,
-            is_leaf=lambda axis: axis is None,
-        )
-
-    def _spread(
-        self, over_runs: PartitionSpec, over_examples: PartitionSpec
-    ) -> NamedSharding:
-        spec = over_runs if self.of_runs else over_examples
-        return NamedSharding(self.mesh, spec)
+        same: Any = self.replicated
+        own: Any = self.over("run")
+        return TrainState(same, *[own] * 4), Totals(same, *[own] * 2)
 
     def place(self, runs: Sequence[Carry]) -> Carry:
         """Returns the population of runs at the same step, on the devices."""
@@ -99,18 +79,13 @@ class Placement(NamedTuple):
 
     def describe(self, run: Carry, size: int) -> Carry:
         """Returns the shapes of a population of `size` runs like this one."""
+        sharding = self.over("run")
 
-        def shape_of(array: jax.Array) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((size, *array.shape), array.dtype)
+        def shape_of(array: jax.Array) -> Any:
+            shape = (size, *array.shape)
+            return jax.ShapeDtypeStruct(shape, array.dtype, sharding=sharding)
 
-        population = map_runs(shape_of, run)
-        return jax.tree.map(
-            lambda s, sharding: jax.ShapeDtypeStruct(
-                s.shape, s.dtype, sharding=sharding
-            ),
-            population,
-            jax.tree.broadcast(self.of_carry, population),
-        )
+        return map_runs(shape_of, run)
 
     def positions(self, batch_size: int) -> jax.Array:
         """Returns the examples' places in the global batch: [B], or [devices, B /
@@ -118,7 +93,7 @@ class Placement(NamedTuple):
         positions = np.arange(batch_size, dtype=np.int32)
         if self.use_pmap:
             return jnp.asarray(positions.reshape(self.num_devices, -1))
-        return jax.device_put(positions, self.by_example)
+        return jax.device_put(positions, self.over("example"))
 
 
 def make_placement(mode: str, num_devices: int, batch_size: int) -> Placement:
@@ -198,7 +173,9 @@ def _map_axes(axes: Any, function: Callable[[Any, int], Any], tree: Any) -> Any:
         return value is None
 
     return jax.tree.map(
-        lambda axis, leaf: leaf if None in (axis, leaf) else function(leaf, axis),
+        lambda axis, leaf: (
+            leaf if axis is None or leaf is None else function(leaf, axis)
+        ),
         jax.tree.broadcast(axes, tree, is_leaf=is_none),
         tree,
         is_leaf=is_none,
