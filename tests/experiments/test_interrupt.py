@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import orbax.checkpoint as ocp
 import pytest
 
 from experiments import interrupt
@@ -48,17 +50,19 @@ def finish(started: Launched) -> None:
     assert status == 0, errors
 
 
+def saved(workdir: Path) -> Any:
+    """The last checkpoint, whatever is in it."""
+    with closing(Checkpointer(workdir)) as checkpointer:
+        manager = checkpointer._manager
+        arguments = ocp.args.Composite(
+            state=ocp.args.StandardRestore(), info=ocp.args.JsonRestore()
+        )
+        return manager.restore(manager.latest_step(), args=arguments)
+
+
 def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]:
     """Final checkpoint, results without times, and metrics."""
-    checkpointer = Checkpointer(workdir)
-    manager = checkpointer._manager  # reads whatever is there, without a target
-    import orbax.checkpoint as ocp
-
-    arguments = ocp.args.Composite(
-        state=ocp.args.StandardRestore(), info=ocp.args.JsonRestore()
-    )
-    checksum = manager.restore(manager.latest_step(), args=arguments)["info"]["crc32"]
-    checkpointer.close()
+    checksum = saved(workdir)["info"]["crc32"]
     results = json.loads((workdir / "results.json").read_text())
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     return checksum, without_measurements(results), [json.loads(line) for line in lines]
