@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, origin, train, trained, workdir
-from experiments.program import Program, make_program
+from experiments.program import Program
 from tests.experiments import conftest
-from vae.build import build
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -198,13 +197,14 @@ def test_a_collapse_is_told_of_once_while_training(
     assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 
 
-def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
+def test_another_config_or_other_data_are_refused(
+    small_config, tmp_path: Path, shared_programs: None
+) -> None:
     x = np.random.default_rng(0).random((40, 8, 8)) > 0.5
     np.savez(tmp_path / "data.npz", x_train=x, x_test=x)
     small_config.dataset.name = f"npz:{tmp_path}/data.npz"
-    folder, experiment = tmp_path / "run", build(small_config)
-    folder.mkdir()
-    workdir.describe(folder, experiment.config, make_program(experiment).data_hash)
+    folder = tmp_path / "run"
+    train.run(small_config, folder)
     small_config.objective.beta = 4.0
     with pytest.raises(UserError, match=r"objective.beta: 1.0 there, 4.0 now"):
         train.run(small_config, folder)
