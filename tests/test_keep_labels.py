@@ -9,7 +9,8 @@ import pytest
 from experiments import members, sweep, train
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
-from tests.experiments.test_sweep import final_params, rows_of
+from tests.experiments.test_members import final_params
+from tests.experiments.test_sweep import rows_of
 from vae.build import build
 from vae.data import sources
 from vae.data.splits import Split

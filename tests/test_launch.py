@@ -1,12 +1,14 @@
 """Bad input ends with status 2, one helpful line, and nothing touched."""
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.launched import UNOPTIMISED, Start, forks
 from vae.build import build
 from vae.types import UserError
 
@@ -30,21 +32,32 @@ COMMAND_LINES = {
 }
 
 
-ENVIRONMENTS = {"unknown platform": {"JAX_PLATFORMS": "nosuch"}}
-COMMAND_LINES["unknown platform"] = ([CONFIG], "JAX_PLATFORMS=nosuch: JAX cannot use")
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    with forks(**UNOPTIMISED) as start:
+        yield start
 
 
 @pytest.mark.parametrize("case", COMMAND_LINES)
-def test_bad_command_lines(launch, tmp_path: Path, case: str) -> None:
+def test_bad_command_lines(start: Start, tmp_path: Path, case: str) -> None:
     flags, message = COMMAND_LINES[case]
-    start = time.monotonic()
-    environment = {"TFDS_DATA_DIR": str(tmp_path), **ENVIRONMENTS.get(case, {})}
-    done = launch(*flags, **environment)
+    began, place = time.monotonic(), tmp_path / "place"
+    data = {"TFDS_DATA_DIR": str(tmp_path)}
+    status, _, errors = start(place, *flags, **data).wait()
+    assert status == 2
+    assert message in errors
+    assert len(errors.splitlines()) == 1, errors
+    assert time.monotonic() - began < 60  # no download is tried again for minutes
+    assert {path.name for path in place.iterdir()} == {"out.txt", "err.txt"}
+    assert [*tmp_path.iterdir()] == [place]
+
+
+def test_a_platform_that_is_not_known(launch, tmp_path: Path) -> None:
+    done = launch(CONFIG, JAX_PLATFORMS="nosuch")
     assert done.returncode == 2
-    assert message in done.stderr
+    assert "JAX_PLATFORMS=nosuch: JAX cannot use" in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
-    assert time.monotonic() - start < 60  # no download is tried again for minutes
-    assert not list(tmp_path.iterdir())
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
@@ -205,21 +218,23 @@ def test_convolutions_that_do_not_divide_the_image(small_config) -> None:
         build(small_config)
 
 
-def test_divergence_ends_with_status_3(launch) -> None:
-    done = launch(
+def test_divergence_ends_with_status_3(start: Start, tmp_path: Path) -> None:
+    status, _, errors = start(
+        tmp_path,
         CONFIG,
         "--workdir=run",
         "--config.optimizer.learning_rate=1e6",
         "--config.train.log_every=5",
-    )
-    assert done.returncode == 3
-    assert "diverged at step 2" in done.stderr
-    assert "rate_nats" in done.stderr
-    assert "last good checkpoint: none" in done.stderr
-    assert "Traceback" not in done.stderr
+    ).wait()
+    assert status == 3
+    assert "diverged at step 2" in errors
+    assert "rate_nats" in errors
+    assert "last good checkpoint: none" in errors
+    assert "Traceback" not in errors
 
 
 def test_the_default_workdir_is_named_after_the_config(launch, tmp_path: Path) -> None:
+    """As a user launches it: in a process of its own, of optimised programs."""
     done = launch(CONFIG)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/quickstart_smoke/results.json").exists()

@@ -5,7 +5,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from PIL import Image
 from configs import default
 from experiments.workdir import flatten
 from tests.conftest import ROOT, launch_command, launch_environment
+from tests.helpers.launched import UNOPTIMISED, Start, forks
 from vae.build import operative
 
 COUNT = int(os.environ.get("VAE_MALFORMED", "100"))  # of inputs
@@ -146,55 +146,44 @@ def draw_case(number: int, folder: Path) -> Case:
 
 
 @pytest.fixture(scope="module")
-def forks() -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "tests/helpers/forks.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=launch_environment(),
-        text=True,
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+def start() -> Iterator[Start]:
+    with forks(**UNOPTIMISED) as start:
+        yield start
 
 
-def do(case: Case, folder: Path, forks: subprocess.Popen[str]) -> dict[str, Any]:
+def do(case: Case, folder: Path, start: Start) -> tuple[int, str, str]:
+    """Returns status, standard output and standard error."""
     arguments, environment = case
     if environment:  # is read when JAX is imported: no fork will do
         done = subprocess.run(
             launch_command(*arguments),
             check=False,
             cwd=folder,
-            env=launch_environment(**environment),
+            env=launch_environment(**UNOPTIMISED, **environment),
             capture_output=True,
             text=True,
             errors="replace",
             timeout=120,
         )
-        return {"status": done.returncode, "out": done.stdout, "err": done.stderr}
-    assert forks.stdin is not None and forks.stdout is not None
-    asked = {"arguments": arguments, "folder": str(folder)}
-    forks.stdin.write(json.dumps(asked) + "\n")
-    forks.stdin.flush()
-    return json.loads(forks.stdout.readline())
+        return done.returncode, done.stdout, done.stderr
+    return start(folder, *arguments).wait()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(COUNT))
 def test_a_malformed_input_ends_in_one_line(
-    number: int, tmp_path: Path, forks: subprocess.Popen[str]
+    number: int, tmp_path: Path, start: Start
 ) -> None:
     case = draw_case(number, tmp_path)
-    done = do(case, tmp_path, forks)
-    said = f"{case}: {done}"
-    assert done["status"] in (0, 2, 3), said
+    status, out, err = do(case, tmp_path, start)
+    said = f"{case}: {status}, {out}, {err}"
+    assert status in (0, 2, 3), said
     for word in ("Traceback", "fault of this program"):
-        assert word not in done["err"] + done["out"], said
-    errors = [line for line in done["err"].splitlines() if line.startswith("error:")]
-    assert len(errors) == (done["status"] != 0), said
+        assert word not in err + out, said
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(errors) == (status != 0), said
     assert not list(tmp_path.rglob("*partial*")), said
     for path in tmp_path.rglob("run/*.json"):
         json.loads(path.read_text())
-    if done["status"] == 2:
+    if status == 2:
         assert not (tmp_path / "run/checkpoints").exists(), said

@@ -10,6 +10,7 @@ import numpy as np
 from configs import quickstart
 from experiments import train
 from tests.conftest import ROOT, launch_command, launch_environment
+from tests.helpers.launched import UNOPTIMISED
 
 COMPARED = (
     "train/loss",
@@ -33,12 +34,13 @@ def test_two_processes_agree_with_one_of_two_devices(tmp_path: Path) -> None:
         f"--config={ROOT}/configs/quickstart.py:smoke",
         "--config.precision=float64",
         "--config.train.log_every=20",
+        "--config.model.latent_dim=4",
         f"--workdir={tmp_path}/two",
     ]
     processes = [
         subprocess.Popen(
             launch_command(*flags, f"--multihost=localhost:{port},{process},2"),
-            env=launch_environment(JAX_NUM_CPU_DEVICES="1"),
+            env=launch_environment(JAX_NUM_CPU_DEVICES="1", **UNOPTIMISED),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -46,11 +48,8 @@ def test_two_processes_agree_with_one_of_two_devices(tmp_path: Path) -> None:
         for process in range(2)
     ]
     config = quickstart.get_config("smoke")
-    config.precision, config.runtime.num_devices, config.train.log_every = (
-        "float64",
-        2,
-        20,
-    )
+    config.precision, config.model.latent_dim = "float64", 4
+    config.runtime.num_devices, config.train.log_every = 2, 20
     train.run(config, tmp_path / "one")
     for process in processes:
         output, _ = process.communicate(timeout=120)

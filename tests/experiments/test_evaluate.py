@@ -9,11 +9,10 @@ import pytest
 
 from configs import default
 from experiments import evaluate, members, sweep, train
-from experiments.program import make_program
-from experiments.trained import make_trained
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_train import read
+from tests.helpers.trained import untrained
 from vae.build import build
 from vae.evaluation import bounds, log_likelihood
 from vae.evaluation.ais import make_annealed_bounds
@@ -45,9 +44,7 @@ def test_each_stops_between_batches_when_it_is_asked_to(
 ) -> None:
     small_config.update_from_flattened_dict(ASKED[name])
     experiment = build(small_config)
-    program = make_program(experiment)
-    state, _ = program.initialize(experiment)
-    trained = make_trained(experiment, program, state)
+    trained = untrained(small_config)
     fields = experiment.config["evaluate"].get(name, {})
     how: Any = {"quiet": True, "stop": lambda: True}
     with pytest.raises(Interrupted, match="the training is saved"):
@@ -55,7 +52,7 @@ def test_each_stops_between_batches_when_it_is_asked_to(
 
 
 def test_what_is_there_is_not_done_again(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
 ) -> None:
     train.run(small_config, tmp_path)
     first = read(tmp_path / "results.json")
@@ -63,7 +60,6 @@ def test_what_is_there_is_not_done_again(
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("it is there")
-        yield
 
     done = EVALUATIONS["bounds"]._replace(run=fail)
     monkeypatch.setitem(EVALUATIONS, "bounds", done)
@@ -75,7 +71,7 @@ def test_what_is_there_is_not_done_again(
 
 
 def test_interrupted_the_rest_is_done_next_time(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
 ) -> None:
     def stop(*_: Any, **__: Any) -> Any:
         raise Interrupted("stopped")
@@ -126,7 +122,9 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return tiny_config(save(tmp_path, images, images[:13]))
 
 
-def test_asking_for_other_numbers_replaces_all_of_them(tiny, tmp_path: Path) -> None:
+def test_asking_for_other_numbers_replaces_all_of_them(
+    tiny, tmp_path: Path, shared_programs: None, undrawn: None
+) -> None:
     asked, folder = tiny.evaluate, tmp_path / "run"
     train.run(tiny, folder)
     assert evaluate.is_done(tiny.to_dict(), folder)
@@ -152,7 +150,7 @@ def test_asking_for_other_numbers_replaces_all_of_them(tiny, tmp_path: Path) -> 
 
 
 def test_members_of_a_sweep_share_the_programs(
-    tiny, tmp_path: Path, compilations
+    tiny, tmp_path: Path, compilations, undrawn: None
 ) -> None:
     cells = cells_of(tiny, "seed=0,1")
     sweep.run(cells, tmp_path / "sweep", executor="map")
@@ -177,9 +175,10 @@ def test_members_of_a_sweep_share_the_programs(
 def test_other_models_are_annealed(tiny, tmp_path: Path, changes: dict) -> None:
     tiny.model.update_from_flattened_dict(changes)
     tiny.precision = "bfloat16"
-    train.run(tiny, tmp_path / "run")
-    results = read(tmp_path / "run" / "results.json")
-    known = {k: v for k, v in results.items() if k.startswith("ais/")}
+    fields = build(tiny).config["evaluate"]["ais"]
+    how: Any = {"quiet": True, "stop": lambda: False}
+    known = evaluate._evaluate("ais", untrained(tiny), fields, tmp_path, **how)
+    assert {name.partition("/")[0] for name in known} == {"ais"}
     assert np.isfinite([*known.values()]).all()
     is_diagonal = "posterior.name" not in changes
     assert ("ais/approximation_gap_nats" in known) == is_diagonal

@@ -3,19 +3,99 @@
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock, call
 
 import jax
 import numpy as np
 import pytest
 
-from experiments import members, sweep, train, workdir
+from experiments import executors, members, sweep, train, workdir
 from experiments.cells import Cell
+from experiments.program import Program
 from tests.experiments.test_cells import cells_of
-from tests.experiments.test_interrupt import outcome
+from tests.experiments.test_interrupt import outcome, saved
 from tests.experiments.test_sweep import rows_of
 from tests.experiments.test_train import without_measurements
 from vae.training.checkpoint import SaveError
+from vae.training.loop import Interrupted
+from vae.training.state import Carry
 from vae.types import UserError
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+
+def final_params(folder: Path, cells: list[Cell]) -> list[np.ndarray]:
+    """The trained parameters of each member, as one vector."""
+    vectors = []
+    for cell in cells:
+        params = saved(members.folder_of(cell, folder))["state"][0]["params"]
+        leaves = jax.tree.leaves(params)
+        vectors.append(np.concatenate([np.ravel(leaf) for leaf in leaves]))
+    return vectors
+
+
+def test_together_they_agree_with_in_turn_in_float64(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "evaluate_and_report", lambda *_, **__: None)
+    small_config.precision = "float64"
+    small_config.train.steps = small_config.runtime.checkpoint_every = 50
+    note = Mock()
+    cells = cells_of(small_config, "objective.beta=4", "model.latent_dim=2,5")
+    for executor in ("map", "vmap"):
+        executors.execute(executor, cells, tmp_path / executor, note, address="")
+    in_turn, together = (final_params(tmp_path / e, cells) for e in ("map", "vmap"))
+    for left, right in zip(in_turn, together, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-9)
+    assert note.mock_calls == [call(cell, None) for cell in cells] * 2
+
+
+def test_together_they_differ_by_rounding_only_in_float32(
+    small_config, tmp_path: Path
+) -> None:
+    """Rounding, amplified by Adam: without bias, and less than two seeds differ."""
+    small_config.train.steps = small_config.runtime.checkpoint_every = 100
+    cells = cells_of(small_config, "seed=0,1,2,3")
+    for executor in ("map", "vmap"):
+        sweep.run(cells, tmp_path / executor, executor=executor)
+    in_turn, together = (
+        np.array([float(row["test/elbo_nats"]) for row in rows_of(tmp_path / e)])
+        for e in ("map", "vmap")
+    )
+    differences = together - in_turn
+    error = differences.std(ddof=1) / np.sqrt(len(cells))
+    assert abs(differences.mean()) < 4 * error + 1e-4
+    assert abs(differences).max() < in_turn.std(ddof=1)
+
+
+def test_together_from_different_steps_streaming_in_little_memory(
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_config.runtime.pipeline = "stream"
+    small_config.runtime.steps_per_call = 5
+    cells = cells_of(small_config, "seed=0,1,2")
+    sweep.run(cells, tmp_path / "map", executor="map")
+    folder = tmp_path / "vmap"
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_make_should_stop", lambda stop: lambda step: step >= 5)
+        with pytest.raises(Interrupted):
+            train.run(cells[1].config, members.folder_of(cells[1], folder))
+    widths = []
+    advance = Program.advance
+
+    def spy(program: Program, carry: Carry, *rest: Any) -> Carry:
+        widths.append(len(carry[0].seed))
+        return advance(program, carry, *rest)
+
+    monkeypatch.setattr(Program, "advance", spy)
+    needed = iter((10, 3))  # bytes: too many for three members, not for two
+    monkeypatch.setattr(members, "_memory_needed", lambda compiled: next(needed))
+    monkeypatch.setattr(members, "_free_memory", lambda: 10)
+    sweep.run(cells, folder, executor="vmap")
+    assert set(widths) == {2}
+    for row, other in zip(rows_of(tmp_path / "map"), rows_of(folder), strict=True):
+        nats = [float(r["test/elbo_nats"]) for r in (row, other)]
+        np.testing.assert_allclose(*nats, rtol=1e-4)
 
 
 def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
@@ -23,7 +103,7 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
         small_config.runtime.num_devices = num_devices
         folder = tmp_path / f"{executor}{num_devices}"
-        cells = cells_of(small_config, "objective.beta=1,4", "seed=0,1")
+        cells = cells_of(small_config, "objective.beta=1,4,2")
         sweep.run(cells, folder, executor=executor)
         tables.append(rows_of(folder))
     assert tables[0] == tables[1]
@@ -94,7 +174,7 @@ def test_a_full_disk_stops_all_members(
 
 @pytest.mark.parametrize("executor", ["map", "vmap", "serial"])
 def test_a_member_whose_folder_is_in_use_stops_no_other(
-    small_config, tmp_path: Path, executor: str
+    small_config, tmp_path: Path, shared_programs: None, executor: str
 ) -> None:
     cells = cells_of(small_config, "seed=0,1")
     in_use = members.folder_of(cells[0], tmp_path)

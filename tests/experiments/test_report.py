@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import members, plots, report, sweep, workdir
+from experiments import members, report, sweep, workdir
 from experiments.cells import Cell
 from tests.experiments.test_cells import cells_of
 from vae.build import operative
@@ -133,14 +133,6 @@ def test_pictures_are_whole_and_named(tmp_path: Path) -> None:
     url = report._embed(images / "samples.png").partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(url))) as picture:
         assert picture.size == (40, 6)
-
-
-def test_infinite_scores_have_a_histogram(tmp_path: Path) -> None:
-    for anomalous in ([np.inf, 1.0], [np.inf]):
-        path = tmp_path / "scores.png"
-        scores = np.array(anomalous)
-        plots.save_histogram(path, np.array([0.0, 0.5]), scores, label="a")
-        assert path.exists()
 
 
 def test_seeds_alone_have_a_page_too(tmp_path: Path) -> None:

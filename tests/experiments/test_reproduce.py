@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import members, reproduce, train, workdir
-from experiments.table_plan import check_plan, with_texts
+from experiments import failures, members, reproduce, train, workdir
+from experiments.hints import Refused
+from experiments.launches import Chosen, Reproduce
+from experiments.table_plan import check_plan
 from tests.conftest import ROOT
 from tests.experiments.test_cells import cells_of
+from tests.experiments.test_table_plan import plan_of
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -139,66 +142,6 @@ def test_notes_stand_under_the_run_that_they_speak_of(
     assert written.get("changed", {}) == changed
 
 
-def test_what_differs_may_depend_on_the_config(small_config) -> None:
-    row = plan_of({"differs": lambda c: f"{c.train.steps} of 3 steps"})["rows"][0]
-    assert with_texts(row, small_config)["differs"] == "20 of 3 steps"
-    assert "differs" not in with_texts({"differs": lambda c: ""}, small_config)
-
-
-def plan_of(row: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    """A plan of one row, with changes of the row and of the table."""
-    rows = [{"name": "a", "overrides": {}, **(row or {})}]
-    return {"seeds": (0,), "rows": rows, **changes}
-
-
-CLAIM = {"says": "a < b", "column": "NLL", "order": ("a", "a")}
-
-
-@pytest.mark.parametrize(
-    ("plan", "message"),
-    [
-        ([{"name": "a", "overrides": {}}], "must return"),
-        ({"seeds": (0,), "rows": [{"name": "a"}]}, "'a' of table.* no 'overrides'"),
-        (plan_of(rows=["a"]), "'a' of table.* must be a dict"),
-        (plan_of(rows=[]), "a seed and a row"),
-        (plan_of(rows=3), "a 'rows' of 3: give a list"),
-        (plan_of(rows=[*plan_of()["rows"]] * 2), "two rows of table.* are called 'a'"),
-        (plan_of(seeds=3), "a 'seeds' of 3: give a list"),
-        (plan_of(seeds=("a",)), "a whole number"),
-        (plan_of(seeds=(0, 1, 0)), "two seeds of table.* are 0"),
-        (
-            plan_of(tolerences={}),
-            "'tolerences', which nothing reads: choose from claims",
-        ),
-        (plan_of(tolerance=0.5), "a 'tolerance' of 0.5: give a dict"),
-        (plan_of(tolerance={"NLL": -1.0}), "a tolerance of -1.0, below zero"),
-        (plan_of(columns={"X": 5}), "columns of table.* have 5: give a text"),
-        (plan_of(plane=("rate",)), "'plane' of table.* must be two of NLL, rate"),
-        (plan_of(plane=("rate", "X")), "'plane' of table.* must be two of NLL, rate"),
-        (plan_of(notes=5), "a 'notes' of 5: give a text"),
-        (plan_of({"name": 5}), "a 'name' of 5: give a text"),
-        (plan_of({"overrides": ["b"]}), "a 'overrides' of .'b'.: give a dict"),
-        (plan_of({"overrides": {5: 1}}), "overrides 5, which is no field's name"),
-        (plan_of({"overrides": {"seed": 1}}), "overrides seed, which is one for all"),
-        (plan_of({"published": 86.0}), "a 'published' of 86.0: give a dict"),
-        (plan_of({"published": {"NLL": "85"}}), "a 'published' of '85': give a number"),
-        (plan_of({"published": {"NLL": np.nan}}), "a 'published' of nan"),
-        (plan_of({"published": {"X": 1.0}}), "of 'X', which is none of its columns"),
-        (plan_of(claims=["a"]), "claim 'a' of table.* must be a dict"),
-        (plan_of(claims=[CLAIM | {"order": 3}]), "'order' of 3: give a list"),
-        (plan_of(claims=[CLAIM | {"order": ("a",)}]), "two rows or more"),
-        (plan_of(claims=[CLAIM | {"order": ("a", "b")}]), "that the table does not"),
-        (plan_of(claims=[{"column": "NLL", "order": ("a",)}]), "has no 'says'"),
-    ],
-)
-def test_a_malformed_table_is_refused_before_any_training(
-    small_config, tmp_path: Path, plan: Any, message: str
-) -> None:
-    with pytest.raises(UserError, match=message):
-        reproduce.run(small_config, lambda: plan, tmp_path / "table")
-    assert not (tmp_path / "table").exists()
-
-
 def test_a_table_without_a_row_that_can_be_done_says_so(
     small_config, tmp_path: Path
 ) -> None:
@@ -208,10 +151,20 @@ def test_a_table_without_a_row_that_can_be_done_says_so(
     assert (tmp_path / "table.png").exists()
 
 
-def test_a_table_that_fails_is_the_users_to_mend(launch, tmp_path: Path) -> None:
+def test_a_malformed_table_is_refused_before_any_training(
+    small_config, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="a seed and a row"):
+        reproduce.run(small_config, lambda: plan_of(rows=[]), tmp_path / "table")
+    assert not (tmp_path / "table").exists()
+
+
+def test_a_table_that_fails_is_the_users_to_mend(small_config, tmp_path: Path) -> None:
     text = (ROOT / "configs/quickstart.py").read_text()
     (tmp_path / "broken.py").write_text(f"{text}\n\ndef table():\n    return 1 / 0\n")
-    done = launch("--experiment=reproduce", "--config=broken.py:smoke")
-    assert done.returncode == 2
-    assert "table() of broken.py failed (ZeroDivisionError" in done.stderr
-    assert done.stderr.count("\n") == 1
+    chosen = Chosen(small_config, str(tmp_path / "broken.py"))
+    asked = Reproduce(config=chosen, workdir=tmp_path / "table")
+    with pytest.raises(Refused, match=r"broken.py failed \(ZeroDivisionError") as told:
+        asked.launch()
+    assert failures.explain(told.value, None) == (2, str(told.value))
+    assert "\n" not in str(told.value)

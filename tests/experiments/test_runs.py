@@ -1,6 +1,7 @@
 """Runs are opened where they are: old ones, moved ones, and ones without their data."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from configs import default
 from experiments import evaluate, runs, score, train, workdir
 from experiments.latents import run as latents
+from experiments.program import Program
 from tests.conftest import ROOT
+from tests.experiments.conftest import make_small_config
 from tests.experiments.test_interrupt import outcome
 from vae.bind import Entry
 from vae.fields import Weight
@@ -25,6 +28,9 @@ from vae.types import Metrics, UserError
 FIRST_RUN = ROOT / "tests/data/first_run"
 FIRST_DATA = f"npz:{ROOT}/tests/data/first_run_data.npz"
 EXACT = ("test/elbo_nats", "test/nll_is5_nats", "validation/elbo_nats")
+
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 @pytest.fixture
@@ -88,20 +94,37 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
     assert_same_results(first_run)
 
 
-def train_on(config: Any, path: Path, folder: Path) -> Any:
-    """Trains on a copy of the first run's data; returns the config."""
-    shutil.copy(FIRST_DATA.removeprefix("npz:"), path)
-    config.dataset.name = f"npz:{path}"
-    config.model.latent_dim = 2
-    train.run(config, folder)
+@pytest.fixture(scope="module")
+def trained_once(
+    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
+) -> tuple[Any, Path]:
+    """The config and the folder of a run on a copy of the first run's data."""
+    folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(FIRST_DATA.removeprefix("npz:"), folder / "data.npz")
+    config = make_small_config()
+    config.dataset.name, config.model.latent_dim = f"npz:{folder}/data.npz", 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_program", programs)
+        train.run(config, folder / "run")
+    return config, folder
+
+
+@pytest.fixture
+def own_run(trained_once: tuple[Any, Path], tmp_path: Path) -> Any:
+    """The config of a run in `tmp_path / "run"` on `tmp_path / "data.npz"`."""
+    config, folder = trained_once
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "run/config.json"
+    path.write_text(path.read_text().replace(str(folder), str(tmp_path)))
+    config = config.copy_and_resolve_references()
+    config.dataset.name = f"npz:{tmp_path}/data.npz"
     return config
 
 
 def test_a_run_is_used_without_its_data(
-    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    own_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, folder = tmp_path / "data.npz", tmp_path / "run"
-    config = train_on(small_config, data, folder)
+    config, data, folder = own_run, tmp_path / "data.npz", tmp_path / "run"
     with_data = runs.open_run(folder)
     data.rename(tmp_path / "moved.npz")
     capsys.readouterr()
@@ -130,13 +153,14 @@ def test_a_run_is_used_without_its_data(
 
 
 def test_few_kept_images_serve_a_larger_batch(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config, data, folder = own_run, tmp_path / "data.npz", tmp_path / "run"
+    (folder / runs.EXAMPLES).unlink()
     for name in ("KEPT_IMAGES", "KEPT_ANYWAY"):
         monkeypatch.setattr(runs, name, 5)
-    data, folder = tmp_path / "data.npz", tmp_path / "run"
-    config = train_on(small_config, data, folder)
     whole = runs.open_run(folder)
+    evaluate.run(None, folder)  # keeps few
     data.unlink()
     few = runs.open_run(folder)
     assert few.experiment.dataset.train.size < config.dataset.batch_size
@@ -148,10 +172,8 @@ def test_few_kept_images_serve_a_larger_batch(
         train.run(config, folder)
 
 
-def test_a_mistake_is_not_taken_for_missing_data(
-    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
+def test_a_mistake_is_not_taken_for_missing_data(own_run, tmp_path: Path) -> None:
+    config = own_run
     config.evaluate.anomalies.ppca_components = 0
     with pytest.raises(
         UserError, match="ppca_components=0 must be an integer, 1 or more"
@@ -159,8 +181,7 @@ def test_a_mistake_is_not_taken_for_missing_data(
         runs.open_run(tmp_path / "run", config=config)
 
 
-def test_examples_are_those_of_the_data(small_config, tmp_path: Path) -> None:
-    config = train_on(small_config, tmp_path / "data.npz", tmp_path / "run")
+def test_examples_are_those_of_the_data(own_run, tmp_path: Path) -> None:
     experiment = runs.open_run(tmp_path / "run").experiment
     path = tmp_path / "run" / runs.EXAMPLES
     written = path.stat().st_mtime_ns
@@ -168,12 +189,10 @@ def test_examples_are_those_of_the_data(small_config, tmp_path: Path) -> None:
     assert path.stat().st_mtime_ns == written
     runs.keep_examples(tmp_path / "run", experiment, "of other data")
     assert path.stat().st_mtime_ns > written
-    assert config.dataset.name.endswith("data.npz")
 
 
-def test_other_data_elsewhere_are_refused(small_config, tmp_path: Path) -> None:
+def test_other_data_elsewhere_are_refused(own_run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    train_on(small_config, tmp_path / "data.npz", folder)
     with np.load(tmp_path / "data.npz") as file:
         arrays = dict(file)
     arrays["x_train"][0, 0, 0] ^= 1

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,15 @@ from PIL import Image
 
 from experiments import score, train
 from experiments.failures import EvaluationError
+from experiments.program import Program
+from tests.experiments.conftest import make_small_config
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.data.sources import load
 from vae.evaluation import anomaly
 from vae.types import UserError
+
+pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 @pytest.fixture
@@ -79,6 +85,11 @@ def test_few_images_or_pixels_are_scored(
 def test_an_evaluation_that_fails_leaves_the_others(
     one_class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    one_class.evaluate.anomalies.source = ""
+    train.run(one_class, tmp_path)
+    assert "anomalies" not in read(tmp_path / "results.json")
+    one_class.evaluate.anomalies.source = "other_labels"  # is asked for later
+
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no such number")
 
@@ -98,24 +109,15 @@ def test_an_evaluation_that_fails_leaves_the_others(
     assert not (tmp_path / "failed_anomalies.txt").exists()
 
 
-def test_asking_later_scores_later(one_class, tmp_path: Path) -> None:
-    one_class.evaluate.anomalies.source = ""
-    train.run(one_class, tmp_path)
-    assert "anomalies" not in read(tmp_path / "results.json")
-    one_class.evaluate.anomalies.source = "other_labels"
-    train.run(one_class, tmp_path)
-    assert read(tmp_path / "results.json")["anomalies"] == "other_labels"
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
+) -> Path:
     """A run on digits."""
-    from configs import default
-
     folder = tmp_path_factory.mktemp("finished")
-    config = default.get_config("smoke")
-    config.runtime.num_devices = 1
-    train.run(config, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_program", programs)
+        train.run(make_small_config(), folder)
     return folder
 
 
@@ -174,14 +176,14 @@ def test_a_rate_that_is_none_is_refused(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_there_or_not_done_is_refused(
-    small_config, tmp_path: Path
+    finished: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="holds no run"):
         score.run(tmp_path, "mnist_5k", 0.1)
-    train.run(small_config, tmp_path)
-    (tmp_path / "checkpoints" / "20").rename(tmp_path / "moved")
+    shutil.copytree(finished, tmp_path / "run")
+    (tmp_path / "run/checkpoints/20").rename(tmp_path / "moved")
     with pytest.raises(UserError, match="not trained to its end"):
-        score.run(tmp_path, "mnist_5k", 0.1)
+        score.run(tmp_path / "run", "mnist_5k", 0.1)
 
 
 def test_a_conditional_model_has_no_label_for_anomalies(one_class) -> None:

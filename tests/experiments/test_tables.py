@@ -1,12 +1,10 @@
 """What a table says of rows whose values are known."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from experiments import table_plots, tables
+from experiments import tables
 
 
 def row(name: str, nll: float | None, **changes: Any) -> dict[str, Any]:
@@ -115,13 +113,11 @@ def test_what_a_table_says_of_itself(changes: dict[str, Any], said: str) -> None
     assert said in tables.as_markdown(table_of(row("VAE", 87.0), **changes))
 
 
-def test_a_number_that_is_not_finite_is_named_and_shown(tmp_path: Path) -> None:
+def test_a_number_that_is_not_finite_is_named_and_shown() -> None:
     table = table_of(row("VAE", float("nan")), row("IWAE", 85.0))
     text = tables.as_markdown(table)
     assert "Not a finite number (nan in the table): NLL of VAE\n" in text
     assert "| VAE | nan +- 0.25 |" in text
-    table_plots.draw(table, tmp_path / "table.png")
-    table_plots.draw(table | {"plane": ["NLL", "NLL"]}, tmp_path / "plane.png")
 
 
 def test_another_config_than_the_files_own_is_told() -> None:
@@ -130,16 +126,3 @@ def test_another_config_than_the_files_own_is_told() -> None:
     assert (
         "Not the config file's own values (in brackets): train.steps=20 (1000)" in text
     )
-
-
-@pytest.mark.parametrize("plane", [None, ["NLL", "rate"]])
-def test_plots_have_every_row(tmp_path: Path, plane: list[str] | None) -> None:
-    table = table_of(
-        row(r"$\foo$ VAE", 87.0, published={"NLL": 86.76}), row("late", None)
-    )
-    table["rows"][0]["values"]["rate"] = {"mean": 20.0}
-    table_plots.draw(
-        table | ({"plane": plane} if plane else {}), tmp_path / "table.png"
-    )
-    with Image.open(tmp_path / "table.png") as picture:
-        assert picture.width > 600

@@ -1,6 +1,8 @@
 """A run in its folder: what it leaves, and what it refuses."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, origin, train, trained, workdir
+from experiments.program import Program
+from tests.experiments import conftest
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -36,10 +40,30 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained_once(
+    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
+) -> Path:
+    """A run of `small_config`, not to be changed."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "make_program", programs)
+        train.run(conftest.make_small_config(), folder)
+    return folder
+
+
+@pytest.fixture
+def trained_run(trained_once: Path, tmp_path: Path, shared_programs: None) -> Path:
+    """A copy of a run of `small_config`."""
+    return Path(shutil.copytree(trained_once, tmp_path / "run"))
+
+
+def test_what_a_run_leaves(small_config, tmp_path: Path, compilations) -> None:
     small_config.dataset.validation_size = 100
     small_config.train.evaluate_every = 15
+    small_config.train.log_every = 7
     train.run(small_config, tmp_path)
+    assert compilations("call") == 1  # for calls of 7, 3, 4, 1 and 5 steps
     results = read(tmp_path / "results.json")
     assert results.keys() >= RESULTS
     assert len(results["latent/kl_per_dim"]) == 4
@@ -56,9 +80,9 @@ def test_what_a_run_leaves(small_config, tmp_path: Path) -> None:
     assert ("+" in origin.short(commit)) == ("+" in commit)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     metrics = {line["step"]: line for line in map(json.loads, lines)}
-    assert list(metrics) == [10, 15, 20]
+    assert list(metrics) == [7, 14, 15, 20]
     assert metrics[15].keys() == {"step", *trained.VALIDATION}
-    assert metrics[10].keys() >= {"train/loss", "train/elbo_nats", "train/grad_norm"}
+    assert metrics[7].keys() >= {"train/loss", "train/elbo_nats", "train/grad_norm"}
     for name in ("samples", "reconstructions"):
         with Image.open(tmp_path / f"images/{name}.png") as picture:
             assert picture.width > 400
@@ -73,31 +97,37 @@ def without_measurements(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_launching_again_shows_the_results_and_changes_nothing(
-    small_config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_config, trained_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train.run(small_config, tmp_path)
-    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    before = {p: p.read_bytes() for p in trained_run.rglob("*") if p.is_file()}
     small_config.runtime.steps_per_call = 7  # changes how, not what
-    train.run(small_config, tmp_path)
-    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    train.run(small_config, trained_run)
+    after = {p: p.read_bytes() for p in trained_run.rglob("*") if p.is_file()}
+    assert after == before
     assert "nothing to do" in capsys.readouterr().out
 
 
-def test_evaluating_again_with_more_samples(small_config, tmp_path: Path) -> None:
-    train.run(small_config, tmp_path)
-    first = read(tmp_path / "results.json")
-    evaluate.run(None, tmp_path)
-    again = read(tmp_path / "results.json")
+def test_evaluating_again_with_more_samples(small_config, trained_run: Path) -> None:
+    first = read(trained_run / "results.json")
+    evaluate.run(None, trained_run)
+    again = read(trained_run / "results.json")
     assert without_measurements(again) == without_measurements(first)
     small_config.evaluate.bounds.importance_samples = 5
-    evaluate.run(small_config, tmp_path)
-    both = read(tmp_path / "results.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "evaluate_and_report", lambda *_, **__: 1 / 0)  # the kill
+        with pytest.raises(ZeroDivisionError):
+            train.run(small_config, trained_run)
+    train.run(small_config, trained_run)  # does it the next time
+    both = read(trained_run / "results.json")
     assert both["test/nll_is3_nats"] == first["test/nll_is3_nats"]
     # More samples, a tighter bound: larger by the noise of 5 samples at most.
     assert 0 < both["test/nll_is5_nats"] < first["test/nll_is3_nats"] + 0.1
     assert {k: both[k] for k in both if k.startswith("train/")} == {
         k: first[k] for k in first if k.startswith("train/")
     }
+    evaluate.run(small_config, trained_run)
+    anew = read(trained_run / "results.json")
+    assert without_measurements(anew) == without_measurements(both)
 
 
 def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None:
@@ -112,12 +142,11 @@ def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None
     assert abs(results["validation/elbo_nats"] - results["test/elbo_nats"]) < 4 * error
 
 
-def test_evaluating_on_several_devices(small_config, tmp_path: Path) -> None:
-    train.run(small_config, tmp_path)
-    first = read(tmp_path / "results.json")
+def test_evaluating_on_several_devices(small_config, trained_run: Path) -> None:
+    first = read(trained_run / "results.json")
     small_config.runtime.num_devices = 4
-    evaluate.run(small_config, tmp_path)
-    again = without_measurements(read(tmp_path / "results.json"))
+    evaluate.run(small_config, trained_run)
+    again = without_measurements(read(trained_run / "results.json"))
     for name, value in without_measurements(first).items():
         if isinstance(value, str):
             assert again[name] == value
@@ -125,20 +154,9 @@ def test_evaluating_on_several_devices(small_config, tmp_path: Path) -> None:
             np.testing.assert_allclose(again[name], value, rtol=1e-5, err_msg=name)
 
 
-def test_killed_before_a_second_evaluation_it_is_done_next_time(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_workdir_is_held_by_one_process(
+    small_config, tmp_path: Path, shared_programs: None
 ) -> None:
-    train.run(small_config, tmp_path)
-    small_config.evaluate.bounds.importance_samples = 5
-    with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate_and_report", lambda *_, **__: 1 / 0)  # the kill
-        with pytest.raises(ZeroDivisionError):
-            train.run(small_config, tmp_path)
-    train.run(small_config, tmp_path)
-    assert "test/nll_is5_nats" in read(tmp_path / "results.json")
-
-
-def test_a_workdir_is_held_by_one_process(small_config, tmp_path: Path) -> None:
     with (
         workdir.locked(tmp_path),
         pytest.raises(UserError, match="in use by another process"),
@@ -146,14 +164,13 @@ def test_a_workdir_is_held_by_one_process(small_config, tmp_path: Path) -> None:
         train.run(small_config, tmp_path)
 
 
-def test_a_folder_in_use_is_not_evaluated(small_config, tmp_path: Path) -> None:
+def test_a_folder_in_use_is_not_evaluated(trained_run: Path) -> None:
     """Opening the checkpoints clears what a save in progress has written so far."""
-    train.run(small_config, tmp_path)
     with (
-        workdir.locked(tmp_path),
+        workdir.locked(trained_run),
         pytest.raises(UserError, match="in use by another process"),
     ):
-        evaluate.run(None, tmp_path)
+        evaluate.run(None, trained_run)
 
 
 @pytest.mark.parametrize(("beta", "warnings"), [(1.0, 0), (1000.0, 1)])
@@ -162,6 +179,7 @@ def test_a_collapse_is_told_of_once_while_training(
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    shared_programs: None,
     beta: float,
     warnings: int,
 ) -> None:
@@ -179,15 +197,9 @@ def test_a_collapse_is_told_of_once_while_training(
     assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 
 
-def test_a_run_compiles_its_program_once(
-    small_config, tmp_path: Path, compilations
+def test_another_config_or_other_data_are_refused(
+    small_config, tmp_path: Path, shared_programs: None
 ) -> None:
-    small_config.train.log_every = 7  # calls of 7, 3, 4, 6 steps
-    train.run(small_config, tmp_path)
-    assert compilations("call") == 1
-
-
-def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((40, 8, 8)) > 0.5
     np.savez(tmp_path / "data.npz", x_train=x, x_test=x)
     small_config.dataset.name = f"npz:{tmp_path}/data.npz"
@@ -202,32 +214,31 @@ def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) 
         train.run(small_config, folder)
 
 
-def test_a_run_older_than_a_field_is_taken_up(small_config, tmp_path: Path) -> None:
-    small_config.train.steps = 10
-    train.run(small_config, tmp_path)
-    path = tmp_path / "config.json"
+def test_a_run_older_than_a_field_is_taken_up(small_config, trained_run: Path) -> None:
+    path = trained_run / "config.json"
     held = read(path)
     del held["objective"]["annealing"], held["evaluate"]["anomalies"], held["precision"]
     path.write_text(json.dumps(held))
     small_config.objective.annealing = "linear"
     with pytest.raises(UserError, match="annealing: constant there, linear now"):
-        train.run(small_config, tmp_path)
-    evaluate.run(None, tmp_path)
+        train.run(small_config, trained_run)
+    evaluate.run(None, trained_run)
     assert read(path)["objective"]["annealing"] == "constant"
 
 
-def test_evaluating_an_unfinished_run_is_refused(small_config, tmp_path: Path) -> None:
+def test_evaluating_an_unfinished_run_is_refused(
+    trained_run: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match="holds no run"):
         evaluate.run(None, tmp_path)
-    train.run(small_config, tmp_path)
     for step in ("10", "20"):
-        (tmp_path / "checkpoints" / step).rename(tmp_path / f"moved_{step}")
+        (trained_run / "checkpoints" / step).rename(tmp_path / f"moved_{step}")
     with pytest.raises(UserError, match="not trained to its end"):
-        evaluate.run(None, tmp_path)
+        evaluate.run(None, trained_run)
 
 
 def test_a_run_moves_between_device_counts_and_data_paths(
-    small_config, tmp_path: Path
+    small_config, tmp_path: Path, shared_programs: None
 ) -> None:
     """1 -> 4 -> 1 devices, resident -> stream -> pmap, against one whole run."""
     small_config.precision = "float64"

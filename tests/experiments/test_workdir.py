@@ -1,11 +1,16 @@
 import json
 import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from configs import default
 from experiments import workdir
+from tests.conftest import ROOT
 from vae.build import operative
 from vae.data.options import ReadOptions, read_options
 from vae.training.metrics import MetricWriter
@@ -60,3 +65,42 @@ def test_data_of_another_kind_drop_the_options_of_the_old_kind(
     config.evaluate.anomalies.source = name  # still uses the option
     assert read_options(workdir.choose_config(tmp_path, config, moved)) == own
     assert read_options(config) == own
+
+
+NAMES = (b"a", "\u00fc".encode(), b"b\xff")
+LISTS_NAMES = """
+import sys
+from pathlib import Path
+from experiments import workdir
+rows = [["name"], *([path.name] for path in sorted(Path(sys.argv[1]).iterdir()))]
+workdir.write_csv(Path(sys.argv[2]), rows)
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_names_of_files_are_written_in_any_locale(tmp_path: Path, locale: str) -> None:
+    (tmp_path / "images").mkdir()
+    for name in NAMES:
+        (tmp_path / "images" / os.fsdecode(name)).touch()
+    arguments = str(tmp_path / "images"), str(tmp_path / "list.csv")
+    subprocess.run(
+        [sys.executable, "-c", LISTS_NAMES, *arguments],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0"},
+    )
+    listed = (tmp_path / "list.csv").read_bytes().decode("utf-8")
+    assert sorted(listed.split()) == sorted(["name", "a", "\u00fc", "b\\xff"])
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    workdir.write_csv(path, [["a"], [1]])
+
+    def rows() -> Iterator[list[int]]:
+        yield [2]
+        raise OSError
+
+    with pytest.raises(OSError):
+        workdir.write_csv(path, rows())
+    assert path.read_text() == "a\n1\n"

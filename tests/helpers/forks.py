@@ -1,16 +1,18 @@
 """Launches in forks of one process that has everything imported: `python forks.py`.
 
-Reads a launch a line from standard input, {"arguments": [...], "folder": ...}, runs it
-there, and prints {"status": ..., "out": ..., "err": ...}; the status is -9 if it took
-longer than PATIENCE.
+Reads a request a line from standard input and answers each by a line:
+{"arguments": [...], "folder": ..., "environment": {...}} starts a launch there and
+gives {"pid": ...}; {"pid": ..., "patience": seconds} waits for one and gives its
+{"status": ...}, which is null if it has not ended by then. What a launch says is in
+`out.txt` and `err.txt` of its folder.
 """
 
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -28,15 +30,14 @@ from experiments import (  # noqa: F401
 )
 from experiments.latents import run as latents  # noqa: F401
 
-PATIENCE = 60.0  # seconds
 
-
-def run(arguments: list[str], folder: Path) -> dict[str, str | int]:
-    out, err = folder / "out.txt", folder / "err.txt"
+def start(arguments: list[str], folder: str, environment: dict[str, str]) -> int:
     if (child := os.fork()) == 0:
         os.chdir(folder)
-        for path, number in ((out, 1), (err, 2)):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        os.environ.update(environment)
+        for name, number in (("out", 1), ("err", 2)):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            os.dup2(os.open(f"{name}.txt", flags), number)
         status = 70
         try:
             status = launch.main(["launch.py", *arguments])
@@ -44,16 +45,22 @@ def run(arguments: list[str], folder: Path) -> dict[str, str | int]:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
-    deadline = time.monotonic() + PATIENCE
-    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0:
+    return child
+
+
+def wait(pid: int, patience: float) -> int | None:
+    deadline = time.monotonic() + patience
+    while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
-            os.kill(child, signal.SIGKILL)
-        time.sleep(0.02)
-    texts = {path.stem: path.read_text(errors="replace") for path in (out, err)}
-    return {"status": os.waitstatus_to_exitcode(ended[1]), **texts}
+            return None
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def answer(asked: dict[str, Any]) -> dict[str, int | None]:
+    return {"status": wait(**asked)} if "pid" in asked else {"pid": start(**asked)}
 
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(run(asked["arguments"], Path(asked["folder"]))), flush=True)
+        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -55,17 +55,19 @@ def test_features(trained: probe.Probe) -> None:
     np.testing.assert_allclose(scaled, features[-4:], atol=1e-4)
 
 
-def test_a_seed_gives_one_probe(trained: probe.Probe) -> None:
-    same, other = (train_probe(*bars(0, 500), seed=seed) for seed in (0, 1))
+def test_a_seed_gives_one_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "STEPS", 30)
+    first, same, other = (train_probe(*bars(0, 500), seed=seed) for seed in (0, 0, 1))
     for params, again in zip(
-        jax.tree.leaves(trained.params), jax.tree.leaves(same.params), strict=True
+        jax.tree.leaves(first.params), jax.tree.leaves(same.params), strict=True
     ):
         np.testing.assert_array_equal(params, again)
     images, _ = bars(1, 5)
-    assert np.abs(trained.features(images) - other.features(images)).max() > 0.1
+    assert np.abs(first.features(images) - other.features(images)).max() > 0.1
 
 
-def test_a_probe_in_double_precision() -> None:
+def test_a_probe_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "STEPS", 150)
     jax.config.update("jax_enable_x64", True)
     images, attributes = bars(0, 500)
     read = train_probe(images / 255, attributes, seed=0).read(images)
@@ -75,7 +77,8 @@ def test_a_probe_in_double_precision() -> None:
 def test_digits_of_mnist(mnist_dir: str) -> None:
     train, test = sources.load("mnist", mnist_dir)
     digits = train_probe(train.images, {"digit": train.labels}, seed=0)
-    correct = digits.read(test.images)["digit"] == test.labels
+    some = slice(None, None, 5)
+    correct = digits.read(test.images[some])["digit"] == test.labels[some]
     assert correct.mean() > 0.96
 
 
