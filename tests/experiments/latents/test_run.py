@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from experiments.figures import Display
-from experiments.latents import run
+from experiments.latents import editing, run, subject
 from experiments.latents.section import Section
 from tests.experiments.latents.conftest import CODES, STEPS, config_of, known_model
 from tests.experiments.test_train import read
@@ -14,7 +14,11 @@ from vae.types import UserError
 
 
 @pytest.mark.slow
-def test_the_page_is_one_file_and_shows_every_part(trained) -> None:
+def test_the_page_is_one_file_and_shows_every_section(
+    trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "MOST_TRAIN", 1500)
+    monkeypatch.setattr(editing, "EDITED", 50)
     folder = trained
     run.run(folder)
     page = " ".join((folder / "latents.html").read_text().split())
@@ -51,8 +55,8 @@ def test_a_section_that_fails_harms_no_other(
         "editing": fail,
     }
     monkeypatch.setattr(run, "_sections", lambda *_: sections)
-    subject, _ = known_model(CODES)
-    run._write(subject._replace(display=Display(-1, 1)), tmp_path)
+    model, _ = known_model(CODES)
+    run._write(model._replace(display=Display(-1, 1)), tmp_path)
     page = " ".join((tmp_path / "latents.html").read_text().split())
     assert page.count("Left out: could not be computed (ValueError: two lines)") == 2
     assert "<p>Mean images p(x | z) of random codes." in page
