@@ -15,7 +15,9 @@ def render(template: str, **values: Any) -> str:
     """Fills in a template of this folder, given `values`, the `command` that was
     launched and the `date`."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["picture"] = picture
     return environment.get_template(template).render(
         command=f"python {' '.join(sys.argv)}",

@@ -1,4 +1,4 @@
-"""What can be read of an image: its label or factors by a probe, and its strokes."""
+"""What can be read of an image: its label or factors, its strokes, and its style."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from vae.evaluation.probe import (
     MeasuredAttributes,
     Probe,
     fit_measured_attributes,
+    measure,
     train_probe,
 )
 from vae.types import Array
@@ -78,3 +79,50 @@ def _known(subject: Subject, examples: Examples) -> dict[str, np.ndarray]:
         )
         if size > 1
     }
+
+
+class Scorer(NamedTuple):
+    """Reads content and style from decoded images."""
+
+    subject: Subject
+    attributes: Attributes
+    content: str  # the attribute that is content; the others are style
+
+    def __call__(
+        self, images: np.ndarray, asked: np.ndarray, places: np.ndarray
+    ) -> dict[str, float]:
+        """Scores images [N, H, W, C] that should have the content `asked` [N] and the
+        style of the test images at places [N].
+
+        Returns:
+          For each attribute that can be read the share of images where it is as it
+          should be; `NAME r` is the correlation of what is measured with that of the
+          test images.
+        """
+        read, wanted = self.attributes.read(images), self.attributes.test
+        scores = {}
+        for name in (self.content, *self.style):
+            right = asked if name == self.content else wanted[name][places]
+            if name in self.attributes.readable:
+                scores[name] = float(np.mean(read[name] == right))
+        if self.attributes.measured is not None:
+            sources = measure(self.subject.test.pixels[places])
+            for name, values in measure(images).items():
+                scores[f"{name} r"] = correlate_within(values, sources[name], asked)
+        return scores
+
+    @property
+    def style(self) -> list[str]:
+        """The attributes that are style."""
+        return [name for name in self.attributes.readable if name != self.content]
+
+
+def correlate_within(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
+    """Returns the mean over groups [N] of the correlation of a [N] and b [N] in them,
+    0 where either is constant."""
+    found = []
+    for group in np.unique(groups):
+        x, y = (v[groups == group] - v[groups == group].mean() for v in (a, b))
+        scale = np.sqrt((x @ x) * (y @ y))
+        found.append(x @ y / scale if scale > 0 else 0.0)
+    return float(np.mean(found))

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 
 from experiments.latents.attributes import LEAST_ACCURACY, Attributes
-from experiments.latents.section import Picture, Section, Table, left_out, matrix
+from experiments.latents.section import Section, Table, flatten, save_matrix
 from experiments.latents.subject import Examples, Subject
 from vae.data.splits import evenly_spaced
 from vae.latents.edit import (
@@ -49,23 +49,32 @@ def show_edits(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     as it is read from the decoded images."""
     edits = choose_edits(subject, attributes)
     if not edits:
-        return left_out(
-            "the data have no labels or factors, besides those that the decoder is "
-            f"given, that a probe reads right in {LEAST_ACCURACY:.0%} of the test "
-            "images, and no bright strokes that could be measured.",
+        return Section(
+            left_out="the data have no labels or factors, besides those that the "
+            f"decoder is given, that a probe reads right in {LEAST_ACCURACY:.0%} of "
+            "the test images, and no bright strokes that could be measured."
         )
     outcomes = [try_edit(subject, attributes, edit) for edit in edits]
-    return Section(
-        _describe(subject, attributes),
-        [_draw(subject, outcome, folder) for outcome in outcomes],
-        _tabulate(outcomes, attributes),
-        _results(outcomes),
-    )
+    unread = {
+        name: accuracy
+        for name, accuracy in attributes.accuracy.items()
+        if name not in attributes.readable
+    }
+    facts = {
+        "pairs": PAIRS,
+        "is_measured": attributes.measured is not None,
+        "is_conditional": subject.is_conditional,
+        "has_learned_prior": subject.prior_moments is not None,
+        "unread": unread,
+        "least": LEAST_ACCURACY,
+    }
+    pictures = dict(_draw(subject, outcome, folder) for outcome in outcomes)
+    return Section(facts, pictures, _tabulate(outcomes, attributes), _results(outcomes))
 
 
 def choose_edits(subject: Subject, attributes: Attributes) -> list[Edit]:
-    """Returns the edits between the closest values of each attribute that can be read,
-    but for labels that are given to the decoder: codes do not hold them."""
+    """Returns the edits between the closest values of each attribute that can be read.
+    The label of a conditional model is left alone: its codes do not hold it."""
     codes = subject.styles(subject.train)
     edits = []
     for name in attributes.readable:
@@ -86,11 +95,9 @@ def closest_pairs(
     """Returns up to three disjoint pairs of the values `among` [V], which codes [N, D]
     with the values [N] all have: again and again the two of those left whose mean codes
     are closest."""
-    means = (
-        np.stack([codes[values == v].mean(axis=0) for v in among])
-        if len(among)
-        else codes[:0]
-    )
+    if not len(among):
+        return []
+    means = np.stack([codes[values == v].mean(axis=0) for v in among])
     distances = cdist(means, means)
     distances[np.tril_indices(len(among))] = np.inf
     pairs = []
@@ -104,8 +111,8 @@ def closest_pairs(
 
 def try_edit(subject: Subject, attributes: Attributes, to_do: Edit) -> Outcome:
     """Fits both directions to training codes with either value, and edits images with
-    the first: those of training to choose how, and those of test to tell what it does.
-    """
+    the first. Training images choose the best direction and strength; test images show
+    what they do."""
     values = attributes.train[to_do.attribute]
     fitted = np.isin(values, (to_do.source, to_do.target))
     codes, has_target = subject.styles(subject.train)[fitted], values == to_do.target
@@ -134,7 +141,8 @@ def try_edit(subject: Subject, attributes: Attributes, to_do: Edit) -> Outcome:
 
     _, tried = measure(subject.train, attributes.train)
     places, effects = measure(subject.test, attributes.test)
-    best = max(tried, key=lambda how: _merit(tried[how]))
+    merits = {how: e.reached + np.nan_to_num(e.kept) for how, e in tried.items()}
+    best = max(merits, key=lambda how: merits[how])
     return Outcome(to_do, places, directions, effects, best)
 
 
@@ -152,69 +160,28 @@ def apply(
     return subject.decode_styles(codes, None if labels is None else labels[places])
 
 
-def _merit(effect: EditEffect) -> float:
-    return effect.reached + float(np.nan_to_num(effect.kept))
-
-
-def _describe(subject: Subject, attributes: Attributes) -> str:
-    text = (
-        "A direction, times a strength, is added to the codes of test images. It is "
-        "fitted to training codes of both values, in two ways: the difference of their "
-        "means (Larsen et al. 2016), and the part of it that a linear probe sees (Shen "
-        "et al. 2020); strength 1 goes from mean to mean. An attribute with many "
-        f"values is edited between up to {PAIRS} pairs of them, whose mean codes are "
-        "closest. "
-    )
-    if attributes.measured is not None:
-        text += (
-            "Ink (the mean intensity), slant (to the right) and width (of the strokes' "
-            "spread, relative to the height) are measured, and high above the median. "
-        )
-    if subject.is_conditional:
-        text += "The decoder is given each image's own label, which is not edited. "
-    if subject.prior_moments is not None:
-        text += "Codes are taken relative to the prior of that label. "
-    unread = [
-        f"{name} ({attributes.accuracy[name]:.0%})"
-        for name in attributes.test
-        if name not in attributes.readable
-    ]
-    if unread:
-        text += (
-            "Left out, as the probe reads them right in less than "
-            f"{LEAST_ACCURACY:.0%} of the test images: {', '.join(unread)}. "
-        )
-    return text + (
-        "Each picture is of the direction that at one strength reaches and keeps more "
-        "of training images."
-    )
-
-
-def _draw(subject: Subject, outcome: Outcome, folder: Path) -> Picture:
-    """Draws some of the test images, and their edits from the opposite on."""
+def _draw(subject: Subject, outcome: Outcome, folder: Path) -> tuple[str, Path]:
+    """Draws some of the test images, and their edits from the opposite on. Returns the
+    picture by its title."""
     direction, _ = outcome.best
     places = outcome.places
     places = places[evenly_spaced(len(places), min(DRAWN, len(places)))]
     strengths = (-1.0, 0.0, *STRENGTHS)
-    columns = [subject.test.pixels[places]]
-    for strength in strengths:
-        vector = outcome.directions[direction]
-        columns.append(apply(subject, subject.test, places, vector, strength))
+    vector = outcome.directions[direction]
+    edited = [apply(subject, subject.test, places, vector, s) for s in strengths]
     effects = [outcome.effects[direction, strength] for strength in STRENGTHS]
     shares = ["", f"{effects[0].already:.0%}", *(f"{e.reached:.0%}" for e in effects)]
     heads = [f"{s:g}\n{share}" for s, share in zip(strengths, shares, strict=True)]
     title = f"{outcome.edit.name}, by {direction}"
-    return matrix(
-        folder,
-        f"edit_{_key(outcome.edit.name)}",
-        np.stack(columns, axis=1),
-        f"{title}: on the left test images; above the others the strength of the edit "
-        "(0 is the reconstruction) and the share of edited images that are read as the "
-        "target.",
-        display=subject.display,
+    path = folder / f"edit_{outcome.edit.name.replace(' ', '_')}.png"
+    save_matrix(
+        path,
+        np.stack([subject.test.pixels[places], *edited], axis=1),
+        subject.display,
         columns=["test\nimage", *heads],
         title=title,
     )
+    return title, path
 
 
 def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
@@ -230,32 +197,21 @@ def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
         count = len(outcome.places)
         return outcome.edit.name, how[0], f"{how[1]:g}", count, *shares
 
-    caption = (
-        "Shares of test images that have the first value: where the "
-        "second is read from the reconstruction (already) and from the edited image "
-        "(reached), and where other attributes are read as from the reconstruction: "
-        "the mean over them (kept), and each. The direction and the strength are those "
-        "that reach and keep the most of training images."
-    )
     best = [row(outcome, outcome.best) for outcome in outcomes]
     tried = [row(outcome, how) for outcome in outcomes for how in outcome.effects]
-    return [Table(header, best, caption), Table(header, tried, "All that was tried.")]
+    return [Table(header, best), Table(header, tried)]
 
 
 def _results(outcomes: list[Outcome]) -> dict[str, float]:
     results = {}
     for outcome in outcomes:
-        results[_key(f"edit/{outcome.edit.name}/images")] = len(outcome.places)
+        prefix = f"edit/{outcome.edit.name}"
+        results |= flatten(prefix, {"images": len(outcome.places)})
         for (direction, strength), effect in outcome.effects.items():
-            name = _key(f"edit/{outcome.edit.name}/{direction}/strength_{strength:g}")
-            results[f"{name}/already"] = effect.already
-            results[f"{name}/reached"] = effect.reached
+            shares = {"already": effect.already, "reached": effect.reached}
             if effect.kept_per_attribute:
-                results[f"{name}/kept"] = effect.kept
+                shares["kept"] = effect.kept
             for other, share in effect.kept_per_attribute.items():
-                results[f"{name}/kept_{other}"] = share
+                shares[f"kept_{other}"] = share
+            results |= flatten(f"{prefix}/{direction}/strength_{strength:g}", shares)
     return results
-
-
-def _key(name: str) -> str:
-    return name.replace(" ", "_")

@@ -1,14 +1,15 @@
 """Samples of the prior and of a fitted density: are they as varied as the data, and
 are they new?"""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.figures import COLUMNS
+from experiments.figures import COLUMNS, save_grid
 from experiments.latents.attributes import Attributes
-from experiments.latents.section import Section, Table, grid, left_out
+from experiments.latents.section import Section, Table
 from experiments.latents.subject import Subject
 from vae import rng
 from vae.data.preprocess import to_unit
@@ -34,16 +35,17 @@ COMPARED = 500  # samples, and as many test images
 CLASSES = 20  # shown at most
 LOOKED_THROUGH = 60_000  # training images, at most
 
+Images = dict[str, np.ndarray]  # [N, H, W, C], by where their codes are from
 
-def generate(subject: Subject) -> dict[str, np.ndarray]:
-    """Returns as many images as there are test images, by where their codes are from:
-    each "prior" (at a temperature if it is the standard normal) and "fitted density".
-    """
+
+def generate(subject: Subject) -> Images:
+    """Returns as many images as there are test images of each kind: "prior" (at a
+    temperature, if it is the standard normal) and "fitted density"."""
     count = len(subject.test.codes)
     labels = subject.spread_labels(count)
     # The first ones, which are shown, should be of all labels.
     labels = labels[np.random.default_rng(subject.seed).permutation(count)]
-    z = subject.draw("samples", labels)
+    z = subject.draw(labels)
     codes = {"prior": z}
     if subject.experiment.model.prior.factorises:
         codes = {f"prior, temperature {t:g}": t * z for t in TEMPERATURES}
@@ -57,51 +59,36 @@ def generate(subject: Subject) -> dict[str, np.ndarray]:
     return {name: subject.decode(z, labels) for name, z in codes.items()}
 
 
-def show_samples(
-    subject: Subject, generated: dict[str, np.ndarray], folder: Path
-) -> Section:
+def show_samples(subject: Subject, generated: Images, folder: Path) -> Section:
     """Shows some of each kind."""
-    pictures = [
-        grid(
-            folder,
-            f"samples_{_file_name(name)}",
-            images[: COLUMNS * ROWS],
-            f"Codes from: {name}.",
-            display=subject.display,
-            columns=COLUMNS,
-        )
-        for name, images in generated.items()
-    ]
-    text = (
-        "Mean images p(x | z) of random codes. A temperature multiplies the prior's "
-        "standard deviation; the fitted density is a mixture of Gaussians, fitted "
-        "after training to codes drawn from the posteriors of training images (Ghosh "
-        "et al. 2020)."
-    )
-    return Section(text, pictures)
+    pictures = {}
+    for name, images in generated.items():
+        pictures[name] = folder / f"samples_{_key(name)}.png"
+        save_grid(pictures[name], images[: COLUMNS * ROWS], subject.display)
+    return Section(pictures=pictures)
 
 
-def _file_name(name: str) -> str:
+def _key(name: str) -> str:
     return name.replace(", temperature", "").replace(" ", "_").replace(".", "p")
 
 
 def compare_with_data(
-    subject: Subject, attributes: Attributes, generated: dict[str, np.ndarray]
+    subject: Subject, attributes: Attributes, generated: Images
 ) -> Section:
     """Measures precision, recall, density, coverage and Frechet distances, and compares
     classes."""
     real, train = subject.test.pixels, subject.train.pixels
     count = len(real)
     if min(count, len(train)) <= BALL_NEIGHBOURS:
-        return left_out(
-            f"it needs more than {BALL_NEIGHBOURS} test and training images."
-        )
+        needed = f"more than {BALL_NEIGHBOURS} test and training images"
+        return Section(left_out=f"it needs {needed}.")
     # Users' data may be in order of their labels.
     of_train = evenly_spaced(len(train), min(count, len(train)))
     sets = {"training images": train[of_train], **generated}
-    features = {}
     components = min(PRINCIPAL, len(train), real[0].size)
-    features[f"PCA-{components}"] = fit_principal_components(train, components)
+    features: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        f"PCA-{components}": fit_principal_components(train, components)
+    }
     if attributes.probe is not None:
         features["LeNet"] = attributes.probe.features
     rows, results = [], {}
@@ -109,48 +96,43 @@ def compare_with_data(
         looked = look(real)
         for name, images in sets.items():
             fake = look(images)
-            scores = precision_recall_density_coverage(looked, fake, BALL_NEIGHBOURS)
-            distance = frechet_distance(looked, fake)
-            rows.append((space, name, *scores, distance))
-            key = f"coverage/{space.lower()}/{_file_name(name)}"
-            for measure, value in (scores._asdict() | {"frechet": distance}).items():
-                results[f"{key}/{measure}"] = value
+            found = precision_recall_density_coverage(looked, fake, BALL_NEIGHBOURS)
+            scores = found._asdict() | {"frechet": frechet_distance(looked, fake)}
+            rows.append((space, name, *scores.values()))
+            for measure, value in scores.items():
+                key = f"coverage/{space.lower()}/{_key(name)}/{measure}"
+                results[key] = value
     header = ("features", "images", "precision", "recall", "density", "coverage", "FD")
-    tables = [Table(header, rows, f"{count} images of each kind, against test images.")]
-    text = (
-        "Precision and recall are by balls around points, each as large as the "
-        f"distance to neighbour {BALL_NEIGHBOURS} (Kynkaanniemi et al. 2019); density "
-        "and coverage are those of Naeem et al. (2020). All are best near what "
-        "training images score. FD is the squared Frechet distance of two Gaussians "
-        f"fitted to the features: {components} principal components of pixels"
-    )
-    if attributes.probe is not None:
-        text += (
-            f", or the {NUM_FEATURES} features of a small classifier trained here "
-            "(FD-LeNet, which is not FID)"
-        )
-    text += "."
+    tables = [Table(header, rows)]
+    facts: dict[str, Any] = {
+        "count": count,
+        "neighbours": BALL_NEIGHBOURS,
+        "components": components,
+        "probe_features": NUM_FEATURES if attributes.probe else None,
+        "accuracy": attributes.accuracy.get("label"),
+        "missing_share": MISSING_SHARE,
+        "classes": 0,
+    }
     if "label" in attributes.accuracy:
-        table, of_classes = _compare_classes(subject, attributes, generated)
+        table, of_classes, num_classes = _compare_classes(
+            subject, attributes, generated
+        )
         tables.append(table)
         results |= of_classes
-        text += (
-            f" The classifier reads {attributes.accuracy['label']:.1%} of the test "
-            "images right. A class is called missing if its share of the generated "
-            f"images is less than {MISSING_SHARE:g} times that of the test images."
-        )
-    return Section(text, tables=tables, results=results)
+        facts |= {"classes": num_classes, "shown": min(CLASSES, num_classes)}
+    return Section(facts, tables=tables, results=results)
 
 
 def _compare_classes(
-    subject: Subject, attributes: Attributes, generated: dict[str, np.ndarray]
-) -> tuple[Table, dict[str, Any]]:
-    """Compares classes, as the probe reads them, of real and of generated images."""
+    subject: Subject, attributes: Attributes, generated: Images
+) -> tuple[Table, dict[str, Any], int]:
+    """Compares classes, as the probe reads them, of real and of generated images.
+    Returns the table, the results and the number of classes."""
     assert attributes.probe is not None, "it has an accuracy"
     probe, classes = attributes.probe, attributes.probe.values["label"]
 
     def read(images: np.ndarray) -> np.ndarray:
-        """Returns places in `classes`; what is measured besides is not asked for."""
+        """Returns places in `classes`."""
         return np.searchsorted(classes, probe.read(images)["label"])
 
     shown = evenly_spaced(len(classes), min(CLASSES, len(classes)))
@@ -160,32 +142,25 @@ def _compare_classes(
     for name, images in generated.items():
         found = compare_classes(real, read(images), len(classes))
         missing = classes[list(found.missing)].tolist()
-        told = ", ".join(map(str, missing[:CLASSES])) or "none"
+        listed = ", ".join(map(str, missing[:CLASSES])) or "none"
         if len(missing) > CLASSES:
-            told = f"{len(missing)}: {told}, ..."
+            listed = f"{len(missing)}: {listed}, ..."
         test = f"{found.statistic:.0f} (p = {found.p_value:.2g})"
-        rows.append((name, *found.fake_counts[shown], test, told))
-        key = f"coverage/classes/{_file_name(name)}"
+        rows.append((name, *found.fake_counts[shown], test, listed))
+        key = f"coverage/classes/{_key(name)}"
         results[f"{key}/chi_square"] = found.statistic
         results[f"{key}/p_value"] = found.p_value
         results[f"{key}/missing"] = missing
         results[f"{key}/counts"] = found.fake_counts.tolist()
     header = ("images", *map(str, classes[shown]), "chi-square", "missing")
-    caption = "How many images the classifier reads as each class"
-    if len(shown) < len(classes):
-        caption += f"; {len(shown)} of {len(classes)} classes are shown"
-    caption += "."
-    return Table(header, rows, caption), results
+    return Table(header, rows), results, len(classes)
 
 
-def show_neighbours(
-    subject: Subject, generated: dict[str, np.ndarray], folder: Path
-) -> Section:
+def show_neighbours(subject: Subject, generated: Images, folder: Path) -> Section:
     """Shows the training images nearest to samples, and compares distances with those
     of test images: a model that remembers is closer."""
     train = subject.experiment.dataset.train.images
-    step = -(-len(train) // LOOKED_THROUGH)
-    train = train[::step]
+    train = train[:: -(-len(train) // LOOKED_THROUGH)]
     name, images = next(iter(generated.items()))
     count = min(COMPARED, len(images))
     places, distances = nearest(images[:count], train, NEIGHBOURS)
@@ -196,25 +171,11 @@ def show_neighbours(
         np.concatenate([image[None], to_unit(train[near])])
         for image, near in zip(images[:SAMPLES], places, strict=False)
     ]
-    medians = float(np.median(distances[:, 0])), float(np.median(test_distances))
-    picture = grid(
-        folder,
-        "neighbours",
-        np.concatenate(shown),
-        f"Two samples in each row, each followed by the {found} training images that "
-        "are nearest to it.",
-        display=subject.display,
-        columns=2 * (found + 1),
-    )
-    text = (
-        f"Samples ({name}) beside the training images, of {len(train)}, that are "
-        "nearest by the Euclidean distance of pixels. The median distance to the "
-        f"nearest is {medians[0]:.2f} of samples, {medians[1]:.2f} of test images: a "
-        "model that remembers its training images has a much smaller one. (Mean images "
-        "are smooth, which by itself brings them closer.)"
-    )
+    path = folder / "neighbours.png"
+    save_grid(path, np.concatenate(shown), subject.display, 2 * (found + 1))
+    facts = {"kind": name, "searched": len(train), "found": found}
     results = {
-        "neighbours/median_distance_of_samples": medians[0],
-        "neighbours/median_distance_of_test_images": medians[1],
+        "neighbours/median_distance_of_samples": float(np.median(distances[:, 0])),
+        "neighbours/median_distance_of_test_images": float(np.median(test_distances)),
     }
-    return Section(text, [picture], results=results)
+    return Section(facts, {"neighbours": path}, results=results)

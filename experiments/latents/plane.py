@@ -10,8 +10,9 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from experiments.figures import save_grid
 from experiments.latents.attributes import Attributes
-from experiments.latents.section import Picture, Section, grid, left_out, plot
+from experiments.latents.section import DPI, Section
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
 from vae.latents.embed import decoded_manifold, principal_components, umap
@@ -33,37 +34,30 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     places = evenly_spaced(count, min(POINTS, count))
     codes = subject.test.codes[places]
     if codes.shape[1] < 2:
-        return left_out("the latent space has one dimension.")
+        return Section(left_out="the latent space has one dimension.")
     if count < 2 or not np.ptp(codes, axis=0).any():
-        return left_out("all test images have one code.")
+        return Section(left_out="all test images have one code.")
     name, values = next(iter(attributes.test.items()), ("", None))
     if values is not None:
         values = values[places]
-    embeddings = {"pca": (principal_components, "principal components")}
+    embeddings = {"pca": principal_components}
     if count > UMAP_NEIGHBOURS:
-        embeddings["umap"] = functools.partial(umap, seed=subject.seed), "UMAP"
+        embeddings["umap"] = functools.partial(umap, seed=subject.seed)
     if codes.shape[1] == 2:
-        embeddings = {"codes": (lambda codes: codes, "the two dimensions")}
-    pictures = [
-        _draw(subject, places, embed(codes), name, values, folder, file, caption)
-        for file, (embed, caption) in embeddings.items()
-    ]
+        embeddings = {"codes": lambda codes: codes}
+    pictures = {}
+    for by, embed in embeddings.items():
+        pictures[by] = folder / f"embedding_{by}.png"
+        figure = _draw(subject, places, embed(codes), name, values)
+        figure.savefig(pictures[by], dpi=DPI)
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
     if is_flat and subject.experiment.model.prior.factorises:
-        images = decoded_manifold(subject.decode, SIDE, QUANTILES)
-        low, high = QUANTILES
-        caption = (
-            f"Images decoded at the prior's quantiles from {low:g} to {high:g}, "
-            "dimension 0 to the right and 1 upwards (Kingma & Welling 2013, fig. 4)."
-        )
-        flat = np.asarray(images).reshape(-1, *images.shape[2:])
-        how = {"display": subject.display, "columns": SIDE}
-        pictures.append(grid(folder, "manifold", flat, caption, **how))
-    by = f", coloured by {name}" if values is not None else ""
-    text = f"Codes of {len(codes)} test images{by}, with the mean images of some. "
-    if "umap" in embeddings:
-        text += "UMAP keeps neighbours together; its distances and sizes mean nothing."
-    return Section(text, pictures)
+        images = np.asarray(decoded_manifold(subject.decode, SIDE, QUANTILES))
+        pictures["manifold"] = folder / "manifold.png"
+        flat = images.reshape(-1, *images.shape[2:])
+        save_grid(pictures["manifold"], flat, subject.display, SIDE)
+    facts = {"count": len(codes), "attribute": name, "quantiles": QUANTILES}
+    return Section(facts, pictures)
 
 
 def _draw(
@@ -72,32 +66,25 @@ def _draw(
     plane: np.ndarray,
     name: str,
     values: np.ndarray | None,
-    folder: Path,
-    file: str,
-    caption: str,
-) -> Picture:
+) -> Figure:
     """Draws points [N, 2], of the test images at places [N], and where there is room
-    the images of their codes; values [N] of an attribute are colours."""
+    the images of their codes; values [N] of the attribute are colours."""
     figure = Figure(figsize=(INCHES, INCHES), layout="constrained")
     axes = figure.subplots()
     low, high = np.quantile(plane, (0.002, 0.998), axis=0)
     high = np.where(high > low, high, low + 1)  # a dimension may be constant
-    margin = 0.06 * (high - low)
-    axes.set(
-        xlim=(low[0] - margin[0], high[0] + margin[0]),
-        ylim=(low[1] - margin[1], high[1] + margin[1]),
-        xticks=[],
-        yticks=[],
-    )
+    left, right = low - 0.06 * (high - low), high + 0.06 * (high - low)
+    axes.set(xlim=(left[0], right[0]), ylim=(left[1], right[1]), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     colours = _colour(values, len(plane))
     axes.scatter(*plane.T, s=6, c=colours, linewidths=0)
-    _add_legend(axes, name, values, colours)
+    if values is not None:
+        _add_legend(axes, name, values, colours)
     chosen = spread_out(plane, low, high)
     if len(chosen):
         at = places[chosen], plane[chosen], colours[chosen]
         _add_thumbnails(axes, subject, *at)
-    return plot(folder, f"embedding_{file}", figure, f"By {caption}.")
+    return figure
 
 
 def _colour(values: np.ndarray | None, count: int) -> np.ndarray:
@@ -114,23 +101,14 @@ def _colour(values: np.ndarray | None, count: int) -> np.ndarray:
     return colormaps["viridis"](ranks / (len(known) - 1))
 
 
-def _add_legend(
-    axes: Any, name: str, values: np.ndarray | None, colours: np.ndarray
-) -> None:
+def _add_legend(axes: Any, name: str, values: np.ndarray, colours: np.ndarray) -> None:
     """Names the colours [N, 4] of the values [N], or of `HUES` of these."""
-    if values is None:
-        return
     known, firsts = np.unique(values, return_index=True)
     shown = evenly_spaced(len(known), min(HUES, len(known)))
     for value, first in zip(known[shown], firsts[shown], strict=True):
         axes.scatter([], [], s=6, color=colours[first], label=f"{name} {value}")
-    axes.legend(
-        frameon=False,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0.0),
-        ncols=5,
-        markerscale=3,
-    )
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 5}
+    axes.legend(frameon=False, markerscale=3, **place)
 
 
 def _add_thumbnails(

@@ -1,6 +1,6 @@
-"""What a part of the report holds, and how it is written."""
+"""What a section of the page holds, and how its matrices and tables are made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,63 +13,49 @@ WIDTH = 5.0  # inches of a matrix of images: its labels are read on a phone, too
 DPI, MATRIX_DPI = 160, 220
 
 
-class Picture(NamedTuple):
-    """A file in the run's `latents/`, and what it shows."""
-
-    path: Path
-    caption: str
-
-
 class Table(NamedTuple):
-    """Rows of text and numbers, which are shown with two decimals."""
+    """Rows of text and numbers. The page shows two decimals of a float."""
 
     header: tuple[str, ...]
     rows: list[tuple[Any, ...]]
-    caption: str = ""
 
 
 class Section(NamedTuple):
-    """A part of the page, without its title."""
+    """A section of the page. Its title and its sentences stand in the template."""
 
-    text: str  # what is to be seen, and how it was made
-    pictures: list[Picture] = []
+    facts: dict[str, Any] = {}  # names and numbers for the sentences
+    pictures: dict[str, Path] = {}  # by what they show
     tables: list[Table] = []
     results: dict[str, Any] = {}  # flat, for `results.json`
+    left_out: str = ""  # the reason, if there is nothing to show
 
 
-def left_out(reason: str) -> Section:
-    """Returns the section of a tool that does not apply to this model or these data."""
-    return Section(f"Left out: {reason}")
+def tabulate(first: str, rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """Makes a table of rows with the same columns; `first` heads the rows' names."""
+    header = (first, *next(iter(rows.values())))
+    return Table(header, [(name, *values.values()) for name, values in rows.items()])
 
 
-def grid(
-    folder: Path,
-    name: str,
+def flatten(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns nested results by flat names, as in `prefix/name/of_value`."""
+    flat = {}
+    for name, value in values.items():
+        key = f"{prefix}/{name}".replace(" ", "_")
+        flat |= flatten(key, value) if isinstance(value, Mapping) else {key: value}
+    return flat
+
+
+def save_matrix(
+    path: Path,
     images: np.ndarray,
-    caption: str,
-    *,
     display: Display,
-    columns: int,
-) -> Picture:
-    """Writes a grid of images [N, H, W, C] in reading order."""
-    path = folder / f"{name}.png"
-    make_grid(images, display, columns).save(path)
-    return Picture(path, caption)
-
-
-def matrix(
-    folder: Path,
-    name: str,
-    images: np.ndarray,
-    caption: str,
     *,
-    display: Display,
-    columns: Sequence[str],
+    columns: Sequence[str] = (),
     across: str = "",
     down: str = "",
     title: str = "",
     heads: int = 0,
-) -> Picture:
+) -> None:
     """Writes images [R, C, H, W, channels] with the names of their columns above them;
     `across` says what changes from column to column, `down` from row to row. A line
     follows the first column, and another the first `heads` rows."""
@@ -96,13 +82,4 @@ def matrix(
         axes.axhline(heads, color="white", linewidth=4)
     if title:
         axes.set_title(title, fontsize="large", pad=8)
-    path = folder / f"{name}.png"
     figure.savefig(path, dpi=MATRIX_DPI, bbox_inches="tight", pad_inches=0.05)
-    return Picture(path, caption)
-
-
-def plot(folder: Path, name: str, figure: Figure, caption: str) -> Picture:
-    """Writes a figure of matplotlib."""
-    path = folder / f"{name}.png"
-    figure.savefig(path, dpi=DPI)
-    return Picture(path, caption)

@@ -50,7 +50,7 @@ class Subject(NamedTuple):
     decode_now: Callable[..., jax.Array]
     # (z [N, D], labels [N] or None) -> the same in float32, compiled once for all N.
     decode: Callable[..., np.ndarray]
-    # (name of a stream, labels [N]) -> codes [N, D] of the prior.
+    # labels [N] -> codes [N, D] of the prior.
     draw: Callable[..., np.ndarray]
     # () -> a code [N, D] of each training example, drawn from its posterior.
     sample_train: Callable[[], np.ndarray]
@@ -76,8 +76,6 @@ class Subject(NamedTuple):
     def decode_styles(self, styles: Array, label: Array | None = None) -> np.ndarray:
         """Returns the mean images [N, H, W, C] of styles [N, D]; a conditional model
         needs labels [N]."""
-        if not self.is_conditional:
-            return self.decode(styles)
         if self.prior_moments is None:
             return self.decode(styles, label)
         mean, scale = self.prior_moments(label)
@@ -123,8 +121,8 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         images = [np.asarray(compiled(*p), np.float32)[:count] for p, _, count in parts]
         return np.concatenate(images)
 
-    def draw(name: str, labels: np.ndarray) -> np.ndarray:
-        keys = rng.per_example(rng.stream(seed, name), jnp.arange(len(labels)))
+    def draw(labels: np.ndarray) -> np.ndarray:
+        keys = rng.per_example(rng.stream(seed, "samples"), jnp.arange(len(labels)))
         given = None if model.num_labels is None else jnp.asarray(labels)
         return np.asarray(draw_prior(model, variables, given, keys[None])[0])
 

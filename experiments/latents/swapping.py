@@ -1,21 +1,21 @@
 """One image's content in another's style, by cutting codes in two."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
-from experiments.latents import style
-from experiments.latents.attributes import LEAST_ACCURACY, Attributes
-from experiments.latents.section import Picture, Section, left_out, matrix
+from experiments.latents.attributes import LEAST_ACCURACY, Attributes, Scorer
+from experiments.latents.section import Section, flatten, save_matrix, tabulate
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
 from vae.evaluation.collapse import ACTIVE_VARIANCE
-from vae.latents.swap import linear_discriminants, swap, variance_between
+from vae.latents.swap import linear_discriminants, variance_between
 
 DRAWN, MEASURED = 8, 1000  # test images at most
+
+Scores = dict[str, float]  # of one kind of image, by attribute
 
 
 class Groups(NamedTuple):
@@ -25,19 +25,9 @@ class Groups(NamedTuple):
     is_content: np.ndarray  # bool [D], of the coordinates
 
     def swap(self, contents: np.ndarray, styles: np.ndarray) -> np.ndarray:
-        """Returns codes [N, M, D] with the content of codes [N, D] and the style of
-        codes [M, D]."""
-        return self._swap(swap, contents, styles)
-
-    def swap_pairs(self, contents: np.ndarray, styles: np.ndarray) -> np.ndarray:
-        """Returns codes [N, D], each with the content and the style of one code of
-        [N, D]."""
-        one_by_one = jax.vmap(swap, (0, 0, None))
-        swapped = self._swap(one_by_one, contents[:, None], styles[:, None])
-        return swapped[:, 0, 0]
-
-    def _swap(self, how: Callable[..., Any], a: np.ndarray, b: np.ndarray):
-        swapped = how(a @ self.basis, b @ self.basis, self.is_content)
+        """Returns codes with the content of `contents` [..., D] and the style of
+        `styles` [..., D], which broadcast."""
+        swapped = jnp.where(self.is_content, contents @ self.basis, styles @ self.basis)
         return np.asarray(swapped) @ np.linalg.inv(self.basis)
 
 
@@ -68,25 +58,32 @@ CUTS = {"dimensions": by_dimensions, "discriminants": by_discriminants}
 def show_swaps(subject: Subject, attributes: Attributes, folder: Path) -> Section:
     """Swaps content and style of test images, cut in both ways."""
     if subject.is_conditional:
-        return left_out("the decoder is given the label; see style transfer, above.")
+        given = "the decoder is given the label; see style transfer, above."
+        return Section(left_out=given)
     if not _active(subject.train.codes).any():
-        return left_out("no dimension is active.")
+        return Section(left_out="no dimension is active.")
     content = _choose_content(attributes)
     if content is None:
-        return left_out(
-            "the data have no labels or factors of two values or more that a probe "
-            f"reads right in {LEAST_ACCURACY:.0%} of the test images.",
+        return Section(
+            left_out="the data have no labels or factors of two values or more that a "
+            f"probe reads right in {LEAST_ACCURACY:.0%} of the test images."
         )
     values = attributes.train[content]
     groups = {name: cut(subject.train.codes, values) for name, cut in CUTS.items()}
-    scorer = style.Scorer(subject, attributes, content)
+    scorer = Scorer(subject, attributes, content)
     rows = measure_swaps(scorer, groups)
-    return Section(
-        _describe(scorer, groups, rows),
-        [_draw(scorer, name, groups[name], folder) for name in CUTS],
-        [style.tabulate(rows, scorer.describe())],
-        style.flatten("swap", rows),
-    )
+    first, *_, last = rows.values()
+    found = {name: rows[f"swapped {name}"] for name in groups}
+    facts = {
+        "content": content,
+        "sizes": {name: int(cut.is_content.sum()) for name, cut in groups.items()},
+        "to_content": {n: _way(s, last, first, [content]) for n, s in found.items()},
+        "to_style": {n: _way(s, first, last, scorer.style) for n, s in found.items()},
+        "has_style": bool(scorer.style),
+        "is_measured": attributes.measured is not None,
+    }
+    pictures = {name: _draw(scorer, name, cut, folder) for name, cut in groups.items()}
+    return Section(facts, pictures, [tabulate("images", rows)], flatten("swap", rows))
 
 
 def _choose_content(attributes: Attributes) -> str | None:
@@ -102,13 +99,11 @@ def swap_matrix(subject: Subject, groups: Groups, codes: np.ndarray) -> np.ndarr
     """Returns images [N, N, H, W, C]: in row i and column j the content of code i of
     [N, D] in the style of code j."""
     count, size = codes.shape
-    images = subject.decode(groups.swap(codes, codes).reshape(-1, size))
+    images = subject.decode(groups.swap(codes[:, None], codes).reshape(-1, size))
     return images.reshape(count, count, *images.shape[1:])
 
 
-def measure_swaps(
-    scorer: style.Scorer, groups: dict[str, Groups]
-) -> dict[str, dict[str, float]]:
+def measure_swaps(scorer: Scorer, groups: dict[str, Groups]) -> dict[str, Scores]:
     """Scores swaps of random pairs of test images, between the reconstructions of the
     two: what no swap would give."""
     subject = scorer.subject
@@ -116,13 +111,13 @@ def measure_swaps(
     contents = evenly_spaced(count, min(MEASURED, count))
     styles = np.random.default_rng(subject.seed).permutation(contents)
     a, b = subject.test.codes[contents], subject.test.codes[styles]
-    swapped = {f"swapped {n}": cut.swap_pairs(a, b) for n, cut in groups.items()}
+    swapped = {f"swapped {n}": cut.swap(a, b) for n, cut in groups.items()}
     asked = scorer.attributes.test[scorer.content][contents]
     codes = {"reconstruction of content": a, **swapped, "reconstruction of style": b}
     return {name: scorer(subject.decode(z), asked, styles) for name, z in codes.items()}
 
 
-def _draw(scorer: style.Scorer, name: str, groups: Groups, folder: Path) -> Picture:
+def _draw(scorer: Scorer, name: str, groups: Groups, folder: Path) -> Path:
     """Draws all swaps of a few test images, evenly spaced over their contents."""
     subject = scorer.subject
     order = np.argsort(scorer.attributes.test[scorer.content], kind="stable")
@@ -132,60 +127,20 @@ def _draw(scorer: style.Scorer, name: str, groups: Groups, folder: Path) -> Pict
     corner = np.full_like(own[:1], subject.display.high)  # white
     head = np.concatenate([corner, own])
     images = np.concatenate([own[:, None], body], axis=1)
-    return matrix(
-        folder,
-        f"swap_{name}",
+    path = folder / f"swap_{name}.png"
+    save_matrix(
+        path,
         np.concatenate([head[None], images]),
-        f"Cut by {name}. Above the line and left of it reconstructions of the same "
-        "test images: each row has the content of the one on its left, each column the "
-        "style of the one above.",
-        display=subject.display,
-        columns=(),
+        subject.display,
         across="style of the top row",
         down="content of the left column",
         title=f"swapped {name}",
         heads=1,
     )
+    return path
 
 
-def _describe(
-    scorer: style.Scorer, groups: dict[str, Groups], rows: dict[str, dict[str, float]]
-) -> str:
-    """Says how codes are cut, and how far the swaps go."""
-    content = scorer.content
-    dimensions, discriminants = (int(cut.is_content.sum()) for cut in groups.values())
-    text = (
-        f"Content is {content}, and style all else. Codes are cut in two ways. By "
-        "dimensions: content are the active ones with more than the median share of "
-        f"their variance, over training codes, between values of {content} "
-        f"({dimensions} of them). By discriminants: content are the directions in "
-        f"which values of {content} differ most, relative to the variance within one "
-        f"({discriminants} of them), and style those uncorrelated with them within "
-        "one. "
-    )
-    first, *_, last = rows.values()
-    for name in groups:
-        found = rows[f"swapped {name}"]
-        text += (
-            f"Swapped {name} go {_way(found, last, first, [content]):.0%} of the way "
-            "from the style's to the content's own reconstruction in content"
-        )
-        if scorer.style:
-            back = _way(found, first, last, scorer.style)
-            text += f", and {back:.0%} of the way back in style"
-        text += ". "
-    return text + (
-        "A perfect swap goes all the way in both; where more of one is less of the "
-        "other, the codes are entangled."
-    )
-
-
-def _way(
-    found: dict[str, float],
-    start: dict[str, float],
-    end: dict[str, float],
-    names: list[str],
-) -> float:
+def _way(found: Scores, start: Scores, end: Scores, names: list[str]) -> float:
     """Returns which share of the way from start to end was found, over all names."""
     way = sum(end[name] - start[name] for name in names)
     return sum(found[name] - start[name] for name in names) / way if way else 0.0

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.latents import style
-from experiments.latents.attributes import Attributes
-from experiments.latents.section import Section, left_out, matrix
+from experiments.latents.attributes import Attributes, Scorer
+from experiments.latents.section import Section, flatten, save_matrix, tabulate
 from experiments.latents.subject import MOST_PIXELS, Subject
 from vae.data.splits import evenly_spaced
 from vae.latents.swap import style_transfer
@@ -21,48 +20,34 @@ def show_style_transfer(
 ) -> Section:
     """Decodes the styles of test images with every label."""
     if not subject.is_conditional:
-        return left_out(
-            "only a conditional model, trained with --config.model.condition=label, "
-            "draws every class in one style.",
+        return Section(
+            left_out="only a conditional model, trained with "
+            "--config.model.condition=label, draws every class in one style."
         )
-    classes = np.unique(np.asarray(subject.train.labels))
-    classes = classes[evenly_spaced(len(classes), min(CLASSES, len(classes)))]
+    known = np.unique(np.asarray(subject.train.labels))
+    classes = known[evenly_spaced(len(known), min(CLASSES, len(known)))]
     shown = choose_styles(subject, attributes)
     left, right = subject.test.pixels[shown], transfer(subject, shown, classes)
-    picture = matrix(
-        folder,
-        "style_transfer",
+    path = folder / "style_transfer.png"
+    save_matrix(
+        path,
         np.concatenate([left[:, None], right], axis=1),
-        f"On the left {len(shown)} test images, beside each {_which(classes, subject)} "
-        "in its style.",
-        display=subject.display,
+        subject.display,
         columns=["image", *map(str, classes)],
     )
     rows = measure_transfer(subject, attributes, classes)
-    text = (
-        "The code of a test image, decoded with every label (Kingma et al. 2014, fig. "
-        "1): what codes hold besides the label is style. "
-    )
-    if subject.prior_moments is not None:
-        text += (
-            "The prior is learned for each label here, and style is the place in that "
-            "prior, standardised: codes by themselves hold the label too. "
-        )
-    text += (
-        f"The table has {_which(classes, subject)} in the style of test images, beside "
-        "these images' own reconstructions, and what styles of other images score."
-    )
-    caption = style.Scorer(subject, attributes, "label").describe()
-    table = style.tabulate(rows, caption)
-    results = style.flatten("style_transfer", rows)
-    return Section(text, [picture], [table], results)
-
-
-def _which(classes: np.ndarray, subject: Subject) -> str:
-    """Says which classes [K] are shown of those of the training images."""
-    known = len(np.unique(np.asarray(subject.train.labels)))
-    return (
-        "every class" if len(classes) == known else f"{len(classes)} of {known} classes"
+    facts = {
+        "images": len(shown),
+        "classes": len(classes),
+        "of_all": len(known),
+        "has_learned_prior": subject.prior_moments is not None,
+        "is_measured": attributes.measured is not None,
+    }
+    return Section(
+        facts,
+        {"style_transfer": path},
+        [tabulate("images", rows)],
+        flatten("style_transfer", rows),
     )
 
 
@@ -108,7 +93,7 @@ def measure_transfer(
     images = images.reshape(-1, *images.shape[2:])
     asked = np.tile(classes, count)
     own = subject.decode(subject.test.codes[places], labels[places])
-    score = style.Scorer(subject, attributes, "label")
+    score = Scorer(subject, attributes, "label")
     return {
         "reconstruction": score(own, labels[places], places),
         "every class": score(images, asked, places.repeat(len(classes))),
