@@ -41,7 +41,10 @@ KEPT = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS
 ROOT = Path(__file__).parents[1]
 
 
-MINUTES_LONG = ("test_registry.py", "test_sweep.py", "test_configs.py")
+MINUTES_LONG = (
+    *("test_configs.py", "test_members.py", "test_interrupt.py", "test_registry.py"),
+    *("test_sweep.py", "test_evaluate.py", "test_run.py", "test_launch.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,6 @@ def files_of(package: str) -> set[Path]:
         Path("tests") / path.relative_to(ROOT).with_name(f"test_{path.name}")
         for path in (ROOT / package).glob("**/*.py")
         if path.name != "__init__.py"
-        and path.parent != ROOT / "experiments" / "latents"
     }
 
 
@@ -23,7 +22,6 @@ def test_every_module_has_its_tests_and_every_test_its_module(package: str) -> N
     found = {
         path.relative_to(ROOT)
         for path in (ROOT / "tests" / package).glob("**/test_*.py")
-        if path.parent != ROOT / "tests" / "experiments" / "latents"
     }
     wanted = files_of(package)
     assert not wanted - found, "modules without tests"

@@ -102,6 +102,8 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     tables = []
     for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
         small_config.runtime.num_devices = num_devices
+        is_streamed = executor == "vmap"  # which changes no number
+        small_config.runtime.pipeline = "stream" if is_streamed else "resident"
         folder = tmp_path / f"{executor}{num_devices}"
         cells = cells_of(small_config, "objective.beta=1,4,2")
         sweep.run(cells, folder, executor=executor)
