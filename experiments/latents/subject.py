@@ -117,9 +117,9 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
     compiled = jax.jit(decode_now)
 
     def decode(z: Array, labels: Array | None = None) -> np.ndarray:
-        parts = Split(np.asarray(z, np.float32), labels).padded_batches(BATCH)
-        images = [np.asarray(compiled(*p), np.float32)[:count] for p, _, count in parts]
-        return np.concatenate(images)
+        given, everything = Split(np.asarray(z, np.float32), labels), np.arange(len(z))
+        images = map_batches(lambda places: compiled(*given[places]), everything, BATCH)
+        return images.astype(np.float32)
 
     def draw(labels: np.ndarray) -> np.ndarray:
         keys = rng.per_example(rng.stream(seed, "samples"), jnp.arange(len(labels)))
@@ -174,14 +174,14 @@ def _examples(
         random = np.random.default_rng((experiment.seed, most))
         values = factors.sample(source, random, count)
         stored = Split(source.stored(values), None)
-    codes = [
-        np.asarray(encode(part, places), np.float32)[:filled]
-        for part, places, filled in stored.padded_batches(BATCH)
-    ]
+    everything = np.arange(stored.size)
+    codes = map_batches(
+        lambda places: encode(stored[places], places), everything, BATCH
+    )
     return Examples(
         stored=stored,
         pixels=to_unit(stored.images).astype(np.float32),
         labels=stored.labels,
         factors=values,
-        codes=np.concatenate(codes),
+        codes=codes.astype(np.float32),
     )

@@ -122,15 +122,16 @@ def test_programs_work_side_by_side_where_they_are_alike_in_precision(
     small_config.runtime.parallel = "jit"
     widths = "model.encoder.widths=(8,),(12,)"
     cells = cells_of(small_config, widths, "precision=float32,float64")
-    both, do_member = threading.Barrier(2, timeout=60), members._do_member
+    both, do = threading.Barrier(2, timeout=60), members._do_population
 
-    def meet(cell: Cell, *rest: Any) -> Any:
+    def meet(cells: list[Cell], *rest: Any, **how: Any) -> Any:
         both.wait()  # fails unless a member of the other program is here, too
-        assert jax.config.jax_enable_x64 == (cell.config.precision == "float64")
-        return do_member(cell, *rest)
+        is_double = cells[0].config.precision == "float64"
+        assert jax.config.jax_enable_x64 == is_double
+        return do(cells, *rest, **how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(members, "_do_member", meet)
+        patch.setattr(members, "_do_population", meet)
         sweep.run(cells, tmp_path / "sweep", executor="map")
     for cell in (cells[0], cells[-1]):
         cell.config.runtime.num_devices = 1

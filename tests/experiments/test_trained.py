@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from experiments.program import make_program
-from experiments.trained import VALIDATION, causes, make_trained, trained_of, validate
+from experiments.trained import VALIDATION, TrainedRuns, causes, make_trained
 from vae.build import build, vary
 from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
 from vae.training.state import stack_runs
@@ -20,7 +20,8 @@ def test_runs_of_a_population_have_the_bounds_of_each_alone(small_config) -> Non
     carries = [program.initialize(run) for run in runs]
     states = [state for state, _ in carries]
     population, _ = stack_runs(carries)
-    together = trained_of(runs, program, population.variables, population.seed)
+    population = TrainedRuns(runs, program, population.variables, population.seed)
+    together = [population.trained(run) for run in range(2)]
     split = first.dataset.validation
     bounds = [t.bounds(split, "validation", 1, lambda n: None) for t in together]
     for run, state, found, trained in zip(runs, states, bounds, together, strict=True):
@@ -31,7 +32,7 @@ def test_runs_of_a_population_have_the_bounds_of_each_alone(small_config) -> Non
         ):
             np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4)
         jax.tree.map(np.testing.assert_array_equal, trained.variables, state.variables)
-    metrics = validate(runs, program, population)
+    metrics = population.validate()
     assert [m.keys() for m in metrics] == [set(VALIDATION)] * 2
     assert metrics[0] != metrics[1]  # of two seeds
 

@@ -1,7 +1,7 @@
 """What a data set is to the rest of the library: arrays, cut into splits."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -25,18 +25,6 @@ class Split(NamedTuple):
     @property
     def size(self) -> int:
         return len(self.images)
-
-    def padded_batches(
-        self, batch_size: int
-    ) -> Iterator[tuple["Split", np.ndarray, int]]:
-        """Cuts the split in order into (batch, positions int32 [B], images in it).
-
-        All have `batch_size`, the last by repeating its last image.
-        """
-        for start in range(0, self.size, batch_size):
-            positions = np.arange(start, start + batch_size, dtype=np.int32)
-            batch = self[np.minimum(positions, self.size - 1)]
-            yield batch, positions, min(batch_size, self.size - start)
 
 
 class Dataset(NamedTuple):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
@@ -10,12 +9,6 @@ import scipy.linalg
 from vae.types import Array
 
 LEAST_VARIANCE = 1e-3  # within classes, that is added to each dimension
-
-
-def swap(codes_a: Array, codes_b: Array, dimensions: Array) -> jax.Array:
-    """Returns codes [N, M, D] that have the chosen `dimensions` (bool [D]) of codes_a
-    [N, D] and the others of codes_b [M, D]."""
-    return jnp.where(dimensions, codes_a[:, None], codes_b[None])
 
 
 def variance_between(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -6,18 +6,8 @@ from vae.build import build
 from vae.latents.swap import (
     linear_discriminants,
     style_transfer,
-    swap,
     variance_between,
 )
-
-
-def test_a_swap_takes_the_chosen_dimensions_of_the_first() -> None:
-    a = np.array([[1, 2, 3], [4, 5, 6]])
-    b = np.array([[-1, -2, -3], [-4, -5, -6], [-7, -8, -9]])
-    swapped = swap(a, b, np.array([True, False, True]))
-    assert swapped.shape == (2, 3, 3)
-    np.testing.assert_array_equal(swapped[1, 2], [4, -8, 6])
-    np.testing.assert_array_equal(swapped[0, 1], [1, -5, 3])
 
 
 def test_a_style_is_put_on_every_label() -> None:
