@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures training on the GPU of this machine, beside PyTorch if it is installed, in
-# less than nine minutes, and writes benchmarks/results/gpu.json. On a machine without a
+# Measures training on the GPU of this machine, beside PyTorch if it is installed, and
+# writes benchmarks/results/gpu.json. Planned for less than nine minutes. On a machine without a
 # GPU, `benchmarks/gpu.sh --smoke` runs every part briefly on the CPU and writes to a
 # temporary folder. PYTHON names the interpreter (default: python).
 set -euo pipefail

@@ -81,7 +81,7 @@ def evaluate_and_report(
     results |= _about_training(experiment, cost)
     failures: dict[str, Exception] = {}
     for name in names:
-        if is_main or EVALUATIONS[name].is_shared:
+        if is_main or EVALUATIONS[name].on_all_hosts:
             with _noting_failure(name, folder, failures):
                 given = trained._replace(results=results)
                 fields = asked.get(name, {})
@@ -130,7 +130,7 @@ def _evaluate(
                 raise Interrupted("stopped during evaluation; the training is saved")
 
         trained = trained._replace(on_batch=on_batch)
-        if not evaluation.is_shared:
+        if not evaluation.on_all_hosts:
             trained = trained.on_one_device()
         found = evaluation.run(trained, **fields)
     arrays = {k: v for k, v in found.items() if isinstance(v, np.ndarray)}

@@ -1,4 +1,4 @@
-"""What a failure is called, and by which exit status a launch ends with it."""
+"""What a failure is called, what may have caused it, and its exit status."""
 
 import math
 import tempfile

@@ -143,7 +143,7 @@ def _run_side_by_side(
                 errors.append(error)
             else:
                 report(tasks[task], *task.result())
-    if errors:  # those that were stopped for another's error say nothing of it
+    if errors:  # the others only say that they were stopped
         raise min(errors, key=lambda error: isinstance(error, Interrupted))
 
 
@@ -206,7 +206,7 @@ def _do_population(
             report(cell, error)
 
     def on_done(i: int, outcome: Outcome) -> None:
-        # One that has diverged says so in its folder.
+        # The folder of a diverged run holds `diverged.json`.
         report(known[i], outcome if isinstance(outcome, UserError) else None)
 
     how: Any = {"quiet": True, "stop": stop, "on_done": on_done}

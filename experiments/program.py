@@ -47,14 +47,14 @@ class Program(NamedTuple):
     # (make, *arguments) -> make(model, preprocess, *arguments), jitted; with
     # `latent_dim`, of the model of that size, without padding.
     compiled: Callable[..., Callable[..., Any]]
-    # The training data on the devices, or what describes a run's chunk [S, B, ...].
+    # The training data on the devices, or the shapes of a run's chunk [S, B, ...].
     data: Split
     positions: jax.Array  # of the examples of a batch
     plan: TrainPlan  # cuts the steps into calls
     data_hash: str
 
     def advance(self, carry: Carry, data: Split, steps: int) -> Carry:
-        """Trains a population for so many steps; its carry is given away."""
+        """Trains a population for `steps` steps; the carry is donated."""
         return self.call(carry, data, self.positions, np.asarray(steps, np.int32))
 
 
@@ -130,8 +130,8 @@ def put(program: Program, placement: Placement) -> Program:
 
 
 def describe_data(experiment: Experiment, program: Program, size: int) -> Split:
-    """Returns what a call of a population of `size` is given as its data, or describes
-    it."""
+    """Returns the data of a call for `size` runs: the training data on the device, or
+    the shapes of a chunk."""
     if experiment.resident:
         return program.data
     sharding = experiment.placement.chunk

@@ -105,7 +105,7 @@ def train_and_evaluate(
       width: runs of a population; copies of the last fill those left over.
       quiet: whether progress is not shown.
       stop: whether to stop; asked after each call and each batch.
-      on_done: told of each member, by its index, once it is over.
+      on_done: called with the index and the outcome of each member when it ends.
 
     Raises:
       SaveError: a disk did not take a checkpoint.
@@ -143,8 +143,8 @@ class _Started(NamedTuple):
 def _start(
     member: Member, program: Program, in_use: contextlib.ExitStack
 ) -> tuple[_Started, Carry]:
-    """Takes a run up, whose folder is `in_use` until the end; its carry is in the
-    host's memory.
+    """Initialises or restores a run. Its folder stays `in_use` until the end, and its
+    carry is in the host's memory.
 
     Raises:
       UserError: the folder is in use by another process, or holds another run.
@@ -172,8 +172,8 @@ def _train(
     quiet: bool,
     stop: Callable[[], bool],
 ) -> tuple[list[Diverged | None], TrainedRuns]:
-    """Trains runs that are at the same step as one population, from their `carries`,
-    which are forgotten; returns which have diverged, and all as they are then."""
+    """Trains runs at the same step as one population, and frees `carries`; returns the
+    divergence of each run, or None, and the trained runs."""
     first, plan = started[0], started[0].experiment.plan
     copies = width - len(started)
     runs = [run.experiment for run in started]

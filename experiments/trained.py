@@ -71,7 +71,7 @@ class TrainedRuns:
 
     def _take(self, index: int) -> tuple[Params, jax.Array]:
         """Returns variables and seed of one run, on all devices."""
-        own = _take(self._population, index)
+        own = _slice(self._population, index)
         return jax.device_put(own, self._runs[index].placement.replicated)
 
     def _bounds(
@@ -82,8 +82,8 @@ class TrainedRuns:
         num_samples: int,
         on_batch: Callable[[int], None],
     ) -> ImageBounds:
-        """Returns the bounds of images of one run. The first that asks for those of its
-        test or validation images computes those of all runs together."""
+        """Returns the bounds of images of one run. The first request for test or
+        validation images computes the bounds of all runs together."""
         splits = [getattr(run.dataset, name, split) for run in self._runs]
         are_alike = len({each.size for each in splits}) == 1
         is_alone = len(splits) == 1 or name not in Dataset._fields or not are_alike
@@ -123,7 +123,7 @@ class TrainedRuns:
         return map_batches(of_batch, everything, whole, on_batch)
 
 
-_take = jax.jit(lambda tree, run: jax.tree.map(lambda array: array[run], tree))
+_slice = jax.jit(lambda tree, run: jax.tree.map(lambda array: array[run], tree))
 VALIDATION = (
     "validation/elbo_nats",
     "validation/distortion_nats",

@@ -89,7 +89,7 @@ class Evaluation(NamedTuple):
     replaces: tuple[str, ...] = ()  # begin the names of all its results
     # (subject, *, fields) -> images looked at, where they take long
     images: Callable[..., int] = lambda subject, **fields: 0
-    is_shared: bool = False  # all hosts run it; others are of the first alone
+    on_all_hosts: bool = False  # otherwise the first host alone runs it
 
     def is_on(self, fields: Mapping[str, Any]) -> bool:
         return self.switch is None or bool(fields[self.switch])

@@ -21,13 +21,13 @@ EVALUATIONS = {
         applies=lambda subject: (
             None if subject.dataset.validation.size else "needs validation images"
         ),
-        is_shared=True,
+        on_all_hosts=True,
     ),
     "bounds": Evaluation(
         bounds.run,
         shows=lambda samples, **_: {f"test/nll_is{samples}_nats": None},
         images=lambda subject, **_: subject.dataset.test.size,
-        is_shared=True,
+        on_all_hosts=True,
     ),
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
@@ -38,7 +38,7 @@ EVALUATIONS = {
         },
         switch="source",
         replaces=("anomalies", "anomaly/"),
-        is_shared=True,
+        on_all_hosts=True,
     ),
     "fitted_density": Evaluation(
         fitted_density.run,

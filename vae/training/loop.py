@@ -129,11 +129,11 @@ class Records:
       clock: sums the time that its population takes.
       checkpointer: saves its state and totals.
       writer: takes its metrics; flushed before each checkpoint.
-      on_log: told of each logged step, for people to see.
-      on_diverged: told at once if the run diverges.
+      on_log: called at each logged step, to show its metrics.
+      on_diverged: called at once if the run diverges.
 
     Attributes:
-      diverged: why the run is not trained further; nothing is written of it since.
+      diverged: the error, once the run has diverged. Nothing is written after it.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ def _read_and_reset(
 def _save(step: int, carry: Carry, records: Sequence[Records]) -> None:
     for i, run in enumerate(records):
         if run.diverged is None:
-            run.save(step, _take(carry, i))
+            run.save(step, _run_of(carry, i))
 
 
-_take = jax.jit(run_of)
+_run_of = jax.jit(run_of)
