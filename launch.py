@@ -1,4 +1,5 @@
-"""Launches an experiment from flags, from the root of the repository.
+"""Launches an experiment from flags. Installed, `vae-launch` stands for
+`python launch.py`; a config that is not in this folder is that of the program.
 
     python launch.py --config=configs/quickstart.py
     python launch.py --config=configs/quickstart.py --config.objective.beta=4 \\
@@ -30,7 +31,7 @@ from experiments.launches import EXPERIMENTS, Chosen, Launch
 
 # Overrides of the config that a run in --workdir has are read as those of this one,
 # which has the same fields: the run's own needs libraries that take long to import.
-_DEFAULTS = Path(__file__).parent / "configs" / "default.py"
+_DEFAULTS = hints.ROOT / "configs" / "default.py"
 _ARGUMENTS = list(sys.argv)
 _EXPERIMENT = flags.DEFINE_enum(
     "experiment",
@@ -79,10 +80,11 @@ for _name, _field in _FLAGS.items():
     _define(_name, *get_args(_field.type))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str] = sys.argv) -> int:
     terminal.prepare_streams()
     if {"-h", "-help", "--help"} & {*arguments}:
-        print(__doc__, flags.FLAGS.main_module_help(), sep="\n")
+        module = flags.FLAGS.find_module_defining_flag("experiment")
+        print(__doc__, flags.FLAGS.module_help(module), sep="\n")
         return 0
     try:
         given = _parse(arguments)
@@ -103,7 +105,7 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     known = ["experiment", "multihost", "deterministic", "keep_compiled", *_FLAGS]
     hints.check_values_given(arguments, {n: flags.FLAGS[n].boolean for n in known})
     is_of_run = _overrides_run(arguments)
-    _ARGUMENTS[:] = arguments
+    _ARGUMENTS[:] = map(_find_config, arguments)
     if is_of_run:
         _ARGUMENTS.insert(1, f"--config={_DEFAULTS}")
     flag: Any = flags.FLAGS["config"]
@@ -124,6 +126,17 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise Refused("--workdir= is empty: name a folder")
     given["workdir"] = given["workdir"] and Path(expanduser(given["workdir"]))
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _find_config(word: str) -> str:
+    """Returns a word of the command line; a config that is not in this folder, but
+    comes with the program, is named by its full path."""
+    match = re.fullmatch(r"(--?config=)(configs/[^:]*)(.*)", word)
+    if match is None or Path(match[2]).exists():
+        return word
+    flag, file, mode = match.groups()
+    ours = hints.ROOT / file
+    return f"{flag}{ours}{mode}" if ours.is_file() else word
 
 
 def _overrides_run(arguments: list[str]) -> bool:
@@ -217,4 +230,4 @@ def _join_hosts(how: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main())

@@ -234,7 +234,7 @@ def _check_installed() -> None:
         except metadata.PackageNotFoundError as error:
             raise UserError(
                 f"--experiment=benchmark compares with {package}, which is not "
-                "installed: pip install -r requirements-benchmark.txt"
+                "installed: pip install torch pythae"
             ) from error
 
 

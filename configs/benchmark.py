@@ -2,7 +2,7 @@
 
 Command:  python launch.py --experiment=benchmark --config=configs/benchmark.py \
               --workdir=experiments/results/benchmark
-          (after: pip install -r requirements-benchmark.txt)
+          (after: pip install torch pythae)
 """
 
 from typing import Any

@@ -22,8 +22,14 @@ def run(folder: Path | None) -> None:
     that of `folder`, the workdir of a reproduced table, joins or replaces.
 
     Raises:
-      UserError: there is no table in the folder, or it has the name of other results.
+      UserError: there is no table in the folder, or it has the name of other results,
+        or this is no checkout.
     """
+    if not (HERE / "results").is_dir():
+        raise UserError(
+            "--experiment=collect keeps tables in a checkout of the repository: launch "
+            "it there, by python launch.py"
+        )
     if folder is not None:
         table = _read(folder)
         kept = HERE.resolve() / "results" / folder.resolve().name

@@ -103,9 +103,7 @@ def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) 
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
-        raise UserError(
-            "--executor=ray needs Ray: pip install -r requirements-ray.txt"
-        ) from error
+        raise UserError("--executor=ray needs Ray: pip install ray") from error
     here = {} if address else {"include_dashboard": False}
     try:
         ray.init(

@@ -88,11 +88,16 @@ def check_tuples(overrides: Mapping[str, Any]) -> None:
 
 def missing_file(file: str) -> str:
     """Returns the message for a missing config file, with the closest match."""
-    here = Path("configs") if Path("configs").is_dir() else ROOT / "configs"
-    by_stem = {path.stem: path for path in sorted(here.rglob("[!_]*.py"))}
+    by_stem: dict[str, Path] = {}
+    for folder in ROOT, Path():  # of files with the same name, the last is meant
+        found = sorted(folder.glob("configs/**/[!_]*.py"))
+        by_stem |= {path.stem: path.relative_to(folder) for path in found}
     near = difflib.get_close_matches(Path(file).stem, by_stem, n=1, cutoff=0.5)
     hint = f"; did you mean {by_stem[near[0]]}?" if near else ""
-    return f"--config={file}: no such file{hint} (configs/... is sought in this folder)"
+    return (
+        f"--config={file}: no such file{hint} (configs/... is sought in this folder, "
+        "then in that of the program)"
+    )
 
 
 def no_run(folder: Path) -> str:

@@ -51,15 +51,23 @@ def processor() -> str:
     return names[0].strip() if names else "unknown"
 
 
+def command() -> str:
+    """Returns the command line of this process, as it was written."""
+    program, *words = sys.argv
+    installed = Path(program).name == "vae-launch"
+    return " ".join([*(["vae-launch"] if installed else ["python", program]), *words])
+
+
 @functools.cache  # what a process runs is what it started with
 def git_commit() -> str:
     """Returns the commit of this code, with "+changes" if Python files differ from it,
-    new ones included."""
+    new ones included; where it is installed, its version, as v0.2.0."""
+    here = Path(__file__)
 
     def git(*words: str) -> str:
         return subprocess.run(
             ["git", *words],
-            cwd=Path(__file__).parent,
+            cwd=here.parent,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -67,10 +75,19 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", here.name)  # it may lie in another checkout
         changes = git("-C", "..", "status", "--short", "--", "*.py")
         return git("rev-parse", "HEAD") + ("+changes" if changes else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return _version(here.parent)
+
+
+def _version(folder: Path) -> str:
+    """Returns the version of the package that is installed there, or "unknown"."""
+    for installed in metadata.distributions(name="vae-jax"):
+        if Path(str(installed.locate_file(folder.name))) == folder:
+            return f"v{installed.version}"
+    return "unknown"
 
 
 def short(commit: str) -> str:

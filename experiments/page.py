@@ -2,13 +2,14 @@
 
 import base64
 import math
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
+
+from experiments import origin
 
 
 def render(template: str, **values: Any) -> str:
@@ -20,7 +21,7 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["picture"] = picture
     return environment.get_template(template).render(
-        command=f"python {' '.join(sys.argv)}",
+        command=origin.command(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )

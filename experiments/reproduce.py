@@ -3,7 +3,6 @@
 What a config file says of it stands in `table_plan`.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,7 +170,7 @@ def _gather(
         ]
     done = [result for row in shown for result in row.get("results", ())]
     return {
-        "command": f"python {' '.join(sys.argv)}",
+        "command": origin.command(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{origin.cores()} cores of {origin.processor()}",
         "seeds": plan["seeds"],

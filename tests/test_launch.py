@@ -16,7 +16,7 @@ CONFIG = f"--config={ROOT}/configs/quickstart.py:smoke"
 
 COMMAND_LINES = {
     "negative size": ([CONFIG, "--config.model.latent_dim=-1"], "integer, 1 or more"),
-    "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "requirements-tfds.txt"),
+    "unprepared": ([CONFIG, "--config.dataset.name=cifar10"], "pip install tensorflow"),
     "no table": ([CONFIG, "--experiment=reproduce"], "has no function table()"),
     "annealed codes": (
         [

@@ -61,5 +61,9 @@ def test_config_files_are_found_from_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    nearest = ROOT / "configs" / "papers" / "iwae.py"
-    assert f"did you mean {nearest}?" in hints.missing_file("papers/iwea.py")
+    nearest = "did you mean configs/papers/iwae.py?"
+    assert nearest in hints.missing_file("papers/iwea.py")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "mine.py").touch()
+    assert "did you mean configs/mine.py?" in hints.missing_file("mien.py")
+    assert nearest in hints.missing_file("papers/iwea.py")

@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from experiments import origin
 from tests.conftest import ROOT
+
+COMMIT = ["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q"]
 
 
 @pytest.mark.skipif(
@@ -33,6 +37,30 @@ def test_the_commit_is_that_of_the_checkout() -> None:
     )
     head = done.stdout.strip() or "unknown"  # an unpacked archive has none
     assert origin.git_commit().removesuffix("+changes") == head
+
+
+def test_installed_code_has_a_version_in_place_of_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the folder of packages lies within a checkout of something else."""
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "vae_jax-1.2.3.dist-info").mkdir()
+    about = "Metadata-Version: 2.1\nName: vae-jax\nVersion: 1.2.3\n"
+    (tmp_path / "vae_jax-1.2.3.dist-info" / "METADATA").write_text(about)
+    for words in (["init", "-q"], [*COMMIT, "--allow-empty", "-m", "another"]):
+        subprocess.run(["git", *words], check=True, cwd=tmp_path, capture_output=True)
+    monkeypatch.setattr(origin, "__file__", str(tmp_path / "experiments/origin.py"))
+    monkeypatch.setattr(origin, "git_commit", origin.git_commit.__wrapped__)
+    assert origin.git_commit() == "unknown"
+    monkeypatch.syspath_prepend(tmp_path)
+    assert origin.git_commit() == origin.short("v1.2.3") == "v1.2.3"
+
+
+def test_the_command_is_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["launch.py", "--workdir=a"])
+    assert origin.command() == "python launch.py --workdir=a"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/vae-launch", "--workdir=a"])
+    assert origin.command() == "vae-launch --workdir=a"
 
 
 @pytest.mark.parametrize(

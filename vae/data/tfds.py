@@ -142,7 +142,7 @@ def _prepared_builder(name: str, data_dir: str) -> Any:
         raise UserError(
             f"dataset.name={name} is not prepared under {builder.data_dir}; set "
             "runtime.data_dir (or TFDS_DATA_DIR) to where it is, or, with a network, "
-            "prepare it once: pip install -r requirements-tfds.txt && python -c "
+            "prepare it once: pip install tensorflow importlib_resources && python -c "
             f"\"import tensorflow_datasets as t; t.builder('{name}', "
             "file_format='array_record').download_and_prepare()\""
         )

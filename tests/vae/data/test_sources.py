@@ -32,7 +32,7 @@ def test_unknown_and_unprepared_tfds_names(tmp_path: Path) -> None:
         load("mnst", str(tmp_path))
     with pytest.raises(UserError, match="did you mean images:photos?"):
         load("image:photos", str(tmp_path))
-    with pytest.raises(UserError, match="requirements-tfds.txt"):
+    with pytest.raises(UserError, match="pip install tensorflow"):
         load("cifar10", str(tmp_path))
 
 
