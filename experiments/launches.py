@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from experiments import environment
 from experiments.hints import Refused
@@ -63,8 +63,8 @@ Workdir = Annotated[
 RunFolder = Annotated[Path, "FOLDER of a run"]
 Data = Annotated[
     str | None,
-    "NAME of the run's data, if they are no longer where its config says; as for "
-    "dataset.name.",
+    "NAME of the run's data, if they are no longer where its config says; or of the "
+    "images to encode, as in npz:images.npz; as for dataset.name.",
 ]
 
 
@@ -147,9 +147,7 @@ class Anomaly(OfRun):
         str, "NAME of the images, as for dataset.name: as in --score=npz:images.npz"
     ]
     false_alarm_rate: Annotated[
-        float,
-        "SHARE of the run's test images that may be taken for anomalies (default: "
-        "0.05).",
+        float, "SHARE of the run's test images that may be taken for anomalies (0.05)."
     ] = 0.05
 
     def launch(self) -> None:
@@ -157,6 +155,41 @@ class Anomaly(OfRun):
 
         config, rate = self.prepare(), self.false_alarm_rate
         score.run(self.folder, self.score, rate, config=config, data=self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode(Launch):
+    """Writes the codes of images: means, scales, and the ELBO."""
+
+    workdir: RunFolder
+    data: Annotated[str, *get_args(Data)[1:]]
+    output: Annotated[
+        Path | None,
+        "FILE.npz, FILE.csv or FILE.parquet (default: WORKDIR/codes/NAME.npz).",
+    ] = None
+
+    def launch(self) -> None:
+        from experiments import encode
+
+        environment.start_devices()
+        encode.run(self.workdir, self.data, self.output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Launch):
+    """Writes a run's weights, config and model card, without its training state."""
+
+    workdir: RunFolder
+    output: Annotated[Path | None, "FOLDER to write (default: WORKDIR/export)."] = None
+    license: Annotated[
+        str, "NAME of the weights' licence, for the model card (default: unknown)."
+    ] = "unknown"
+
+    def launch(self) -> None:
+        from experiments import export
+
+        environment.start_devices()
+        export.run(self.workdir, self.output, license=self.license)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,5 +294,6 @@ class Collect(Launch):
         collect.run(self.workdir)
 
 
-KINDS = Train, Evaluate, Sweep, Reproduce, Latents, Anomaly, Benchmark, Collect
-EXPERIMENTS = {kind.__name__.lower(): kind for kind in KINDS}
+TRAINING = Train, Sweep, Reproduce, Benchmark
+USING = Evaluate, Latents, Anomaly, Encode, Export, Collect
+EXPERIMENTS = {kind.__name__.lower(): kind for kind in (*TRAINING, *USING)}
