@@ -55,6 +55,13 @@ _KEEP_COMPILED = flags.DEFINE_bool(
     True,
     "Whether compiled programs are kept, in XDG_CACHE_HOME, for later launches.",
 )
+_TRACKER = flags.DEFINE_enum(
+    "tracker",
+    None,
+    ["wandb", "mlflow"],
+    "Where metrics and results are sent, too: Weights & Biases or MLflow.",
+)
+_TRACKED = "train", "evaluate", "sweep", "reproduce"  # experiments
 _READ = {  # by each experiment: {flag: field of the dataclass}
     name: {field.name: field for field in dataclasses.fields(kind)}
     for name, kind in EXPERIMENTS.items()
@@ -102,7 +109,8 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
     Raises:
       Refused: a word is not a flag, or its value is wrong.
     """
-    known = ["experiment", "multihost", "deterministic", "keep_compiled", *_FLAGS]
+    known = ["experiment", "multihost", "deterministic", "keep_compiled", "tracker"]
+    known += _FLAGS
     hints.check_values_given(arguments, {n: flags.FLAGS[n].boolean for n in known})
     is_of_run = _overrides_run(arguments)
     _ARGUMENTS[:] = map(_find_config, arguments)
@@ -116,6 +124,10 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         raise Refused(hints.explain_flags(error, _ARGUMENTS, known)) from error
     if stray:
         raise Refused(hints.not_a_flag(stray[0], known))
+    if _TRACKER.value and _EXPERIMENT.value not in _TRACKED:
+        raise Refused(
+            f"--tracker is for --experiment={', '.join(_TRACKED)}: leave it out"
+        )
     given = {name: flags.FLAGS[name].value for name in _FLAGS}
     if config is not None:
         hints.check_tuples(flag.override_values)
@@ -197,12 +209,14 @@ def _launch(asked: Launch, workdir: Path | None) -> int:
     )
     if fault := environment.find_fault():
         return terminal.fail(2, fault)
-    from experiments import failures
+    from experiments import failures, tracking
 
     terminal.quieten_libraries()
     try:
         if _MULTIHOST.value is not None:
             _join_hosts(_MULTIHOST.value)
+        if _TRACKER.value is not None:
+            tracking.choose(_TRACKER.value)
         asked.launch()
     except (Exception, KeyboardInterrupt) as error:
         return terminal.fail(*failures.explain(error, workdir))

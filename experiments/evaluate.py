@@ -13,6 +13,7 @@ from experiments import drawing, interrupt, workdir
 from experiments.failures import EvaluationError, is_no_memory
 from experiments.runs import keep_examples, open_run
 from experiments.terminal import ProgressReport, print_results
+from experiments.tracking import send_results
 from experiments.trained import make_trained
 from experiments.workdir import read_results, write_json, write_text
 from vae.build import Config, Experiment
@@ -98,6 +99,7 @@ def evaluate_and_report(
     if reasons:
         results[FAILED] = reasons
     write_json(folder / "results.json", results)
+    send_results(folder, experiment.config, results)
     if failures:
         said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
         are_users = all(isinstance(e, UserError) for e in failures.values())

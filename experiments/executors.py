@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from experiments import interrupt, members, origin, workdir
+from experiments import interrupt, members, origin, tracking, workdir
 from experiments.cells import Cell, identify
 from experiments.members import Report, folder_of
 from vae.build import from_operative, operative
@@ -21,7 +21,10 @@ from vae.training.parallel import one_per_device
 from vae.types import UserError
 
 ROOT = Path(__file__).parents[1]
-COMPILER = "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"
+SHARED = (
+    *("XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE"),
+    *(tracking.CHOICE, "WANDB_API_KEY", "WANDB_MODE", "MLFLOW_TRACKING_URI"),
+)
 RETRIES = 3  # of a task whose worker dies
 
 
@@ -128,7 +131,7 @@ def _run_ray(cells: Sequence[Cell], folder: Path, report: Report, address: str) 
 
 def _environment() -> dict[str, str]:
     """The variables of this process that workers elsewhere need."""
-    named = {k: v for k, v in os.environ.items() if k in COMPILER}
+    named = {k: v for k, v in os.environ.items() if k in SHARED}
     return {"PYTHONPATH": str(ROOT), **named}
 
 

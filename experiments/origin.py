@@ -51,13 +51,6 @@ def processor() -> str:
     return names[0].strip() if names else "unknown"
 
 
-def command() -> str:
-    """Returns the command line of this process, as it was written."""
-    program, *words = sys.argv
-    installed = Path(program).name == "vae-launch"
-    return " ".join([*(["vae-launch"] if installed else ["python", program]), *words])
-
-
 @functools.cache  # what a process runs is what it started with
 def git_commit() -> str:
     """Returns the commit of this code, with "+changes" if Python files differ from it,

@@ -2,14 +2,13 @@
 
 import base64
 import math
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jinja2
-
-from experiments import origin
 
 
 def render(template: str, **values: Any) -> str:
@@ -21,10 +20,17 @@ def render(template: str, **values: Any) -> str:
     )
     environment.filters["picture"] = picture
     return environment.get_template(template).render(
-        command=origin.command(),
+        command=command_line(),
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         **values,
     )
+
+
+def command_line() -> str:
+    """Returns the command line of this process, as it was written."""
+    program, *words = sys.argv
+    installed = Path(program).name == "vae-launch"
+    return " ".join([*(["vae-launch"] if installed else ["python", program]), *words])
 
 
 def not_finite(results: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from experiments import members, origin, sweep, table_plots, tables, workdir
 from experiments.agreement import score_agreement
 from experiments.cells import Cell, make_cell
+from experiments.page import command_line
 from experiments.table_plan import ABOUT, COLUMNS, check_plan, with_texts
 from experiments.terminal import say
 from vae.build import Config, operative
@@ -170,7 +171,7 @@ def _gather(
         ]
     done = [result for row in shown for result in row.get("results", ())]
     return {
-        "command": origin.command(),
+        "command": command_line(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{origin.cores()} cores of {origin.processor()}",
         "seeds": plan["seeds"],

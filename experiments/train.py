@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import multihost_utils
 
-from experiments import interrupt, workdir
+from experiments import interrupt, tracking, workdir
 from experiments.evaluate import evaluate_and_report, is_done
 from experiments.failures import cause_before_training
 from experiments.program import Program, chunks, describe_data, make_program
@@ -24,7 +24,7 @@ from vae.evaluation.base import Trained
 from vae.evaluation.collapse import COLLAPSED_RATE, SETTLED, remedies
 from vae.training.checkpoint import Checkpointer
 from vae.training.loop import Clock, Diverged, Records, train
-from vae.training.metrics import MetricWriter, NullWriter
+from vae.training.metrics import NullWriter
 from vae.training.state import Carry, TrainState
 from vae.types import UserError
 
@@ -232,7 +232,8 @@ def _records(
     quiet: bool,
 ) -> Records:
     is_main = jax.process_index() == 0
-    writer = MetricWriter(started.folder, started.step) if is_main else NullWriter()
+    run = started.folder, started.step, started.experiment.config
+    writer = tracking.ForwardingWriter(*run) if is_main else NullWriter()
     writers.enter_context(closing(writer))
     on_log = _make_on_log(started.experiment, progress, quiet=quiet)
 
@@ -241,8 +242,7 @@ def _records(
         if is_main:
             workdir.write_json(started.folder / "diverged.json", where)
 
-    own = started.clock, started.checkpointer
-    return Records(*own, writer, on_log, on_diverged)
+    return Records(started.clock, started.checkpointer, writer, on_log, on_diverged)
 
 
 def _with_cause(experiment: Experiment, error: Diverged) -> Diverged:

@@ -235,6 +235,6 @@ def test_divergence_ends_with_status_3(start: Start, tmp_path: Path) -> None:
 
 def test_the_default_workdir_is_named_after_the_config(launch, tmp_path: Path) -> None:
     """As a user launches it: in a process of its own, of optimised programs."""
-    done = launch(CONFIG)
+    done = launch("--config=configs/quickstart.py:smoke")  # that of the program
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs/quickstart_smoke/results.json").exists()

@@ -55,6 +55,10 @@ REFUSED = {
     "no such config": (["--config=absent.py"], "--config=absent.py: no such file"),
     "folder": ([f"--config={ROOT}"], "is a folder"),
     "unknown mode": ([CONFIG.replace("smoke", "smok")], "choose from smoke"),
+    "tracker": (
+        ["--experiment=latents", "--workdir=w", "--tracker=wandb"],
+        "--tracker is for --experiment=train, evaluate, sweep, reproduce",
+    ),
     "no config": ([], "--config is missing"),
     "config of another": (["--experiment=sweep", "--workdir=w"], "--config is missing"),
     "experiment": ([CONFIG, "--experiment=trian"], "did you mean train?"),
@@ -95,6 +99,19 @@ def test_command_lines_that_are_refused_at_once(
     assert message in said.err
     assert len(said.err.splitlines()) == 1
     assert not said.out
+
+
+def test_a_config_in_this_folder_goes_before_that_of_the_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    word = "--config=configs/quickstart.py:smoke"
+    assert launcher._find_config(word) == CONFIG
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "quickstart.py").touch()
+    absent = "--config=configs/absent.py"
+    for other in (word, absent, "--config.seed=1", "--workdir=configs/default.py"):
+        assert launcher._find_config(other) == other
 
 
 def test_nothing_that_takes_long_is_imported_first() -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,13 +53,6 @@ def test_installed_code_has_a_version_in_place_of_a_commit(
     assert origin.git_commit() == "unknown"
     monkeypatch.syspath_prepend(tmp_path)
     assert origin.git_commit() == origin.short("v1.2.3") == "v1.2.3"
-
-
-def test_the_command_is_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["launch.py", "--workdir=a"])
-    assert origin.command() == "python launch.py --workdir=a"
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/vae-launch", "--workdir=a"])
-    assert origin.command() == "vae-launch --workdir=a"
 
 
 @pytest.mark.parametrize(

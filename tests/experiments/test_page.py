@@ -23,6 +23,13 @@ def test_a_template_is_filled_in_and_escaped(
     assert date.endswith(" UTC")
 
 
+def test_the_command_is_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["launch.py", "--workdir=a"])
+    assert page.command_line() == "python launch.py --workdir=a"
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/vae-launch", "--workdir=a"])
+    assert page.command_line() == "vae-launch --workdir=a"
+
+
 def test_results_that_are_not_finite_are_named() -> None:
     results = {
         "number": 1.0,
