@@ -141,7 +141,7 @@ class FittedVAE:
         a: Shaped[Array, "H W C"],
         b: Shaped[Array, "H W C"],
         num_points: int = 8,
-        label: int | Array | None = None,
+        label: int | np.integer | None = None,
     ) -> Float[jax.Array, "{num_points} H W C"]:
         """Returns mean images [num_points, H, W, C] between images a and b [H, W, C],
         along the straight line of their codes, or the arc on a sphere.
