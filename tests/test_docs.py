@@ -1,6 +1,8 @@
 """The documents agree with the code: keys of results, links, flags, fields, configs."""
 
+import ast
 import dataclasses
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -187,3 +189,31 @@ def test_files_of_the_repository_exist(page: Path) -> None:
         assert "NAME" in name or (ROOT / name).exists(), name
     for name in re.findall(r"(?<![\w/])(requirements[\w-]*\.txt)", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+MESSAGES = [
+    quoted(cells[0])[0]
+    for heading, cells in tables(ROOT / "docs" / "troubleshooting.md")
+    if heading == "message"
+]
+
+
+@functools.cache
+def texts_of_code() -> str:
+    """Returns every text of the code; a value within it is a line break."""
+    texts = [(ROOT / "launch.py").read_text()]
+    for path in [*ROOT.glob("vae/**/*.py"), *ROOT.glob("experiments/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                parts = [getattr(part, "value", "\n") for part in node.values]
+                texts.append("".join(p if isinstance(p, str) else "\n" for p in parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_messages_are_those_of_the_code(message: str) -> None:
+    """Between the words in capitals, which stand for values."""
+    for part in re.split(r"[A-Z_]+\b|\d[\d,]*|\.\.\.|[?()]", message):
+        assert part.strip(" =:;,'") in texts_of_code(), part
