@@ -120,9 +120,11 @@ def _parse(arguments: list[str]) -> dict[str, Any]:
         file, _, mode = flag.config_filename.partition(":")
         of_run = Chosen(overrides=flag.override_values)
         given["config"] = of_run if is_of_run else Chosen(config, file, mode)
-    if given["workdir"] == "":
-        raise Refused("--workdir= is empty: name a folder")
-    given["workdir"] = given["workdir"] and Path(expanduser(given["workdir"]))
+    for name in ("workdir", "output"):
+        if given[name] == "":
+            raise Refused(f"--{name}= is empty: give a path")
+        path: Any = given[name]
+        given[name] = path and Path(expanduser(path))
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from experiments import environment
 from experiments.hints import Refused
@@ -63,8 +63,8 @@ Workdir = Annotated[
 RunFolder = Annotated[Path, "FOLDER of a run"]
 Data = Annotated[
     str | None,
-    "NAME of the run's data, if they are no longer where its config says; as for "
-    "dataset.name.",
+    "NAME of the run's data, if they are no longer where its config says; or of the "
+    "images to encode, as in npz:images.npz; as for dataset.name.",
 ]
 
 
@@ -157,6 +157,47 @@ class Anomaly(OfRun):
 
         config, rate = self.prepare(), self.false_alarm_rate
         score.run(self.folder, self.score, rate, config=config, data=self.data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfModel(Launch):
+    """Uses a finished run, or an exported model; needs no training data."""
+
+    workdir: Annotated[Path, "FOLDER of a run, or of an exported model"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encode(OfModel):
+    """Writes the codes of images: means, scales, and the ELBO."""
+
+    data: Annotated[str, *get_args(Data)[1:]]
+    output: Annotated[
+        Path | None,
+        "FILE.npz, FILE.csv or FILE.parquet (default: WORKDIR/codes/NAME.npz).",
+    ] = None
+
+    def launch(self) -> None:
+        from experiments import encode
+
+        environment.start_devices()
+        encode.run(self.workdir, self.data, self.output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(OfModel):
+    """Writes a run's weights, config and model card, without its training state."""
+
+    output: Annotated[Path | None, "FOLDER to write (default: WORKDIR/export)."] = None
+    license: Annotated[
+        str,
+        "NAME of the licence of the weights, for the model card (default: unknown).",
+    ] = "unknown"
+
+    def launch(self) -> None:
+        from experiments import export
+
+        environment.start_devices()
+        export.run(self.workdir, self.output, license=self.license)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,5 +302,8 @@ class Collect(Launch):
         collect.run(self.workdir)
 
 
-KINDS = Train, Evaluate, Sweep, Reproduce, Latents, Anomaly, Benchmark, Collect
+KINDS = (
+    *(Train, Evaluate, Sweep, Reproduce, Latents, Anomaly, Encode, Export),
+    *(Benchmark, Collect),
+)
 EXPERIMENTS = {kind.__name__.lower(): kind for kind in KINDS}

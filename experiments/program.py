@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae import rng
 from vae.build import Experiment
 from vae.data import streaming
 from vae.data.splits import Dataset, Split, content_hash
 from vae.evaluation.bounds import ROWS_PER_CHUNK, ImageBounds, make_evaluate_batch
 from vae.models.base import Model
-from vae.models.padding import cut_to
+from vae.saved import cut_padding
 from vae.training.loop import TrainPlan
 from vae.training.parallel import Placement, compile_call
 from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
@@ -163,19 +162,6 @@ def own_model(experiment: Experiment, state: TrainState) -> tuple[Model, Params]
     """Returns the trained model at its own size, without padding, and its variables."""
     model, _ = experiment.make_own(experiment.latent_dim)
     return model, cut_padding(experiment, state.variables)
-
-
-def cut_padding(experiment: Experiment, variables: Params) -> Params:
-    """Returns the variables of the model at its own size."""
-    model, _ = experiment.make_own(experiment.latent_dim)
-
-    def init(stored: Split) -> Params:
-        keys = rng.per_example(jax.random.key(0), jnp.arange(1))
-        x = experiment.preprocess(stored.images, keys)
-        return model.init(jax.random.key(0), x, keys, label=stored.labels)
-
-    shapes = jax.eval_shape(init, experiment.dataset.train[:1])
-    return {"params": cut_to(variables["params"], shapes["params"])}
 
 
 def _make_initialize(experiment: Experiment) -> Callable[[Experiment], Carry]:

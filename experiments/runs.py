@@ -13,7 +13,8 @@ from experiments.terminal import say
 from vae.build import Config, Experiment, build
 from vae.data.load import load_dataset
 from vae.data.preprocess import is_drawn
-from vae.data.splits import Dataset, Split, evenly_spaced
+from vae.data.splits import Split, evenly_spaced
+from vae.saved import EXAMPLES, read_examples
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,
@@ -28,7 +29,6 @@ from vae.types import UserError
 # bytes, but a few in any case.
 KEPT_IMAGES, KEPT_BYTES, KEPT_ANYWAY = 500, 4 * 2**20, 16
 KEPT_LABELS = 200  # one image at least of each of up to this many labels
-EXAMPLES = "examples.npz"
 
 
 class Run(NamedTuple):
@@ -78,7 +78,7 @@ def open_run(
         except workdir.OtherData as error:
             dataset, reason = None, str(error)
     if dataset is None:
-        kept = _load_examples(folder) if is_used and data is None else None
+        kept = read_examples(folder) if is_used and data is None else None
         if kept is None:
             hint = "" if data else "; if the data are elsewhere, give --data=SOURCE"
             raise UserError(f"{reason}{hint}")
@@ -155,21 +155,3 @@ def _chosen(split: Split) -> np.ndarray:
         return np.unique(places)
     _, firsts = np.unique(split.labels, return_index=True)
     return np.unique([*places, *firsts[-KEPT_LABELS:]])
-
-
-def _load_examples(folder: Path) -> Dataset | None:
-    """Returns the images that `keep_examples` wrote, or None if there are none."""
-    if not (folder / EXAMPLES).exists():
-        return None
-    try:
-        with np.load(folder / EXAMPLES) as file:
-            arrays = dict(file)
-        train, test = (
-            Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
-            for name in ("train", "test")
-        )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{folder / EXAMPLES} is damaged ({error}); give --data=SOURCE"
-        ) from error
-    return Dataset(train, Split(train.images[:0], None), test)

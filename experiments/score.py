@@ -11,7 +11,7 @@ from experiments.runs import open_run
 from experiments.terminal import say
 from experiments.trained import make_trained
 from vae.build import Config, from_operative
-from vae.data.load import other_images
+from vae.data.load import check_unconditional, other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.evaluation.anomaly import PRIMARY, score_splits
@@ -50,6 +50,7 @@ def run(
         )
     experiment, program, state, _ = open_run(folder, config=config, data=data)
     own, where = from_operative(experiment.config), f"--score={name}"
+    check_unconditional(own, where)
     split, names = load_other(
         name,
         own.runtime.data_dir,
@@ -61,7 +62,7 @@ def run(
         own,
         experiment.data.everything,
         experiment.model.likelihood,
-        split,
+        split._replace(labels=None),
         where,
         name=name,
     )
@@ -76,7 +77,7 @@ def run(
     normal, scores = score_splits(trained, splits, *numbers)
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
-    path = folder / "scores" / f"{_slug(name)}.csv"
+    path = folder / "scores" / f"{slug(name)}.csv"
     path.parent.mkdir(exist_ok=True)
     rows = [
         [image, int(is_anomaly[i]), *(f"{of_all[i]:.6g}" for of_all in scores.values())]
@@ -107,7 +108,7 @@ def run(
     )
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """Returns a file's name for a data set: that of the user's file or folder, told
     from others of that name by a hash of the path."""
     kind, _, path = name.partition(":")

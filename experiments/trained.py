@@ -8,13 +8,14 @@ import jax
 import numpy as np
 
 from experiments.figures import display_of
-from experiments.program import Program, cut_padding
+from experiments.program import Program
 from vae.build import Experiment
 from vae.data.splits import Dataset, Split
 from vae.evaluation.base import Trained, map_batches
 from vae.evaluation.bounds import ImageBounds, summarise
 from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
 from vae.models.likelihoods import Gaussian
+from vae.saved import cut_padding
 from vae.training.state import TrainState
 from vae.types import Params
 

@@ -4,7 +4,6 @@ import csv
 import fcntl
 import io
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,16 +12,13 @@ from typing import Any
 
 import jax
 
-from configs import default
 from experiments import hints, origin
-from experiments.renamed import flatten, with_new_keys, with_new_names
 from experiments.terminal import say
-from vae.bind import drop_unread
-from vae.build import Config, from_operative, operative
-from vae.compose import group_of
+from vae.build import Config, from_operative
 from vae.data.options import drop_unused
 from vae.identity import OUTSIDE_IDENTITY, WHERE_DATA_ARE, depends_on_length
-from vae.registry import MENUS
+from vae.renamed import flatten, with_new_keys
+from vae.saved import CONFIG, as_of_today, read_json
 from vae.training.metrics import finite
 from vae.types import UserError
 
@@ -68,33 +64,13 @@ def settle_as_held(workdir: Path, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _held(workdir: Path) -> dict[str, Any] | None:
-    """Returns the configuration of the run there, if there is one. A field that is
-    newer than the run has its default, by which all is as it was without the field. So
-    has one that nothing reads: earlier versions took any value of it."""
-    held = read_json(workdir / "config.json")
-    if held is not None and not isinstance(held, dict):
-        raise UserError(f"{workdir}/config.json holds no config; restore the file")
+    """Returns the configuration of the run there, if there is one."""
+    held = read_json(workdir / CONFIG)
     if held is None:
         return None
-    config = _filled_up(with_new_names(held), operative(default.get_config()))
-    for path, menu in MENUS.items():
-        group = group_of(config, path)
-        if group["name"] in menu:
-            group.update(drop_unread(group, menu))
-    return config
-
-
-def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Adds to a nested configuration what only `defaults` has."""
-    return {
-        **defaults,
-        **{
-            key: _filled_up(value, defaults.get(key, {}))
-            if isinstance(value, dict)
-            else value
-            for key, value in held.items()
-        },
-    }
+    if not isinstance(held, dict) or "model_type" in held:
+        raise UserError(f"{workdir}/config.json holds no config of a run")
+    return as_of_today(held)
 
 
 class OtherData(UserError):
@@ -225,29 +201,9 @@ def describe(workdir: Path, config: dict[str, Any], data_hash: str) -> None:
     write_json(workdir / "config.json", config)
 
 
-def read_json(path: Path) -> Any:
-    """Returns the contents of a JSON file, or None if there is no such file. A null is
-    a number that was not finite, and becomes nan: see `write_json`."""
-    if not path.exists():
-        return None
-    try:
-        return _with_nan(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON ({error})") from error
-
-
 def read_results(workdir: Path) -> dict[str, Any]:
     """Returns the results of the run there; {} if it has none."""
     return with_new_keys(read_json(workdir / "results.json") or {})
-
-
-def _with_nan(value: Any) -> Any:
-    """Puts nan in place of each None."""
-    if isinstance(value, dict):
-        return {key: _with_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nan(item) for item in value]
-    return math.nan if value is None else value
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,7 +1,9 @@
 """Programs that the tests of a file share: most of a small run's time is compiling."""
 
 import inspect
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -58,3 +60,14 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds; they have tests of their own: `test_plots`, `test_train`."""
     monkeypatch.setattr(plots, "draw_all", lambda summary, swept, samples: [])
     monkeypatch.setattr(drawing, "draw", lambda trained, folder: None)
+
+
+@pytest.fixture
+def kept_run(tmp_path: Path) -> Path:
+    """A copy of the first release's run, with examples of its data."""
+    from tests.experiments.test_runs import FIRST_DATA, FIRST_RUN
+
+    folder = Path(shutil.copytree(FIRST_RUN, tmp_path / "kept_run"))
+    opened = runs.open_run(folder, data=FIRST_DATA)
+    runs.keep_examples(folder, opened.experiment, opened.program.data_hash)
+    return folder

@@ -105,10 +105,13 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
             if not likelihood.supports(pixels):
+                draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
                     f"{likelihood.support}, but the {split_name} images hold other "
                     f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
+                    + draws
+                    * likelihood.is_binary()
                 )
 
 
@@ -170,7 +173,6 @@ def other_images(
     Raises:
       UserError: they are of another shape, type or range than the model's.
     """
-    _check_unconditional(config, where)
     shape, own_shape = images.images.shape[1:], everything.image_shape
     if shape != own_shape:
         raise UserError(
@@ -189,14 +191,14 @@ def other_images(
         )
     none = Split(images.images[:0], None)
     return for_model(
-        Dataset(none, none, images._replace(labels=None)),
+        Dataset(none, none, images),
         config,
         likelihood,
         is_used=True,
     ).test
 
 
-def _check_unconditional(config: Config, where: str) -> None:
+def check_unconditional(config: Config, where: str) -> None:
     if config.model.condition != "none":
         raise UserError(
             f"{where}: anomalies have no label that a conditional model knows; train "
@@ -215,6 +217,7 @@ def load_anomalies(
     name, kept = config.evaluate.anomalies.source, config.dataset.keep_labels
     if not name:
         return None
+    check_unconditional(config, f"evaluate.anomalies.source={name}")
     if name != "other_labels":
         where = f"evaluate.anomalies.source={name}"
         images, _ = sources.load_other(
@@ -224,8 +227,8 @@ def load_anomalies(
             where=where,
             channels=everything.image_shape[-1],
         )
+        images = images._replace(labels=None)
         return other_images(config, everything, likelihood, images, where, name=name)
-    _check_unconditional(config, "evaluate.anomalies.source=other_labels")
     test = everything.test
     others = np.flatnonzero(~np.isin(test.labels, kept)) if kept else ()
     if not len(others):

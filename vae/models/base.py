@@ -89,6 +89,11 @@ class Likelihood(nn.Module):
         """Says if all pixels are in the support."""
         raise NotImplementedError
 
+    @classmethod
+    def is_binary(cls) -> bool:
+        """Says if pixels must be 0 or 1."""
+        return cls.supports(np.array([0.0, 1.0])) and not cls.supports(np.array([0.5]))
+
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean image is `mean`."""
         raise NotImplementedError

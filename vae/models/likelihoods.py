@@ -63,7 +63,7 @@ class Bernoulli(_Likelihood):
     """Binary pixels, parameterised by logits (finite with finite gradients at any)."""
 
     is_discrete = True
-    support = "pixels that are 0 or 1 (choose a dataset.binarize other than none)"
+    support = "pixels that are 0 or 1"
 
     def pixels(self, features: jax.Array) -> Distribution:
         return StableBernoulli(features[..., 0])

@@ -152,7 +152,9 @@ class Checkpointer:
             raise DamagedError("checksum mismatch")
         kept = {name for name in wanted if saved.get(name) == wanted[name]}
         tree = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: arrays[name] if (name := _name(path)) in kept else leaf,
+            lambda path, leaf: (
+                arrays[name] if (name := name_of(path)) in kept else leaf
+            ),
             target,
         )
         return Restored(step, tree, info)
@@ -161,27 +163,27 @@ class Checkpointer:
         """Returns every array of a checkpoint by its name, those of the target placed
         as there."""
         placed = {
-            _name(path): leaf.sharding
+            name_of(path): leaf.sharding
             for path, leaf in jax.tree_util.tree_leaves_with_path(target)
         }
         anywhere = next(iter(placed.values()))
         saved: Any = self._manager.item_metadata(step)["state"].tree
         abstract = jax.tree_util.tree_map_with_path(
             lambda path, meta: jax.ShapeDtypeStruct(
-                meta.shape, meta.dtype, sharding=placed.get(_name(path), anywhere)
+                meta.shape, meta.dtype, sharding=placed.get(name_of(path), anywhere)
             ),
             saved,
         )
         arguments = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         tree = self._manager.restore(step, args=arguments)["state"]
         leaves = jax.tree_util.tree_leaves_with_path(tree)
-        return {_name(path): leaf for path, leaf in leaves}
+        return {name_of(path): leaf for path, leaf in leaves}
 
     def _set_aside(self, damaged: dict[int, str]) -> None:
         for step, reason in damaged.items():
             aside = self._workdir / f"damaged_checkpoint_{step}"
             while aside.exists():
-                aside = aside.with_name(f"{aside.name}_again")
+                aside = aside.withname_of(f"{aside.name}_again")
             logging.warning(
                 "the checkpoint of step %d is damaged (%s); moved to %s, falling back "
                 "to the one before",
@@ -219,10 +221,10 @@ def _crc32(tree: Any) -> int:
 def _describe_leaves(tree: Any) -> dict[str, str]:
     """Returns the type and shape of every array, by its name."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {_name(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+    return {name_of(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
 
 
-def _name(path: tuple[Any, ...]) -> str:
+def name_of(path: tuple[Any, ...]) -> str:
     """Returns the name of an array, such as "0.params.model.prior", which is the same
     for a NamedTuple and for what Orbax reads in its place."""
     return jax.tree_util.keystr(path, simple=True, separator=".")

@@ -53,7 +53,7 @@ def create_train_state(
     batch: Batch,
     *,
     wide: tuple[Model, Objective],
-    own: tuple[Model, Objective],
+    own: tuple[Model, Objective] | None = None,
     tx: optax.GradientTransformation,
     hparams: dict[str, jax.Array],
 ) -> TrainState:
@@ -63,7 +63,8 @@ def create_train_state(
       seed: of every random number.
       batch: an example of what will come.
       wide: model and objective at the width at which they are computed.
-      own: the same at their own size, to which they are initialised, then padded.
+      own: the same at their own size, to which they are initialised, then padded; None
+        if they have no padding.
       tx: the optimizer.
       hparams: traced scalars.
     """
@@ -76,8 +77,9 @@ def create_train_state(
         own = objective.init(rng.stream(seed, "objective_init"), batch)
         return {"model": variables["params"], "objective": own}
 
-    shapes = jax.eval_shape(lambda: initialize(*wide))
-    params = pad_to(initialize(*own), shapes)
+    params = initialize(*(own or wide))
+    if own is not None:
+        params = pad_to(params, jax.eval_shape(lambda: initialize(*wide)))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         seed=jnp.asarray(seed, jnp.uint32),

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from configs import default
 from experiments import workdir
-from experiments.renamed import FIELDS, flatten
 from tests.conftest import ROOT
 from vae.build import operative
+from vae.renamed import FIELDS, flatten
 
 
 def test_every_field_has_todays_name() -> None:

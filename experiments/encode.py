@@ -1,0 +1,108 @@
+"""Writes the codes of a user's own images by a trained model."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import workdir
+from experiments.score import slug
+from experiments.terminal import say
+from vae.build import from_operative
+from vae.data.load import other_images
+from vae.data.options import read_options
+from vae.data.sources import load_other
+from vae.evaluation.base import map_batches
+from vae.saved import as_fitted, open_model
+from vae.types import UserError
+
+BATCH = 500
+
+
+def run(folder: Path, name: str, output: Path | None) -> None:
+    """Writes of each image its code and its ELBO in nats, by one sample.
+
+    Args:
+      folder: of a run or of an exported model.
+      name: of the images, as for `dataset.name`.
+      output: a file that ends in .npz, .csv or .parquet; None: `codes/NAME.npz` in the
+        folder.
+
+    Raises:
+      UserError: there are no such images, the model cannot look at them, or the file
+        cannot be written.
+    """
+    path = output or folder / "codes" / f"{slug(name)}.npz"
+    if path.suffix not in WRITERS:
+        raise UserError(f"--output={path} must end in {' or '.join(WRITERS)}")
+    experiment, variables = open_model(folder)
+    config, where = from_operative(experiment.config), f"--data={name}"
+    split, names = load_other(
+        name,
+        config.runtime.data_dir,
+        read_options(config),
+        where=where,
+        channels=experiment.dataset.image_shape[-1],
+    )
+    likelihood, everything = experiment.model.likelihood, experiment.data.everything
+    split = other_images(config, everything, likelihood, split, where, name=name)
+    if experiment.model.num_labels is None:
+        split = split._replace(labels=None)
+    elif split.labels is None:
+        raise UserError(f"{where}: the model is conditional and needs labels with them")
+    fitted = as_fitted(experiment, variables)
+
+    def of_batch(places: np.ndarray) -> Any:
+        images, labels = split[places]
+        first = int(places[0])
+        codes = fitted.encode(images, labels, first=first)
+        bounds = fitted.bounds(images, 1, labels, first=first)
+        return codes, -(bounds.distortion + bounds.rate)
+
+    places = np.arange(split.size)
+    say(f"encoding {split.size} images of {name}")
+    codes, elbo = map_batches(of_batch, places, min(BATCH, split.size))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[path.suffix](path, names, codes.mean, codes.scale, elbo)
+    except OSError as error:
+        raise UserError(f"--output={path} cannot be written ({error})") from error
+    say(f"codes of {codes.mean.shape[1]} numbers written to {path}")
+
+
+def _write_npz(
+    path: Path, names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: np.ndarray
+) -> None:
+    partial = path.with_suffix(".partial.npz")
+    given = np.array(names)
+    np.savez_compressed(partial, names=given, mean=mean, scale=scale, elbo_nats=elbo)
+    partial.replace(path)
+
+
+def _columns(
+    names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: np.ndarray
+) -> dict[str, Any]:
+    numbered = {
+        f"{kind}_{i}": column
+        for kind, array in (("mean", mean), ("scale", scale))
+        for i, column in enumerate(array.T)
+    }
+    return {"image": names, "elbo_nats": elbo, **numbered}
+
+
+def _write_csv(path: Path, *arrays: Any) -> None:
+    columns = _columns(*arrays)
+    workdir.write_csv(path, [list(columns), *zip(*columns.values(), strict=True)])
+
+
+def _write_parquet(path: Path, *arrays: Any) -> None:
+    try:
+        from pyarrow import parquet, table
+    except ImportError as error:
+        raise UserError(f"--output={path}: needs `pip install pyarrow`") from error
+    partial = path.with_suffix(".partial")
+    parquet.write_table(table(_columns(*arrays)), partial)
+    partial.replace(path)
+
+
+WRITERS = {".npz": _write_npz, ".csv": _write_csv, ".parquet": _write_parquet}

@@ -1,0 +1,43 @@
+"""Codes of a user's own images, in three formats."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vae
+from experiments import encode
+from tests.experiments.test_runs import FIRST_DATA
+from vae.types import UserError
+
+
+def test_three_formats_hold_the_librarys_codes(tmp_path: Path, kept_run: Path) -> None:
+    for suffix in (".npz", ".csv", ".parquet"):
+        encode.run(kept_run, FIRST_DATA, tmp_path / "in" / f"codes{suffix}")
+    x = np.load(FIRST_DATA.removeprefix("npz:"))["x_test"][..., None]
+    expected = vae.load(kept_run).encode(x)
+    found = np.load(tmp_path / "in/codes.npz")
+    np.testing.assert_allclose(found["mean"], expected.mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["scale"], expected.scale, rtol=1e-5)
+    assert (found["elbo_nats"] < 0).all() and len(found["names"]) == len(x)
+    with (tmp_path / "in/codes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == list(found["names"])
+    means = [[float(row[f"mean_{i}"]) for i in range(2)] for row in rows]
+    np.testing.assert_allclose(means, found["mean"], rtol=1e-5, atol=1e-6)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(tmp_path / "in/codes.parquet").to_pydict()
+    np.testing.assert_array_equal(table["elbo_nats"], found["elbo_nats"])
+
+
+def test_what_cannot_be_encoded_is_refused(tmp_path: Path, kept_run: Path) -> None:
+    with pytest.raises(UserError, match="must end in .npz or .csv or .parquet"):
+        encode.run(kept_run, FIRST_DATA, tmp_path / "codes.txt")
+    np.savez(tmp_path / "wide.npz", x=np.zeros((3, 9, 9), np.uint8))
+    with pytest.raises(UserError, match="its images are 9 x 9 x 1, the model's 8 x 8"):
+        encode.run(kept_run, f"npz:{tmp_path}/wide.npz", tmp_path / "codes.npz")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        encode.run(kept_run, FIRST_DATA, tmp_path / "file" / "codes.npz")
+    assert not (tmp_path / "codes.npz").exists()

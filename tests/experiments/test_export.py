@@ -1,0 +1,37 @@
+"""A run is exported by the command line, with a model card of its numbers."""
+
+from pathlib import Path
+
+import pytest
+
+import vae
+from experiments import export
+from vae.types import UserError
+
+
+def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> None:
+    export.run(kept_run, tmp_path / "model", license="mit")
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
+    card = (tmp_path / "model/README.md").read_text()
+    assert card.startswith("---\nlicense: mit\n")
+    assert "| `test/elbo_nats` |" in card and "Trained by `python" in card
+    assert vae.load(tmp_path / "model").image_shape == (8, 8, 1)
+
+
+def test_a_damaged_export_and_the_runs_own_folder_are_refused(
+    tmp_path: Path, kept_run: Path
+) -> None:
+    with pytest.raises(UserError, match="is the run's own folder"):
+        export.run(kept_run, kept_run, license="mit")
+    export.run(kept_run, tmp_path, license="mit")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(UserError, match="is missing or damaged"):
+        vae.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        export.run(kept_run, tmp_path / "file", license="mit")

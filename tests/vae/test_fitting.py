@@ -1,0 +1,119 @@
+"""Training on arrays equals training from a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optax
+import pytest
+
+import vae
+from experiments import train
+from tests.experiments.conftest import make_small_config, undrawn  # noqa: F401
+from vae.fields import Weight
+
+COUNT, SHAPE = 60, (4, 4, 1)
+
+
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), np.uint8)
+
+
+def make_model(latent_dim: int = 3) -> vae.VAE:
+    return vae.VAE(
+        encoder=vae.MLPEncoder(widths=(8,)),
+        posterior=vae.DiagonalGaussian(latent_dim=latent_dim),
+        prior=vae.StandardNormal(latent_dim=latent_dim),
+        decoder=vae.MLPDecoder(widths=(8,), image_shape=SHAPE),
+        likelihood=vae.Bernoulli(),
+    )
+
+
+def test_the_same_numbers_as_a_launch(tmp_path: Path) -> None:
+    """Without padding and with the same seed, streams of randomness are the same."""
+    np.savez(tmp_path / "data.npz", x_train=images(), x_test=images()[:20])
+    config = make_small_config()
+    config.update_from_flattened_dict(
+        {
+            "dataset.name": f"npz:{tmp_path}/data.npz",
+            "dataset.batch_size": 20,
+            "dataset.binarize": "dynamic",
+            "model.latent_dim": 16,
+            "model.encoder.widths": (8,),
+            "model.decoder.widths": (8,),
+            "model.decoder.output_bias": "zeros",
+            "objective.beta": 2.0,
+            "train.steps": 10,
+            "train.log_every": 5,
+        }
+    )
+    train.run(config, tmp_path / "run")
+    of_run = vae.load(tmp_path / "run")
+    fitted = vae.fit(
+        make_model(16),
+        vae.objective("beta_vae", beta=2.0),
+        images(),
+        steps=10,
+        batch_size=20,
+        binarize=True,
+        log_every=5,
+    )
+    for a, b in zip(fitted.encode(images()), of_run.encode(images()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert [entry["step"] for entry in fitted.history] == [5, 10]
+
+
+@pytest.mark.parametrize("name", ["geco", "factor_vae", "dreg"])
+def test_objectives_with_parts_of_their_own_train(name: str) -> None:
+    small = {"discriminator_widths": (4,)} if name == "factor_vae" else {}
+    criterion = vae.objective(name, **small)
+    fitted = vae.fit(
+        make_model(),
+        criterion,
+        images(),
+        steps=4,
+        batch_size=20,
+        log_every=4,
+        binarize=True,
+    )
+    assert np.isfinite(fitted.history[0]["loss"])
+
+
+def test_a_penalty_of_ones_own_is_the_registrys() -> None:
+    def own(inference, terms, moment, *, weight: float = 1.0):
+        return weight * terms.rate.mean(), {}
+
+    def traced(inference, terms, moment, *, weight: Weight = 1.0):
+        return weight * terms.rate.mean(), {}
+
+    given: Any = {"steps": 6, "batch_size": 20, "binarize": True}
+    expected = vae.fit(
+        make_model(), vae.objective("beta_vae", beta=3.0), images(), **given
+    )
+    for penalty in (own, traced):
+        found = vae.fit(
+            make_model(), vae.objective(penalty, weight=3.0), images(), **given
+        )
+        assert found.history[0]["loss"] == pytest.approx(expected.history[0]["loss"])
+
+
+def test_bad_input_is_one_sentence() -> None:
+    x, beta = images(), vae.objective("beta_vae")
+    with pytest.raises(vae.UserError, match="did you mean beta_vae"):
+        vae.objective("beta_vea")
+    with pytest.raises(vae.UserError, match="nothing reads objective.gama"):
+        vae.objective("capacity", gama=3.0)
+    with pytest.raises(vae.UserError, match="must be a number, 0 or more"):
+        vae.objective("beta_vae", beta=-1.0)
+    with pytest.raises(vae.UserError, match=r"x must be \[N, H, W, C\]"):
+        vae.fit(make_model(), beta, x[..., 0], steps=1)
+    with pytest.raises(vae.UserError, match="batch_size=100 must be 1 to 60"):
+        vae.fit(make_model(), beta, x, steps=1)
+    with pytest.raises(vae.UserError, match="binarize needs pixels"):
+        vae.fit(make_model(), beta, x * 1.0, steps=1, batch_size=10, binarize=True)
+    with pytest.raises(vae.UserError, match="0 or 1, but x has .*: binarize=True"):
+        vae.fit(make_model(), beta, x * 1.0, steps=1, batch_size=10)
+    with pytest.raises(Exception, match="diverged at step"):
+        rate = optax.sgd(1e30)
+        binary = (x > 99).astype(np.float32)
+        vae.fit(make_model(), beta, binary, steps=5, batch_size=10, optimizer=rate)

@@ -1,0 +1,121 @@
+"""Runs and exported models are opened for use, whichever the model."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import vae
+from experiments import export, runs, train
+from experiments.program import own_model
+from tests.experiments.conftest import make_small_config, undrawn  # noqa: F401
+from vae.saved import read_json
+
+KINDS: dict[str, dict[str, Any]] = {
+    "padded": {
+        "dataset.binarize": "dynamic",
+        "model.likelihood.name": "bernoulli",
+    },
+    "mixture_of_convolutions": {
+        "model.encoder.name": "conv",
+        "model.decoder.name": "conv",
+        "model.encoder.channels": (4,),
+        "model.decoder.channels": (4,),
+        "model.prior.name": "vamp",
+        "model.prior.num_components": 3,
+    },
+    "conditional": {
+        "model.condition": "label",
+        "model.prior.name": "conditional_gaussian",
+    },
+    "flow": {"model.posterior.name": "iaf", "objective.name": "elbo"},
+    "sphere": {
+        "model.posterior.name": "von_mises_fisher",
+        "model.prior.name": "uniform_on_sphere",
+    },
+    "discrete": {
+        "model.posterior.name": "vector_quantized",
+        "model.prior.name": "uniform_codes",
+        "objective.name": "vq_vae",
+    },
+}
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "data.npz"
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (COUNT, 8, 8, 1), np.uint8), np.arange(COUNT) % 3
+    np.savez(path, x_train=x, x_test=x[:20], y_train=y, y_test=y[:20])
+    return path
+
+
+def train_small(kind: str, data: Path, folder: Path) -> None:
+    """Trains a run for two steps, and takes its data away."""
+    config = make_small_config()
+    own = Path(shutil.copy(data, folder.with_suffix(".npz")))
+    config.update_from_flattened_dict(
+        {
+            "dataset.name": f"npz:{own}",
+            "dataset.binarize": "none",
+            "model.likelihood.name": "gaussian_shared",
+            "train.steps": 2,
+            **KINDS[kind],
+        }
+    )
+    train.run(config, folder)
+    own.unlink()
+
+
+def outputs(fitted: vae.FittedVAE, x: np.ndarray, label: Any) -> list[np.ndarray]:
+    """All that a model is asked, as arrays."""
+    codes = fitted.encode(x, label)
+    asked = [
+        *codes,
+        fitted.decode(fitted.encode(x, label).mean, label),
+        fitted.reconstruct(x, label),
+        fitted.sample(jax.random.key(3), len(x), label),
+        *fitted.log_prob(x, 5, label),
+    ]
+    if fitted.model.space != vae.models.base.CODES:
+        ends = (x[0], x[1], 3, None if label is None else label[0])
+        asked.append(fitted.interpolate(*ends))
+    return [np.asarray(array) for array in asked]
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_run_and_its_export_give_the_same_bits_without_data(
+    kind: str, data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    train_small(kind, data, folder)
+    export.run(folder, tmp_path / "export", license="cc0-1.0")
+    arrays = dict(np.load(data))
+    x, label = arrays["x_test"], arrays["y_test"]
+    given = label if kind == "conditional" else None
+    of_run = outputs(vae.load(folder), x, given)
+    moved = Path(shutil.move(tmp_path / "export", tmp_path / "elsewhere"))
+    shutil.move(folder, tmp_path / "away")
+    of_export = outputs(vae.load(moved), x, given)
+    for a, b in zip(of_run, of_export, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert np.isfinite(a).all()
+    assert read_json(moved / "config.json")["data"]["shape"] == [8, 8, 1]
+    assert "license: cc0-1.0" in (moved / "README.md").read_text()
+    if kind == "mixture_of_convolutions":
+        opened = runs.open_run(tmp_path / "away")
+        model, variables = own_model(opened.experiment, opened.state)
+        encoded: Any = model.apply(variables, x / np.float32(255), method="encode")
+        np.testing.assert_allclose(of_run[0], encoded.posterior.mean, atol=1e-6)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(vae.UserError, match="no config.json"):
+        vae.load(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(vae.UserError, match="is not JSON"):
+        vae.load(tmp_path)

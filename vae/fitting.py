@@ -1,0 +1,186 @@
+"""Training on arrays, without a configuration or a folder."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from vae.bind import Entry, Method, as_json, bind, default_of, entry_of, parameters_of
+from vae.data.preprocess import make_preprocess, to_unit
+from vae.data.splits import Split
+from vae.fields import fields_of
+from vae.fitted import FittedVAE
+from vae.models.base import Model
+from vae.objectives.base import make_penalized
+from vae.registry import OBJECTIVES
+from vae.training.loop import Diverged
+from vae.training.optimizer import by_part
+from vae.training.state import (
+    NORMS,
+    create_train_state,
+    first_nonfinite,
+    read_totals,
+    zero_totals,
+)
+from vae.training.step import (
+    make_batch,
+    make_resident_call,
+    make_run_step,
+    make_train_step,
+)
+from vae.types import Array, Objective, UserError
+
+
+class Criterion(NamedTuple):
+    """An objective that waits for its model.
+
+    Calling it with a model, and the number of training examples if the objective
+    depends on that, returns an `Objective`.
+    """
+
+    build: Callable[..., Objective]
+    hparams: dict[str, jax.Array]  # its traced numbers, for `Objective.loss`
+    optimizer: Callable[[], optax.GradientTransformation] | None  # of its own params
+
+    def __call__(self, model: Model, dataset_size: int = 0) -> Objective:
+        return self.build(
+            model=model,
+            code_dim=model.posterior.code_dim,
+            dataset_size=dataset_size,
+            axis_name=None,
+        )
+
+
+def objective(method: str | Method, **numbers: Any) -> Criterion:
+    """Returns a training criterion.
+
+    Args:
+      method: a name of `vae.OBJECTIVES`, such as "beta_vae"; or a penalty, a function
+        (inference, terms, moment, **numbers) -> (what is added to the distortion in
+        nats, metrics), such as `vae.objectives.elbo.beta_vae`.
+      **numbers: its fields, such as beta=4.0; the others have their defaults.
+
+    Raises:
+      UserError: the name or a number is unknown, or a number is out of range.
+    """
+    if isinstance(method, str):
+        menu, name = OBJECTIVES, method
+    else:
+        own = {n: numbers.pop(n) for n in [*numbers] if n not in fields_of(method)}
+        bound = partial(method, **own) if own else method
+        menu, name = {"penalty": Entry(make_penalized, {"penalty": bound})}, "penalty"
+    chosen = [entry_of(menu[name])] if name in menu else []
+    defaults = parameters_of(*(m for entry in chosen for m in entry.methods))
+    group = {field: as_json(default_of(p)) for field, p in defaults.items()}
+    binding = bind("objective", {**group, **numbers, "name": name}, menu)
+    hparams = {n: jnp.asarray(v, jnp.float32) for n, v in binding.traced.items()}
+    return Criterion(binding.build, hparams, binding.entry.optimizer)
+
+
+def fit(
+    model: Model,
+    objective: Criterion,
+    x: Array,
+    *,
+    steps: int,
+    label: Array | None = None,
+    binarize: bool = False,
+    optimizer: optax.GradientTransformation | None = None,
+    batch_size: int = 100,
+    seed: int = 0,
+    log_every: int = 500,
+    on_log: Callable[[int, dict[str, float]], None] = lambda step, metrics: None,
+) -> FittedVAE:
+    """Trains a model on images x [N, H, W, C] that fit in the device's memory.
+
+    Args:
+      model: such as `vae.VAE(...)`.
+      objective: such as `vae.objective("beta_vae", beta=4.0)`.
+      x: bytes in 0..255, which are divided by 255, or floats.
+      steps: how many minibatches.
+      label: integers [N], for conditional models.
+      binarize: whether each look at an image draws its pixels as 0 or 1.
+      optimizer: of the model's parameters; `optax.adam(1e-3)` if None.
+      batch_size: examples in a minibatch.
+      seed: of every random number.
+      log_every: steps between two entries of `history`.
+      on_log: called with each entry, such as `print`.
+
+    Raises:
+      UserError: the data do not fit the model or the batch size.
+      Diverged: a metric became nan or infinite.
+    """
+    images = np.asarray(x)
+    _check(model, images, batch_size, binarize=binarize)
+    data = Split(images, None if label is None else np.asarray(label, np.int32))
+    preprocess = make_preprocess("dynamic" if binarize else "none", jnp.float32)
+    built = objective(model, len(images))
+    of_model = optax.adam(1e-3) if optimizer is None else optimizer
+    own = objective.optimizer
+    tx = by_part(of_model, of_model if own is None else own())
+
+    @jax.jit
+    def initialize(data: Split) -> Any:
+        positions = jnp.arange(batch_size, dtype=jnp.int32)
+        batch = make_batch(data, preprocess, positions, seed, 0)
+        state = create_train_state(
+            seed, batch, wide=(model, built), tx=tx, hparams=objective.hparams
+        )
+        key = jax.random.key(0)
+        _, metrics = jax.eval_shape(
+            built.loss, state.params, batch, key, state.hparams, state.step
+        )
+        return state, zero_totals((*metrics, *NORMS), jnp.float32)
+
+    run_step = make_run_step(
+        make_train_step(built, tx), preprocess, lambda step: step % log_every == 0
+    )
+    call = jax.jit(
+        make_resident_call(
+            run_step, steps_per_epoch=len(images) // batch_size, batch_size=batch_size
+        ),
+        donate_argnums=0,
+    )
+    state, empty = initialize(data[:batch_size])
+    data, positions = jax.device_put((data, np.arange(batch_size, dtype=np.int32)))
+    history = []
+    for start in range(0, steps, log_every):
+        end = min(start + log_every, steps)
+        totals = jax.tree.map(jnp.copy, empty)
+        state, totals = call((state, totals), data, positions, np.int32(end - start))
+        if found := first_nonfinite(totals):
+            raise Diverged(*found, None, "try a smaller learning rate")
+        metrics = read_totals(totals)
+        history.append({"step": end, **metrics})
+        on_log(end, metrics)
+    return FittedVAE(
+        model,
+        state.variables,
+        image_shape=images.shape[1:],
+        preprocess=preprocess,
+        history=history,
+    )
+
+
+def _check(
+    model: Model, images: np.ndarray, batch_size: int, *, binarize: bool
+) -> None:
+    if images.ndim != 4:
+        raise UserError(f"x must be [N, H, W, C], but is {list(images.shape)}")
+    if not 0 < batch_size <= len(images):
+        raise UserError(f"batch_size={batch_size} must be 1 to {len(images)} (len(x))")
+    pixels = to_unit(images)
+    low, high = pixels.min(), pixels.max()
+    if binarize and not 0 <= low <= high <= 1:
+        raise UserError(f"binarize needs pixels in [0, 1]: x has {low:.4g}..{high:.4g}")
+    if not binarize and not model.likelihood.supports(pixels):
+        raise UserError(
+            f"the likelihood is a density over {model.likelihood.support}, but x has "
+            f"values between {low:.4g} and {high:.4g}"
+            + ": binarize=True draws each as 0 or 1"
+            * model.likelihood.is_binary()
+        )

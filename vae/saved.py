@@ -1,0 +1,243 @@
+"""Runs and exported models on disk, opened for use."""
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from configs import default
+from vae import rng
+from vae.bind import drop_unread
+from vae.build import build, from_operative, operative
+from vae.compose import group_of
+from vae.data.load import load_dataset
+from vae.data.splits import Dataset, Split
+from vae.experiment import Experiment
+from vae.fitted import FittedVAE
+from vae.models.base import Model
+from vae.models.padding import cut_to
+from vae.registry import MENUS
+from vae.renamed import with_new_names
+from vae.training.checkpoint import Checkpointer, name_of
+from vae.training.parallel import one_per_device
+from vae.types import Params, UserError
+
+CONFIG, EXAMPLES, WEIGHTS = "config.json", "examples.npz", "model.safetensors"
+
+
+def load(folder: str | Path, data: str | None = None) -> FittedVAE:
+    """Opens a run, or a model that `write_model` wrote, for use.
+
+    Sets JAX's precision for the process to that of the run.
+
+    Args:
+      folder: of the run or the model.
+      data: where the data are, as for `dataset.name`. They are needed for runs of early
+        versions only, which kept no examples of them.
+
+    Raises:
+      UserError: the folder holds no such thing, or its training has saved nothing yet.
+    """
+    return as_fitted(*open_model(Path(folder), data))
+
+
+def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
+    """Returns the model of an experiment, given its variables without padding."""
+    model, _ = experiment.make_own(experiment.latent_dim)
+    return FittedVAE(
+        model,
+        variables,
+        image_shape=experiment.dataset.image_shape,
+        preprocess=experiment.preprocess,
+    )
+
+
+def open_model(folder: Path, data: str | None = None) -> tuple[Experiment, Params]:
+    """Returns a run or an exported model as built for use, and the variables of its
+    model, without padding; see `load`.
+
+    The experiment's data are those kept in the folder, or stand for them.
+    """
+    held = read_json(folder / CONFIG)
+    if not isinstance(held, dict):
+        raise UserError(f"{folder} holds no run and no model: it has no {CONFIG}")
+    is_exported = "model_type" in held
+    config = from_operative(as_of_today(held["config"] if is_exported else held))
+    examples = _stand_in(**held["data"]) if is_exported else read_examples(folder)
+    if examples is None:
+        config.dataset.name = data or config.dataset.name
+        examples = load_dataset(config)
+    (placement,) = one_per_device(1)
+    experiment = build(config, placement, dataset=examples, is_used=True)
+    restore = _read_weights if is_exported else _read_checkpoint
+    return experiment, restore(experiment, folder)
+
+
+def write_model(experiment: Experiment, variables: Params, folder: Path) -> None:
+    """Writes `model.safetensors` and `config.json`, which `load` reads.
+
+    Args:
+      experiment: of the run.
+      variables: of its model, without padding.
+      folder: where; it is created.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    arrays = {name_of(path): np.asarray(leaf) for path, leaf in leaves}
+    save_file(arrays, folder / WEIGHTS, metadata={"format": "flax"})
+    train = experiment.data.everything.train
+    labels = experiment.model.num_labels or 0
+    if kept := experiment.config["dataset"]["keep_labels"]:
+        labels = max(labels, *(label + 1 for label in kept))
+    described = {
+        "model_type": "vae",
+        "data": {
+            "shape": list(train.images.shape[1:]),
+            "dtype": str(train.images.dtype),
+            "num_labels": labels,
+        },
+        "config": experiment.config,
+    }
+    text = json.dumps(described, indent=2, allow_nan=False)
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def _stand_in(shape: list[int], dtype: str, num_labels: int) -> Dataset:
+    """Returns data that have all that a trained model depends on: shape, type and
+    number of labels."""
+    images = np.zeros((max(1, num_labels), *shape), dtype)
+    labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
+    some = Split(images, labels)
+    return Dataset(some, some[slice(0)], some)
+
+
+def _read_weights(experiment: Experiment, folder: Path) -> Params:
+    shapes = own_shapes(experiment)
+    try:
+        arrays = load_file(folder / WEIGHTS)
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: jnp.asarray(arrays[name_of(path)]), shapes
+        )
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(
+            f"{folder / WEIGHTS} is missing or damaged ({error}): export the run again"
+        ) from error
+
+
+def _read_checkpoint(experiment: Experiment, folder: Path) -> Params:
+    if not any((folder / "checkpoints").glob("[0-9]*")):
+        raise UserError(f"{folder} has no checkpoint yet: launch its training")
+    sharding = experiment.placement.replicated
+    params = jax.tree.map(
+        lambda shape: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
+        _shapes(experiment, experiment.model)["params"],
+    )
+    checkpointer = Checkpointer(folder)
+    try:
+        restored = checkpointer.restore(
+            [{"params": {"model": params}}],
+            lambda name: name.startswith("0.params.model."),
+        )
+    finally:
+        checkpointer.close()
+    assert restored is not None, "there is a checkpoint"
+    return cut_padding(experiment, {"params": restored.tree[0]["params"]["model"]})
+
+
+def cut_padding(experiment: Experiment, variables: Params) -> Params:
+    """Returns the variables of the model at its own size."""
+    shapes = own_shapes(experiment)
+    return {"params": cut_to(variables["params"], shapes["params"])}
+
+
+def own_shapes(experiment: Experiment) -> Params:
+    """Returns the shapes of the variables of the model at its own size."""
+    model, _ = experiment.make_own(experiment.latent_dim)
+    return _shapes(experiment, model)
+
+
+def _shapes(experiment: Experiment, model: Model) -> Params:
+    def init(stored: Split) -> Params:
+        keys = rng.per_example(jax.random.key(0), jnp.arange(1))
+        x = experiment.preprocess(stored.images, keys)
+        return model.init(jax.random.key(0), x, keys, label=stored.labels)
+
+    return jax.eval_shape(init, experiment.dataset.train[:1])
+
+
+def as_of_today(held: dict[str, Any]) -> dict[str, Any]:
+    """Returns the operative configuration that a run holds as this version writes it. A
+    field that is newer than the run has its default, by which all is as it was without
+    the field. So has one that nothing reads: earlier versions took any value of it."""
+    config = _filled_up(with_new_names(held), operative(default.get_config()))
+    for path, menu in MENUS.items():
+        group = group_of(config, path)
+        if group["name"] in menu:
+            group.update(drop_unread(group, menu))
+    return config
+
+
+def _filled_up(held: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Adds to a nested configuration what only `defaults` has."""
+    return {
+        **defaults,
+        **{
+            key: _filled_up(value, defaults.get(key, {}))
+            if isinstance(value, dict)
+            else value
+            for key, value in held.items()
+        },
+    }
+
+
+def read_examples(folder: Path) -> Dataset | None:
+    """Returns the images that were kept in the folder of a run, or None if there are
+    none.
+
+    Raises:
+      UserError: their file is damaged.
+    """
+    path = folder / EXAMPLES
+    if not path.exists():
+        return None
+    try:
+        with np.load(path) as file:
+            arrays = dict(file)
+        train, test = (
+            Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
+            for name in ("train", "test")
+        )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged ({error}); give --data=SOURCE") from error
+    return Dataset(train, Split(train.images[:0], None), test)
+
+
+def read_json(path: Path) -> Any:
+    """Returns the contents of a JSON file, or None if there is no such file. A null is
+    a number that was not finite, and becomes nan.
+
+    Raises:
+      UserError: it is not JSON.
+    """
+    if not path.exists():
+        return None
+    try:
+        return _with_nan(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError(f"{path} is not JSON ({error})") from error
+
+
+def _with_nan(value: Any) -> Any:
+    """Puts nan in place of each None."""
+    if isinstance(value, dict):
+        return {key: _with_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(item) for item in value]
+    return math.nan if value is None else value
