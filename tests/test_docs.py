@@ -9,14 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from configs import default
 from experiments.launches import EXPERIMENTS
-from experiments.workdir import flatten, with_new_keys
 from tests.conftest import ROOT
+from tests.test_imports import RANKS
 from vae.build import operative
+from vae.data.sources import SOURCES
 from vae.evaluation.registry import EVALUATIONS
+from vae.registry import (
+    DECODERS,
+    ENCODERS,
+    LIKELIHOODS,
+    OBJECTIVES,
+    POSTERIORS,
+    PRIORS,
+)
+from vae.renamed import flatten, with_new_keys
 
 PAGES = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
@@ -28,6 +39,14 @@ FIRST_RUN = ROOT / "tests" / "data" / "first_run"
 OTHER_FLAGS = {
     *("experiment", "multihost", "deterministic", "keep_compiled", "help"),
     *("strict", "pythonpath", "smoke", "xla_gpu_deterministic_ops", "FLAG"),
+}
+AXES = {
+    "objective": OBJECTIVES,
+    "model.posterior": POSTERIORS,
+    "model.prior": PRIORS,
+    "model.likelihood": LIKELIHOODS,
+    "model.encoder": ENCODERS,
+    "model.decoder": DECODERS,
 }
 ANY = r"[\w.]+"  # what a placeholder without alternatives stands for
 
@@ -161,6 +180,8 @@ def test_flags_exist(page: Path) -> None:
     known |= OTHER_FLAGS
     for flag in re.findall(r"(?<![\w-])--(\w+)", page.read_text()):
         assert {flag, flag.removeprefix("no")} & known, flag
+    for name in re.findall(r"--experiment=(\w+)", page.read_text()):
+        assert name in {*EXPERIMENTS, "A", "B", "NAME"}, name
 
 
 FIELDS = {*flatten(operative(default.get_config()))}
@@ -181,7 +202,7 @@ def test_fields_exist(page: Path) -> None:
 @pages
 def test_files_of_the_repository_exist(page: Path) -> None:
     named = re.findall(
-        r"(?<![\w/])((?:vae|configs|experiments|benchmarks|tests|docs)/[\w./]+\w)",
+        r"(?<![\w/])((?:vae|configs|experiments|examples|benchmarks|tests|docs)/[\w./]+\w)",
         page.read_text(),
     )
     written = {"benchmarks/results/gpu.json", "vae/compiled"}  # by programs
@@ -189,6 +210,42 @@ def test_files_of_the_repository_exist(page: Path) -> None:
         assert "NAME" in name or (ROOT / name).exists(), name
     for name in re.findall(r"(?<![\w/])(requirements[\w-]*\.txt)", page.read_text()):
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_runs_as_printed(page: str) -> None:
+    """Except that it trains for two steps, and uses that model in place of a run."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S
+    )
+    code = "\n".join(blocks).replace("steps=2_000", "steps=2")
+    code = code.replace('fitted = vae.load("runs/quickstart")', "")
+    variables: dict[str, Any] = {}
+    exec(compile(code, page, "exec"), variables)
+    assert np.isfinite(variables["estimate"].value).all()
+    assert variables["images"].shape[1:] == (28, 28, 1)
+
+
+def test_every_method_and_data_source_is_named() -> None:
+    axes = {
+        name: {*quoted(cells[2])}
+        for heading, cells in tables(ROOT / "docs" / "launching.md")
+        for name in quoted(cells[1])
+        if heading == "axis"
+    }
+    assert axes and all(menu.keys() <= axes[f"{p}.name"] for p, menu in AXES.items())
+    data = " ".join(c[0] for h, c in tables(ROOT / "docs" / "data.md") if h == "name")
+    assert all(re.search(rf"`{kind}[`:]", data) for kind in SOURCES)
+    counts = (
+        f"{len(OBJECTIVES)} objectives, {len(POSTERIORS)} posteriors, {len(PRIORS)} "
+        f"priors, {len(LIKELIHOODS)} likelihoods and {len(ENCODERS)} architectures"
+    )
+    assert counts in " ".join((ROOT / "README.md").read_text().split())
+
+
+def test_the_ranks_of_imports_are_those_of_the_design() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    assert all(f"`{module}" in text for rank in RANKS for module in rank)
 
 
 MESSAGES = [
