@@ -147,9 +147,7 @@ class Anomaly(OfRun):
         str, "NAME of the images, as for dataset.name: as in --score=npz:images.npz"
     ]
     false_alarm_rate: Annotated[
-        float,
-        "SHARE of the run's test images that may be taken for anomalies (default: "
-        "0.05).",
+        float, "SHARE of the run's test images that may be taken for anomalies (0.05)."
     ] = 0.05
 
     def launch(self) -> None:
@@ -160,16 +158,10 @@ class Anomaly(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OfModel(Launch):
-    """Uses a finished run, or an exported model; needs no training data."""
-
-    workdir: Annotated[Path, "FOLDER of a run, or of an exported model"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Encode(OfModel):
+class Encode(Launch):
     """Writes the codes of images: means, scales, and the ELBO."""
 
+    workdir: RunFolder
     data: Annotated[str, *get_args(Data)[1:]]
     output: Annotated[
         Path | None,
@@ -184,13 +176,13 @@ class Encode(OfModel):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export(OfModel):
+class Export(Launch):
     """Writes a run's weights, config and model card, without its training state."""
 
+    workdir: RunFolder
     output: Annotated[Path | None, "FOLDER to write (default: WORKDIR/export)."] = None
     license: Annotated[
-        str,
-        "NAME of the licence of the weights, for the model card (default: unknown).",
+        str, "NAME of the weights' licence, for the model card (default: unknown)."
     ] = "unknown"
 
     def launch(self) -> None:
@@ -302,8 +294,6 @@ class Collect(Launch):
         collect.run(self.workdir)
 
 
-KINDS = (
-    *(Train, Evaluate, Sweep, Reproduce, Latents, Anomaly, Encode, Export),
-    *(Benchmark, Collect),
-)
-EXPERIMENTS = {kind.__name__.lower(): kind for kind in KINDS}
+TRAINING = Train, Sweep, Reproduce, Benchmark
+USING = Evaluate, Latents, Anomaly, Encode, Export, Collect
+EXPERIMENTS = {kind.__name__.lower(): kind for kind in (*TRAINING, *USING)}

@@ -183,7 +183,7 @@ class Checkpointer:
         for step, reason in damaged.items():
             aside = self._workdir / f"damaged_checkpoint_{step}"
             while aside.exists():
-                aside = aside.withname_of(f"{aside.name}_again")
+                aside = aside.with_name(f"{aside.name}_again")
             logging.warning(
                 "the checkpoint of step %d is damaged (%s); moved to %s, falling back "
                 "to the one before",
