@@ -10,8 +10,12 @@ from typing import Any
 
 import jax
 import pytest
+from jaxtyping import install_import_hook
 
-from configs import default
+# Shapes of the public functions are checked at each call.
+install_import_hook(["vae.fitted", "vae.fitting", "vae.saved"], "beartype.beartype")
+
+from configs import default  # noqa: E402
 
 # Tests compile far more than they compute: what makes programs fast takes two thirds of
 # their time. Launched commands run as users' do, and so do all tests under
@@ -47,9 +51,21 @@ MINUTES_LONG = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take minutes come first: each is done by one process, and none should
-    be left to one while the other has nothing to do."""
+    """Marks all cases of a test that is `sampled(n)` as slow, except n evenly spaced
+    ones. Files that take minutes come first: each is done by one process, and none
+    should be left to one while the other has nothing to do."""
+    cases: dict[Any, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            cases.setdefault((item.path, item.originalname), []).append(item)
+    for of_test in cases.values():
+        (count,) = of_test[0].get_closest_marker("sampled").args
+        quick = {i * len(of_test) // count for i in range(count)}
+        for place, item in enumerate(of_test):
+            if place not in quick:
+                item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in MINUTES_LONG)
 
 

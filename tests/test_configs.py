@@ -69,6 +69,7 @@ def test_every_config_is_an_experiment(name: str) -> None:
     assert build(load(name)).metric_names
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", FIRSTS)
 def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent, "MOST", 100)  # more are slow in unoptimised programs

@@ -19,6 +19,7 @@ from vae.types import UserError
 DIGITS = "dataset.keep_labels=(3,),(5,),(8,)"
 
 
+@pytest.mark.slow
 def test_members_equal_their_solo_runs_and_share_one_program(
     small_config, tmp_path: Path, compilations
 ) -> None:
@@ -32,6 +33,7 @@ def test_members_equal_their_solo_runs_and_share_one_program(
     assert outcome(tmp_path / "alone") == outcome(place)
 
 
+@pytest.mark.slow
 def test_together_they_agree_with_in_turn_in_float64(
     small_config, tmp_path: Path
 ) -> None:
@@ -50,6 +52,7 @@ def test_together_they_agree_with_in_turn_in_float64(
         np.testing.assert_allclose(*elbos, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_images_of_other_labels_change_nothing(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

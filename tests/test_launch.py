@@ -52,6 +52,7 @@ def test_bad_command_lines(start: Start, tmp_path: Path, case: str) -> None:
     assert [*tmp_path.iterdir()] == [place]
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_not_known(launch, tmp_path: Path) -> None:
     done = launch(CONFIG, JAX_PLATFORMS="nosuch")
     assert done.returncode == 2
@@ -233,6 +234,7 @@ def test_divergence_ends_with_status_3(start: Start, tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_the_default_workdir_is_named_after_the_config(launch, tmp_path: Path) -> None:
     """As a user launches it: in a process of its own, of optimised programs."""
     done = launch("--config=configs/quickstart.py:smoke")  # that of the program

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from configs import quickstart
 from experiments import train
@@ -26,6 +27,7 @@ def read(workdir: Path) -> dict:
     return metrics | json.loads((workdir / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one_of_two_devices(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
 from vae.data.splits import Split
@@ -18,20 +19,24 @@ from vae.types import Array, Params
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
 
 
+Images = Shaped[Array, "N H W C"]
+Labels = Int[Array, " N"] | None
+
+
 class Codes(NamedTuple):
     """Mean and standard deviation of q(z | x).
 
     Both are of 100 samples where the posterior has no closed form, as flows."""
 
-    mean: jax.Array  # [N, D]
-    scale: jax.Array  # [N, D]
+    mean: Float[Array, "N D"]
+    scale: Float[Array, "N D"]
 
 
 class Estimate(NamedTuple):
     """An importance-weighted bound L_K on log p(x) and its standard error, in nats."""
 
-    value: jax.Array  # [N]
-    standard_error: jax.Array  # [N], by the delta method; 0 for K = 1, which has none
+    value: Float[Array, " N"]
+    standard_error: Float[Array, " N"]  # by the delta method; 0 for K = 1: unknown
 
 
 class FittedVAE:
@@ -55,7 +60,7 @@ class FittedVAE:
         *,
         image_shape: Sequence[int],
         preprocess: Preprocess,
-        history: Sequence[dict[str, float]] = (),
+        history: Sequence[dict[str, Any]] = (),
     ):
         self.model, self.variables, self.history = model, variables, history
         self.image_shape = tuple(image_shape)
@@ -82,24 +87,28 @@ class FittedVAE:
         codes, _ = self._encode(self.variables, self._checked(x), label, first)
         return codes
 
-    def decode(self, z: Array, label: Array | None = None) -> jax.Array:
+    def decode(
+        self, z: Float[Array, "*N D"], label: Labels = None
+    ) -> Float[jax.Array, "*N H W C"]:
         """Returns the mean images [..., H, W, C] of p(x | z) for codes z [..., D]."""
         return self._decode(self.variables, jnp.asarray(z), label)
 
-    def reconstruct(self, x: Array, label: Array | None = None) -> jax.Array:
+    def reconstruct(
+        self, x: Images, label: Labels = None
+    ) -> Float[jax.Array, "N H W C"]:
         """Returns the mean images [N, H, W, C] of p(x | z) at the posterior mean of z;
         of discrete codes, at a sample."""
         return self._reconstruct(self.variables, self._checked(x), label)
 
     def sample(
-        self, key: jax.Array, num_images: int, label: Array | None = None
-    ) -> jax.Array:
+        self, key: PRNGKeyArray, num_images: int, label: Labels = None
+    ) -> Float[jax.Array, "{num_images} H W C"]:
         """Returns the mean images [num_images, H, W, C] of p(x | z), z from the
         prior."""
         return self._generate(self.variables, key, num_images, label)
 
     def log_prob(
-        self, x: Array, num_samples: int = 100, label: Array | None = None
+        self, x: Images, num_samples: int = 100, label: Labels = None
     ) -> Estimate:
         """Bounds log p(x) of images x [N, H, W, C] from below, by importance sampling.
 
@@ -113,9 +122,9 @@ class FittedVAE:
 
     def bounds(
         self,
-        x: Array,
+        x: Images,
         num_samples: int = 1,
-        label: Array | None = None,
+        label: Labels = None,
         *,
         first: int = 0,
     ) -> ImageBounds:
@@ -128,8 +137,12 @@ class FittedVAE:
         return self._bounds(self.variables, x, label, num_samples, first)
 
     def interpolate(
-        self, a: Array, b: Array, num_points: int = 8, label: Array | None = None
-    ) -> jax.Array:
+        self,
+        a: Shaped[Array, "H W C"],
+        b: Shaped[Array, "H W C"],
+        num_points: int = 8,
+        label: int | np.integer | None = None,
+    ) -> Float[jax.Array, "{num_points} H W C"]:
         """Returns mean images [num_points, H, W, C] between images a and b [H, W, C],
         along the straight line of their codes, or the arc on a sphere.
 
@@ -197,7 +210,7 @@ class FittedVAE:
             variables, images, label, keys
         )
 
-    def _centre(self, mean: jax.Array) -> jax.Array:
+    def _centre(self, mean: Array) -> Array:
         """Returns the code [..., D] that stands for a posterior of this mean."""
         if self.model.space != SPHERE:
             return mean

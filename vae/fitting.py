@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Int, Shaped
 
 from vae.bind import Entry, Method, as_json, bind, default_of, entry_of, parameters_of
 from vae.data.preprocess import make_preprocess, to_unit
@@ -84,10 +85,10 @@ def objective(method: str | Method, **numbers: Any) -> Criterion:
 def fit(
     model: Model,
     objective: Criterion,
-    x: Array,
+    x: Shaped[Array, "..."],
     *,
     steps: int,
-    label: Array | None = None,
+    label: Int[Array, " N"] | None = None,
     binarize: bool = False,
     optimizer: optax.GradientTransformation | None = None,
     batch_size: int = 100,

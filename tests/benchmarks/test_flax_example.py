@@ -1,5 +1,6 @@
 import jax
 import numpy as np
+import pytest
 
 from benchmarks import (
     flax_example,
@@ -12,6 +13,7 @@ def num_weights(tree) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
+@pytest.mark.slow
 def test_the_example_has_our_weights_and_trains() -> None:
     config = config_of(**{"optimizer.eps": 1e-4})
     experiment = build(config)

@@ -20,6 +20,7 @@ def test_operations_of_a_bound() -> None:
     assert flops.of_bound(config) == 2 * (encoder + 4_001 * decoder)
 
 
+@pytest.mark.slow
 def test_operations_of_convolutions() -> None:
     names = {f"model.{part}.name": "conv_locatello" for part in ("encoder", "decoder")}
     data = {"dataset.name": "sprites", "dataset.binarize": "none"}

@@ -7,6 +7,7 @@ from benchmarks import (
 )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("channels", [(1, 5), (5, 1), (3, 3)])
 def test_ways_to_convolve_agree(channels: tuple[int, int]) -> None:
     random = np.random.default_rng(0)

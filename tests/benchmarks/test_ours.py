@@ -1,9 +1,12 @@
+import pytest
+
 from benchmarks import (
     ours,
 )
 from tests.benchmarks.test_run import config_of
 
 
+@pytest.mark.slow
 def test_ours_are_what_a_launch_runs(monkeypatch) -> None:
     monkeypatch.setattr(ours, "MEMBERS", 2)
     config = config_of(**{"model.encoder.widths": (8,), "model.decoder.widths": (8,)})

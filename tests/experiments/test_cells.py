@@ -48,6 +48,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entries", BAD)
 def test_a_bad_sweep_is_refused_before_any_training(
     small_config, tmp_path: Path, entries: str

@@ -60,6 +60,7 @@ def test_stored_images_with_factors_are_encoded(
         build(small_config)
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_and_traversed(
     sprites_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs
 ) -> None:

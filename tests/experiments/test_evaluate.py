@@ -38,6 +38,7 @@ ASKED = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ASKED)
 def test_each_stops_between_batches_when_it_is_asked_to(
     small_config, tmp_path: Path, name: str
@@ -51,6 +52,7 @@ def test_each_stops_between_batches_when_it_is_asked_to(
         evaluate._evaluate(name, trained, fields, tmp_path, **how)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_done_again(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
 ) -> None:
@@ -122,6 +124,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return tiny_config(save(tmp_path, images, images[:13]))
 
 
+@pytest.mark.slow
 def test_asking_for_other_numbers_replaces_all_of_them(
     tiny, tmp_path: Path, shared_programs: None, undrawn: None
 ) -> None:
@@ -149,6 +152,7 @@ def test_asking_for_other_numbers_replaces_all_of_them(
     assert not any(n.startswith("ais/") and "is2" in n for n in results)
 
 
+@pytest.mark.slow
 def test_members_of_a_sweep_share_the_programs(
     tiny, tmp_path: Path, compilations, undrawn: None
 ) -> None:
@@ -160,6 +164,7 @@ def test_members_of_a_sweep_share_the_programs(
     assert outcome(tmp_path / "alone") == outcome(place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -184,6 +189,7 @@ def test_other_models_are_annealed(tiny, tmp_path: Path, changes: dict) -> None:
     assert ("ais/approximation_gap_nats" in known) == is_diagonal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_simulated_images_are_such_as_the_likelihood_describes(tiny, name: str) -> None:
     tiny.model.likelihood.name = name

@@ -39,6 +39,7 @@ def test_cells_are_listed_and_nothing_is_left(
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_launched_members_have_the_results_of_those_in_turn(
     launch, tiny, tmp_path: Path, undrawn: None
 ) -> None:

@@ -187,6 +187,7 @@ def test_too_little_memory_ends_in_one_line(start: Start, tmp_path: Path) -> Non
     assert len(errors.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_of_and_earlier_checkpoints_stay(
     start: Start, tmp_path: Path
 ) -> None:

@@ -34,6 +34,7 @@ def final_params(folder: Path, cells: list[Cell]) -> list[np.ndarray]:
     return vectors
 
 
+@pytest.mark.slow
 def test_together_they_agree_with_in_turn_in_float64(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +51,7 @@ def test_together_they_agree_with_in_turn_in_float64(
     assert note.mock_calls == [call(cell, None) for cell in cells] * 2
 
 
+@pytest.mark.slow
 def test_together_they_differ_by_rounding_only_in_float32(
     small_config, tmp_path: Path
 ) -> None:
@@ -68,6 +70,7 @@ def test_together_they_differ_by_rounding_only_in_float32(
     assert abs(differences).max() < in_turn.std(ddof=1)
 
 
+@pytest.mark.slow
 def test_together_from_different_steps_streaming_in_little_memory(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,6 +101,7 @@ def test_together_from_different_steps_streaming_in_little_memory(
         np.testing.assert_allclose(*nats, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
     tables = []
     for num_devices, executor in ((1, "map"), (2, "map"), (2, "vmap")):
@@ -175,6 +179,7 @@ def test_a_full_disk_stops_all_members(
     assert not [*tmp_path.glob("members/*/results.json")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["map", "vmap", "serial"])
 def test_a_member_whose_folder_is_in_use_stops_no_other(
     small_config, tmp_path: Path, shared_programs: None, executor: str

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from experiments.program import make_program, own_model, put
 from tests.helpers.training import advance, assert_equal
@@ -9,6 +10,7 @@ from vae.build import build, vary
 from vae.training.parallel import one_per_device
 
 
+@pytest.mark.slow
 def test_a_program_serves_another_size_and_is_compiled_once(
     small_config, compilations
 ) -> None:

@@ -45,6 +45,7 @@ def table():
     }
 
 
+@pytest.mark.slow
 def test_rows_stand_whatever_befalls_the_others(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +72,7 @@ def test_rows_stand_whatever_befalls_the_others(
     assert (tmp_path / "table.md").read_text() == text
 
 
+@pytest.mark.slow
 def test_a_table_says_how_far_its_rows_are(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +103,7 @@ def test_a_row_whose_folder_is_in_use_is_marked_with_the_reason(
     assert "values" in done
 
 
+@pytest.mark.slow
 def test_a_row_that_is_done_stands_without_its_data(
     small_config, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def assert_same_results(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_first_run_is_evaluated_again(first_run: Path) -> None:
     (first_run / "results.json").unlink()
     evaluate.run(None, first_run, data=FIRST_DATA)
@@ -66,6 +67,7 @@ def test_the_first_run_is_resumed(first_run: Path) -> None:
     assert_same_results(first_run)
 
 
+@pytest.mark.slow
 def test_the_first_run_is_read_by_a_config_with_a_new_number(
     first_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,7 @@ def own_run(trained_once: tuple[Any, Path], tmp_path: Path) -> Any:
     return config
 
 
+@pytest.mark.slow
 def test_a_run_is_used_without_its_data(
     own_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,6 +204,7 @@ def test_other_data_elsewhere_are_refused(own_run, tmp_path: Path) -> None:
         runs.open_run(folder, data=f"npz:{tmp_path}/other.npz")
 
 
+@pytest.mark.slow
 def test_a_run_trained_longer_equals_one_trained_at_once(
     small_config, tmp_path: Path
 ) -> None:
@@ -214,6 +218,7 @@ def test_a_run_trained_longer_equals_one_trained_at_once(
         train.run(small_config, tmp_path / "longer")
 
 
+@pytest.mark.slow
 def test_a_cosine_schedule_is_not_prolonged(small_config, tmp_path: Path) -> None:
     small_config.optimizer.schedule.name = "cosine"
     train.run(small_config, tmp_path)

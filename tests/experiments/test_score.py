@@ -32,6 +32,7 @@ def one_class(small_config) -> Any:
     return small_config
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
     one_class.evaluate.anomalies.regret_images = 30
     one_class.train.steps = one_class.runtime.checkpoint_every = 100
@@ -52,6 +53,7 @@ def test_results_are_those_of_the_scores(one_class, tmp_path: Path) -> None:
             assert picture.width > 700
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_batch(one_class, tmp_path: Path) -> None:
     got = []
     for size in (100, 33):
@@ -69,6 +71,7 @@ def save_few(path: Path, count: int, side: int) -> str:
     return f"npz:{path}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "side"), [(20, 12), (40, 5)])
 def test_few_images_or_pixels_are_scored(
     small_config, tmp_path: Path, count: int, side: int
@@ -82,6 +85,7 @@ def test_few_images_or_pixels_are_scored(
     assert 0 <= read(tmp_path / "run/results.json")["anomaly/ppca_auroc"] <= 1
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_leaves_the_others(
     one_class, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +130,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.sampled(1)
 def test_a_folder_of_pictures_is_scored_whole(finished: Path, tmp_path: Path) -> None:
     _, test = load("mnist_5k")
     pictures = np.concatenate([test.images[:30], 255 - test.images[:2]])

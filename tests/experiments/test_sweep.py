@@ -34,6 +34,7 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if not MEASURED.match(k)} for row in rows]
 
 
+@pytest.mark.slow
 def test_members_equal_their_solo_runs_and_share_one_program(
     small_config, tmp_path: Path, compilations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,6 +50,7 @@ def test_members_equal_their_solo_runs_and_share_one_program(
         assert outcome(alone) == outcome(members.folder_of(cell, tmp_path / "sweep"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["map", "vmap"])
 def test_a_diverged_member_harms_no_other(
     small_config, tmp_path: Path, shared_programs: None, executor: str

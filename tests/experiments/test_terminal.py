@@ -98,6 +98,7 @@ def print_much(stream: int) -> int:
     ).returncode
 
 
+@pytest.mark.slow
 def test_an_output_that_nobody_reads_any_more_ends_nothing() -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -96,6 +96,7 @@ def without_measurements(results: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in results.items() if not k.endswith(measured)}
 
 
+@pytest.mark.slow
 def test_launching_again_shows_the_results_and_changes_nothing(
     small_config, trained_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_launching_again_shows_the_results_and_changes_nothing(
     assert "nothing to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluating_again_with_more_samples(small_config, trained_run: Path) -> None:
     first = read(trained_run / "results.json")
     evaluate.run(None, trained_run)
@@ -130,6 +132,7 @@ def test_evaluating_again_with_more_samples(small_config, trained_run: Path) -> 
     assert without_measurements(anew) == without_measurements(both)
 
 
+@pytest.mark.slow
 def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None:
     """Of the same images the ELBO is the test split's, but for noise."""
     x = np.random.default_rng(0).random((60, 8, 8)) > 0.5
@@ -142,6 +145,7 @@ def test_the_validation_split_has_its_elbo(small_config, tmp_path: Path) -> None
     assert abs(results["validation/elbo_nats"] - results["test/elbo_nats"]) < 4 * error
 
 
+@pytest.mark.slow
 def test_evaluating_on_several_devices(small_config, trained_run: Path) -> None:
     first = read(trained_run / "results.json")
     small_config.runtime.num_devices = 4
@@ -173,6 +177,7 @@ def test_a_folder_in_use_is_not_evaluated(trained_run: Path) -> None:
         evaluate.run(None, trained_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("beta", "warnings"), [(1.0, 0), (1000.0, 1)])
 def test_a_collapse_is_told_of_once_while_training(
     small_config,
@@ -197,6 +202,7 @@ def test_a_collapse_is_told_of_once_while_training(
     assert ("collapsed: the rate is 0.0" in verdict) == bool(warnings)
 
 
+@pytest.mark.slow
 def test_another_config_or_other_data_are_refused(
     small_config, tmp_path: Path, shared_programs: None
 ) -> None:
@@ -237,6 +243,7 @@ def test_evaluating_an_unfinished_run_is_refused(
         evaluate.run(None, trained_run)
 
 
+@pytest.mark.slow
 def test_a_run_moves_between_device_counts_and_data_paths(
     small_config, tmp_path: Path, shared_programs: None
 ) -> None:

@@ -119,6 +119,7 @@ def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, 
     return experiment, state
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("composition", COMPOSITIONS, ids="-".join)
 def test_every_objective(
@@ -192,6 +193,7 @@ def choices(error: UserError) -> set[str]:
     return set(listed.split(" or "))
 
 
+@pytest.mark.slow
 def test_what_an_error_offers_works_and_nothing_else(tiny_data: str) -> None:
     with pytest.raises(UserError, match="objective.name=vq_vae needs a quant") as error:
         build(tiny_config(tiny_data, objective="vq_vae"))

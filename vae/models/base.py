@@ -2,7 +2,7 @@
 tools may call, and the facts that they may ask for."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -106,6 +106,7 @@ class Likelihood(nn.Module):
         return 0.0
 
 
+@runtime_checkable
 class Model(Protocol):
     """A Linen module; its methods run inside `model.apply({"params": ...}, ...)`.
 

@@ -215,8 +215,7 @@ def train(
         with timed(clocks, "train", "data_wait"):
             chunk = next(data)
         with timed(clocks, "train"):
-            # Waiting here costs a dispatch per call and keeps the clocks honest; the
-            # next chunk is read ahead meanwhile.
+            # Waiting keeps the clocks honest; the next chunk is read ahead meanwhile.
             carry = jax.block_until_ready(call(carry, chunk, end - first))
         metrics: list[dict[str, float]] = [{} for _ in records]
         if plan.is_logged(end):
@@ -232,13 +231,10 @@ def train(
         is_last, stop = end == plan.steps, should_stop(end)
         if is_last:
             # Not timed, so that the clock that is saved is the clock that is returned.
-            _save(end, carry, records)
+            _save(end, carry, records, wait=True)
         elif stop or (plan.checkpoint_every and end % plan.checkpoint_every == 0):
             with timed(clocks, "train", "checkpoint"):
-                _save(end, carry, records)
-        if is_last or stop:
-            for run in records:
-                run.checkpointer.wait()
+                _save(end, carry, records, wait=stop)
         if all(run.diverged for run in records):
             break
         if stop and not is_last:
@@ -261,10 +257,14 @@ def _read_and_reset(
     return metrics, (state, jax.device_put(emptied(read), shardings))
 
 
-def _save(step: int, carry: Carry, records: Sequence[Records]) -> None:
+def _save(step: int, carry: Carry, records: Sequence[Records], *, wait: bool) -> None:
+    """Saves each run; with `wait`, returns when all is on disk."""
     for i, run in enumerate(records):
         if run.diverged is None:
             run.save(step, _run_of(carry, i))
+    for run in records:
+        if wait:
+            run.checkpointer.wait()
 
 
 _run_of = jax.jit(run_of)

@@ -9,6 +9,7 @@ from tests.experiments.latents.conftest import CODES, initial_model, known_model
 from vae.evaluation import probe
 
 
+@pytest.mark.slow
 def test_factors_are_attributes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "MOST_TRAIN", 1000)
     monkeypatch.setattr(subjects, "MOST_TEST", 200)

@@ -48,6 +48,7 @@ def test_dynamic_binarisation_is_drawn_anew_for_each_key() -> None:
     assert 300 < (first != second).sum() < 484  # of 784 coins: 392 +- 14
 
 
+@pytest.mark.slow
 def test_static_recipe_gives_the_published_test_set(mnist_dir: str) -> None:
     """Tomczak & Welling's seed 777; figures computed for this project from it."""
     train, test = load("mnist", mnist_dir)

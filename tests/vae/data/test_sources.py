@@ -36,6 +36,7 @@ def test_unknown_and_unprepared_tfds_names(tmp_path: Path) -> None:
         load("cifar10", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_tfds_is_decoded_once(
     mnist_dir: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def draws(dim: int) -> Draws:
     return Draws(VonMisesFisher(mu, kappa), tangent, *sample_and_slopes())
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dim", DIMS)
 def test_kl_is_the_mean_of_the_log_ratio(dim: int) -> None:
     posterior, _, z, *_ = draws(dim)

@@ -16,6 +16,7 @@ def keys(samples: int, examples: int) -> jax.Array:
     return rng.per_sample(per_example, jnp.arange(samples))
 
 
+@pytest.mark.slow
 def test_a_sample_moves_with_the_parameters() -> None:
     """z = mean + scale e: slopes 1 by the mean and e by the scale, and the same for a
     covariance's triangle."""

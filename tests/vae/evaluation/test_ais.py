@@ -89,6 +89,7 @@ def test_images_are_simulated_with_exact_samples_of_their_posteriors() -> None:
         assert (np.abs(values.mean(0) - expected) < 4.5 * error).all()
 
 
+@pytest.mark.slow
 def test_the_bounds_enclose_log_p_and_meet() -> None:
     """In the mean over images, within four of its standard errors, and to .1 nats."""
     (lower, upper, _), (x, _) = sandwich(100), simulated()
@@ -137,6 +138,7 @@ def test_one_step_is_importance_sampling_from_the_prior() -> None:
     np.testing.assert_allclose(got.log_likelihood, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_its_batch() -> None:
     bounds, (x, z) = chains(6, num_chains=3), simulated(7)
 
@@ -185,6 +187,7 @@ def model_with(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRIORS)
 def test_bounds_of_every_other_prior_on_the_reals_meet(name: str) -> None:
     """At random parameters, so that prior and posterior differ."""

@@ -3,6 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from vae import rng
 from vae.evaluation import hmc
@@ -64,6 +65,7 @@ def test_a_gaussian_target_is_left_as_it_is() -> None:
     assert deviations(state.z).max() < 4.5  # of 24: by chance once in 6,000
 
 
+@pytest.mark.slow
 def test_it_is_reached_from_elsewhere() -> None:
     start = np.full((CHAINS, 2, DIM), 2, np.float32)
     # Ten steps are nowhere near half of an oscillation, at which a mean just flips.

@@ -3,6 +3,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.helpers.trained import untrained
 from vae.evaluation import bounds, latent
@@ -16,6 +17,7 @@ def test_active_units_counts_means_that_vary() -> None:
     assert active_units(variance_of_means(means, np.zeros_like(means))) == 2
 
 
+@pytest.mark.slow
 def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None:
     """Its means are known from 20 samples only, whose noise alone has variance .05."""
     small_config.model.posterior.name = "planar_flow"

@@ -26,6 +26,7 @@ def log_p() -> np.ndarray:
     return exact.log_prob(exact.images(2 * COUNT - 1)[::2])
 
 
+@pytest.mark.slow
 def test_the_annealed_bound_is_log_p(results: dict[str, Any]) -> None:
     assert results["ais/images"] == COUNT
     assert results["ais/steps"] == STEPS
@@ -81,6 +82,7 @@ def test_what_it_cannot_anneal() -> None:
         assert reason in found
 
 
+@pytest.mark.slow
 def test_an_image_does_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     few = {"num_steps": 10, "num_samples": 2, "evaluation_samples": 10}
     wanted = log_likelihood.OPTIMISATION | few

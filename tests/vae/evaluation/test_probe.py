@@ -55,6 +55,7 @@ def test_features(trained: probe.Probe) -> None:
     np.testing.assert_allclose(scaled, features[-4:], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "STEPS", 30)
     first, same, other = (train_probe(*bars(0, 500), seed=seed) for seed in (0, 0, 1))
@@ -66,6 +67,7 @@ def test_a_seed_gives_one_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.abs(first.features(images) - other.features(images)).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_probe_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "STEPS", 150)
     jax.config.update("jax_enable_x64", True)
@@ -74,6 +76,7 @@ def test_a_probe_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(read["upright"], attributes["upright"])
 
 
+@pytest.mark.slow
 def test_digits_of_mnist(mnist_dir: str) -> None:
     train, test = sources.load("mnist", mnist_dir)
     digits = train_probe(train.images, {"digit": train.labels}, seed=0)

@@ -37,6 +37,7 @@ def everything_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return config
 
 
+@pytest.mark.slow
 def test_evaluations_show_that_they_are_done(everything_on) -> None:
     asked = everything_on.evaluate.to_dict()
     trained, results = untrained(everything_on), {}

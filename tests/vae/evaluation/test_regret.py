@@ -25,6 +25,7 @@ def test_the_exact_posterior_has_nothing_to_gain(
     np.testing.assert_allclose(got, 0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_shifted_posterior_regrets_its_divergence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -150,6 +150,7 @@ def test_the_shortest_curve_on_a_sphere_is_a_great_circle() -> None:
     assert curve_length(sphere, found.points) < 0.95 * curve_length(sphere, straight)
 
 
+@pytest.mark.slow
 def test_a_geodesic_is_never_worse_than_the_straight_line() -> None:
     starts, ends = pair(6, 8)
     ends[0] = starts[0]  # nothing to go

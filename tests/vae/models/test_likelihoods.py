@@ -164,6 +164,7 @@ def test_finite_with_finite_gradients_at_extreme_features(module, size: float) -
     assert np.isfinite(value) and np.isfinite(grad).all()
 
 
+@pytest.mark.sampled(1)
 @every_likelihood
 def test_images_are_shaped_summed_and_sampled(module) -> None:
     number = module.features_per_channel

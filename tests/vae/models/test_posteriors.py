@@ -68,6 +68,7 @@ def draws() -> Any:
     return draw(FEATURES, keys(5, 3)), draw(FEATURES.at[2].add(1), others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_samples_have_their_own_keys_and_densities(name: str) -> None:
     code_dim = CASES[name].code_dim

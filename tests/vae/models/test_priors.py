@@ -114,6 +114,7 @@ def flow_prior(depth: int, widths: tuple[int, ...] = (5,)) -> priors.FlowPrior:
     return priors.FlowPrior(priors.StandardNormal(3), flows.Chain(layers))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2])
 def test_flow_prior_starts_as_the_standard_normal(depth: int) -> None:
     prior, base = flow_prior(depth, ()), priors.StandardNormal(3)()
@@ -170,6 +171,7 @@ PRIORS: dict[str, Any] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", PRIORS)
 def test_facts_of_priors_are_those_of_their_distributions(name: str) -> None:
     prior, labels = PRIORS[name], jnp.eye(3)

@@ -81,6 +81,7 @@ def exact_elbo(params: Params, x: np.ndarray) -> float:
     return -(distortion + rate).mean()
 
 
+@pytest.mark.slow
 def test_the_elbo_reaches_the_optimum_of_probabilistic_pca(mnist_dir: str) -> None:
     """In two dimensions; `configs/papers/ppca_optimum.py` measures more."""
     latent_dim, optimum = 2, 12.4277

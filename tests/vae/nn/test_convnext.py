@@ -17,6 +17,7 @@ def images(channels: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(2, 5, 6, channels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convolution", ["matmul", "lax"])
 def test_depthwise_convolutions_are_flax_ones(convolution: str) -> None:
     """With gradients, of the kernel and of the image."""

@@ -3,6 +3,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
 from experiments.program import make_program
@@ -47,6 +48,7 @@ def smooth_photos(count: int, side: int) -> np.ndarray:
     return np.einsum("ai,bj,nijc->nabc", bumps, bumps, corners).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_photos_of_96_pixels_train(small_config, tmp_path) -> None:
     """Within ten steps the loss was two hundred times what it began with."""
     x = smooth_photos(50, 96)
@@ -96,6 +98,7 @@ def changed_leaves(before: Any, after: Any) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_an_initializer_leaves_residual_blocks_the_identity(small_config) -> None:
     small_config.model.encoder.name = "resnet"
     small_config.model.encoder.channels = (4,)
@@ -104,6 +107,7 @@ def test_an_initializer_leaves_residual_blocks_the_identity(small_config) -> Non
     assert "encoder/blocks_0/block_0/conv_1/kernel" not in changed
 
 
+@pytest.mark.slow
 def test_an_initializer_draws_the_kernels_of_the_model_anew(small_config) -> None:
     small_config.model.encoder.widths = small_config.model.decoder.widths = (50,)
     small_config.model.posterior.name = "iaf"

@@ -51,6 +51,7 @@ def test_terms_have_the_shapes_of_the_contract() -> None:
     np.testing.assert_allclose(terms.rate_per_group.sum(0), terms.rate)
 
 
+@pytest.mark.slow
 def test_a_rate_without_closed_form_is_sampled() -> None:
     keys = rng.per_sample(
         rng.per_example(jax.random.key(0), BATCH.position), jnp.arange(3)
@@ -103,6 +104,7 @@ COUPLED = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", COUPLED)
 def test_gradients_do_not_depend_on_the_number_of_devices(name: str) -> None:
     whole, shared = (COUPLED[name](axis_name=axis) for axis in (None, "batch"))

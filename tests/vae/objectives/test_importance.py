@@ -43,6 +43,7 @@ def test_at_the_exact_posterior_every_bound_is_log_p(num_samples: int) -> None:
     np.testing.assert_allclose(loss, expected, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_miwae_lies_between_the_elbo_and_iwae_and_meets_both() -> None:
     drawn = terms(12)
     bounds = [importance.miwae(None, drawn, num_bounds=n) for n in (1, 3, 12)]

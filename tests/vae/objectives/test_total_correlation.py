@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from tests.helpers import linear_gaussian as exact
 from vae.distributions.padded import PaddedNormal
@@ -40,6 +41,7 @@ def aggregate(count: int) -> tuple[PaddedNormal, np.ndarray]:
     return normal, means + draw(count, 0.2 * np.eye(2), 1)
 
 
+@pytest.mark.slow
 def test_both_estimators_know_the_total_correlation_of_a_gaussian() -> None:
     normal, z = aggregate(2000)
     got = {
@@ -66,6 +68,7 @@ def test_the_stratified_density_is_unbiased() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_trained_discriminator_knows_the_total_correlation() -> None:
     discriminator = Discriminator((64, 64))
     data = jnp.asarray(draw(40_000, CORRELATION, 2))

@@ -90,6 +90,7 @@ def train_population(
     return kept, records, carry
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("pipeline", ["resident", "stream"])
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_a_run_that_diverges_harms_no_other(

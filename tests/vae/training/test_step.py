@@ -18,6 +18,7 @@ def test_results_do_not_depend_on_the_cut_into_calls(small_config) -> None:
     assert_equal(whole, train(small_config, calls=[1, 7, 2, 10]))
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(small_config) -> None:
     _, first = train(small_config, calls=[20])
     state, totals = train(small_config, calls=[2000])
@@ -41,6 +42,7 @@ def test_a_seed_controls_initialisation(small_config) -> None:
         assert (one != other).all()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("binarize", "metric"),
     [("threshold", "rate_nats"), ("dynamic", "rate_nats"), ("none", "distortion_nats")],
@@ -69,6 +71,7 @@ def test_a_seed_controls_order_binarisation_and_noise(
     assert abs(value(3) - value(4)) > 1e-4 * abs(value(3))
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_first_sgd_update(small_config) -> None:
     small_config.optimizer.name = "sgd"
     small_config.optimizer.clip_norm = 0.5

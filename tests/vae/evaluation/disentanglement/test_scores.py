@@ -81,6 +81,7 @@ def test_images_are_encoded_in_large_blocks() -> None:
     assert blocks == [8192, 8192, 19200 - 2 * 8192, 8192, 9600 - 8192]
 
 
+@pytest.mark.slow
 def test_a_metric_does_not_depend_on_the_others() -> None:
     together = scores(noisy, FAST)
     alone: dict[str, float] = {}
