@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 ELEMENTWISE = (
     *("abs", "add", "and", "clamp", "cos", "div", "eq", "erf", "exp", "expm1", "ge"),
@@ -46,7 +46,8 @@ INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")  # where a call keeps what it calls
 RENAMED = {"add_any": "add"}
 FOLDED = 256  # values: larger ones are computed ahead if they do not grow
 MOST_STEPS = 64  # of a loop that is unrolled
-EXACT = 1024  # values: smaller arrays are stored in float32, others in float16
+EXACT = 1024  # values: smaller arrays of weights are not rounded to float16
+MOST_HALF = float(np.finfo(np.float16).max)
 
 
 class Equations(NamedTuple):
@@ -79,18 +80,20 @@ def trace(function: Callable[..., jax.Array], *examples: jax.Array) -> Equations
     return Equations(
         inputs=[x.number for x in inputs],
         output=last,
-        constants={n: pack(x) for n, x in writer.constants.items() if n in used},
+        constants={
+            n: pack(x, halve=True) for n, x in writer.constants.items() if n in used
+        },
         steps=steps[::-1],
         unknown=sorted({step[0] for step in steps} - set(PRIMITIVES)),
     )
 
 
-def pack(array: Any) -> dict[str, Any]:
-    """Returns an array for JSON: its shape, its type and its bytes in base64. A large
-    one is rounded to float16, unless a value is too large for that."""
-    exact = np.asarray(array, "<f4")
-    is_exact = exact.size < EXACT or np.abs(exact).max() > np.finfo(np.float16).max
-    content = exact if is_exact else exact.astype("<f2")
+def pack(array: Any, *, halve: bool = False) -> dict[str, Any]:
+    """Returns an array for JSON: its shape, its type and its bytes in base64; to
+    `halve` a large one rounds it to float16, unless a value is too large for that."""
+    content = np.asarray(array, "<f4")
+    if halve and content.size >= EXACT and np.abs(content).max() < MOST_HALF:
+        content = content.astype("<f2")
     text = base64.b64encode(content.tobytes()).decode()
     return {"shape": content.shape, "type": content.dtype.name, "data": text}
 
@@ -124,9 +127,7 @@ class _Writer:
         )
 
         def read(variable: Any) -> Any:
-            return (
-                variable.val if isinstance(variable, Literal) else values[variable]
-            )
+            return variable.val if isinstance(variable, Literal) else values[variable]
 
         for equation in jaxpr.eqns:
             outputs = self._write(equation, [read(v) for v in equation.invars])
@@ -141,9 +142,10 @@ class _Writer:
             return outputs
         inner = next((params[key] for key in INNER if key in params), None)
         if inner is not None and name != "scan":
-            closed = inner if hasattr(inner, "jaxpr") else jax.core.ClosedJaxpr(inner, ())
+            closed = inner if hasattr(inner, "jaxpr") else ClosedJaxpr(inner, ())
             return self.inline(closed.jaxpr, closed.consts, inputs)
-        shapes = [v.aval.shape for v in equation.outvars]
+        avals: list[Any] = [v.aval for v in equation.outvars]
+        shapes = [aval.shape for aval in avals]
         if not any(isinstance(x, _Variable) for x in inputs):
             most = max([FOLDED, *map(np.size, inputs)])
             if all(math.prod(shape) <= most for shape in shapes):

@@ -76,7 +76,7 @@ def _draw(
     left, right = low - 0.06 * (high - low), high + 0.06 * (high - low)
     axes.set(xlim=(left[0], right[0]), ylim=(left[1], right[1]), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    colours = _colour(values, len(plane))
+    colours = colour(values, len(plane))
     axes.scatter(*plane.T, s=6, c=colours, linewidths=0)
     if values is not None:
         _add_legend(axes, name, values, colours)
@@ -87,7 +87,7 @@ def _draw(
     return figure
 
 
-def _colour(values: np.ndarray | None, count: int) -> np.ndarray:
+def colour(values: np.ndarray | None, count: int) -> np.ndarray:
     """Returns a colour [N, 4] of each of `count` points, by its value in [N]: ten
     values differ in hue, more of them go from dark to light."""
     if values is None:

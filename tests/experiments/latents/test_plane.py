@@ -75,7 +75,7 @@ def test_thumbnails_of_any_channels(tmp_path: Path) -> None:
 
 
 def test_many_values_go_from_dark_to_light_and_some_are_named(tmp_path: Path) -> None:
-    ten, many = (plane._colour(np.arange(count) * 7 - 30, count) for count in (10, 99))
+    ten, many = (plane.colour(np.arange(count) * 7 - 30, count) for count in (10, 99))
     assert len(np.unique(ten, axis=0)) == 10
     assert (np.diff(many[:, :3].sum(axis=1)) > -0.1).all()
     subject, _ = known_model(CODES)
