@@ -1,6 +1,5 @@
 """A page on which the decoder itself runs, in the browser: `explorer.html`."""
 
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -10,13 +9,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.colors import to_hex
-from PIL import Image
 
 from experiments import page, workdir
 from experiments.latents.attributes import Attributes
 from experiments.latents.equations import Equations, pack, trace
-from experiments.latents.plane import colour
-from experiments.latents.section import Section
+from experiments.latents.plane import colour, most_images, name_images
+from experiments.latents.section import Section, make_sheet
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
 
@@ -44,27 +42,28 @@ def write_explorer(
     kl = evaluated.get("latent/kl_per_dim")
     order = np.argsort(subject.test.codes.var(axis=0) if kl is None else kl)[::-1]
     test = subject.test.pixels
-    count = min(len(test), MOST_IMAGES, max(1, MOST_VALUES // test[0].size))
+    count = min(len(test), MOST_IMAGES, most_images(subject, MOST_VALUES))
     places = evenly_spaced(len(test), count)
-    tiles = subject.display.tiles(test[places])
+    url, sheet = make_sheet(subject.display.tiles(test[places]))
+    pictures = {"sheet": url}
     data = {
         "shape": test.shape[1:],
         "display": [subject.display.low, subject.display.high],
         "labels": subject.experiment.model.num_labels or 0,
         "codes": pack(subject.test.codes[places]),
-        "sheet": _sheet(tiles),
+        "sheet": sheet,
         "points": _describe(subject, attributes, places),
         "sliders": _sliders(subject, order, kl),
         "planes": _planes(subject.test.codes, order),
         "equations": None,
         "grid": None,
     }
-    equations, size = _trace(subject), len(json.dumps(data))
+    equations, size = _trace(subject), len(url) + len(json.dumps(data))
     data["equations"] = equations._asdict()
     reason = _refuse(equations, size + len(json.dumps(data["equations"])))
     if reason:
-        data["equations"], data["grid"] = None, _grid(subject, data["sliders"][:2])
-        data["sliders"] = data["sliders"][:2]
+        data["equations"], data["sliders"] = None, data["sliders"][:2]
+        pictures["grid"], data["grid"] = _grid(subject, data["sliders"])
         data["planes"] = _planes(subject.test.codes, order[:2], principal=False)
     else:
         data["check"] = _check(subject, places[0])
@@ -74,6 +73,7 @@ def write_explorer(
         config=subject.experiment.config,
         display=subject.display.describe(test.shape[-1]),
         data=data,
+        pictures=pictures,
         reason=reason,
         images=len(test),
         not_finite=[],
@@ -132,10 +132,7 @@ def _describe(
             for value, first in zip(known[shown], firsts[shown], strict=True)
         ]
     return {
-        "names": [
-            f"test image {i}" + ("" if values is None else f", {name} {values[i]}")
-            for i in places
-        ],
+        "names": name_images(places, name, values),
         "colours": [colours[i] for i in places],
         "labels": None if labels is None else labels.tolist(),
         "legend": legend,
@@ -183,9 +180,11 @@ def _planes(
     ]
 
 
-def _grid(subject: Subject, sliders: list[dict[str, Any]]) -> dict[str, Any]:
-    """Returns images over two dimensions, the others at zero, for each of some labels;
-    the second dimension grows downwards."""
+def _grid(
+    subject: Subject, sliders: list[dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """Returns the sheet of images over two dimensions, the others at zero, for each of
+    some labels; the second dimension grows downwards."""
     labels = range(min(subject.experiment.model.num_labels or 1, GRID_LABELS))
     most = MOST_VALUES / subject.test.pixels[0].size / len(labels)
     side = min(SIDE, max(LEAST_SIDE, math.isqrt(int(most))))
@@ -198,19 +197,5 @@ def _grid(subject: Subject, sliders: list[dict[str, Any]]) -> dict[str, Any]:
         subject.decode(codes, np.full(len(codes), label, np.int32)) for label in labels
     ]
     tiles = subject.display.tiles(np.concatenate(images))
-    return {"sides": across.shape[::-1], "labels": len(labels), **_sheet(tiles)}
-
-
-def _sheet(tiles: np.ndarray) -> dict[str, Any]:
-    """Sets images [N, H, W, 1 or 3] in one picture, in reading order."""
-    count, height, width, channels = tiles.shape
-    columns = math.isqrt(count - 1) + 1
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
-    sheet[:count] = tiles
-    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    sheet = sheet.reshape(rows * height, columns * width, channels)
-    content = io.BytesIO()
-    Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet).save(content, "png")
-    url = page.data_url(content.getvalue(), "png")
-    return {"url": url, "columns": columns, "width": width, "height": height}
+    url, sheet = make_sheet(tiles)
+    return url, {"sides": across.shape[::-1], "labels": len(labels), **sheet}

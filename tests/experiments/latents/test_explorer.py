@@ -78,7 +78,7 @@ def test_the_browsers_images_are_those_of_jax(
     numbers = ",".join(map(str, code[0].tolist()))
     page = browse(tmp_path / "explorer.html", f"z={numbers}&label=3&pixels")
     np.testing.assert_allclose(grey(page), wanted.squeeze(-1), atol=1e-2)
-    assert "Checked: of one test image, it differs from JAX's by at most 0.0" in page
+    assert "Checked here: one image differs from JAX's by at most 0.0" in page
 
 
 def test_a_click_decodes_what_is_there(
@@ -136,7 +136,7 @@ def test_points_have_names_and_colours(tmp_path: Path) -> None:
     data = write(subject, tmp_path, test={"label": subject.test.labels})
     points = data["points"]
     assert data["labels"] == 10 and points["labels"] == subject.test.labels.tolist()
-    assert points["names"][3] == f"test image 3, label {subject.test.labels[3]}"
+    assert points["names"][3] == f"Test image 3, label {subject.test.labels[3]}"
     colours = dict(points["legend"])
     assert points["colours"][3] == colours[f"label {subject.test.labels[3]}"]
     count = len(subject.test.codes)
@@ -202,4 +202,4 @@ def test_attributes_with_any_names_do_no_harm(tmp_path: Path) -> None:
     page = (tmp_path / "explorer.html").read_text()
     assert name not in page
     (text,) = re.findall(r'json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert json.loads(text)["points"]["names"][1] == f"test image 1, {name} 1"
+    assert json.loads(text)["points"]["names"][1] == f"Test image 1, {name} 1"
