@@ -15,7 +15,7 @@ from experiments.latents import explorer
 from experiments.latents.attributes import Attributes
 from experiments.latents.subject import Subject, make_subject
 from experiments.program import make_program
-from tests.experiments.latents.conftest import NOTHING, config_of
+from tests.experiments.latents.conftest import NOTHING, config_of, words
 from vae.build import build
 
 KL = {"latent/kl_per_dim": [0.5, 2.0, 0.1, 1.0]}
@@ -39,7 +39,9 @@ def distinct_model(**changes: Any) -> Subject:
 
 def write(subject: Subject, folder: Path, **known: Any) -> dict[str, Any]:
     """Writes the page, and returns what it holds for its script."""
-    explorer.write_explorer(subject, NOTHING._replace(**known), KL, folder)
+    attributes = NOTHING._replace(**known)
+    section = explorer.write_explorer(subject, attributes, KL, folder)
+    assert section.facts["reason"] in words("explorer", section, subject)
     page = (folder / "explorer.html").read_text()
     (text,) = re.findall(r'json" id="data">(.*?)</script>', page, re.DOTALL)
     return json.loads(html.unescape(text))
