@@ -36,7 +36,7 @@ PAGES = [
 DICTIONARY = ROOT / "docs" / "evaluation.md"
 FIRST_RUN = ROOT / "tests" / "data" / "first_run"
 # Of launch.py itself, of absl, of other programs, and NAME, which stands for any.
-OTHER_FLAGS = {
+OTHER_FLAGS = {"tracker", 
     *("experiment", "multihost", "deterministic", "keep_compiled", "help"),
     *("strict", "pythonpath", "smoke", "xla_gpu_deterministic_ops", "FLAG"),
 }

@@ -12,7 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from experiments.figures import save_grid
 from experiments.latents.attributes import Attributes
-from experiments.latents.section import DPI, Section
+from experiments.latents.section import DPI, Section, make_sheet
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
 from vae.latents.embed import decoded_manifold, principal_components, umap
@@ -25,6 +25,7 @@ SIDE, QUANTILES = 20, (0.02, 0.98)  # of the decoded manifold
 INCHES = 8.0
 HUES = 10  # colours that can be told apart
 THUMBNAIL_INCHES = 0.42
+HOVERED, HOVERED_VALUES = 500, 1_000_000  # images that the page shows, and their pixels
 
 
 def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Section:
@@ -45,11 +46,16 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         embeddings["umap"] = functools.partial(umap, seed=subject.seed)
     if codes.shape[1] == 2:
         embeddings = {"codes": lambda codes: codes}
-    pictures = {}
+    pictures, points = {}, {}
+    hovered = evenly_spaced(
+        *(len(codes), min(len(codes), HOVERED, most_images(subject, HOVERED_VALUES)))
+    )
     for by, embed in embeddings.items():
         pictures[by] = folder / f"embedding_{by}.png"
-        figure = _draw(subject, places, embed(codes), name, values)
+        plane = embed(codes)
+        figure = _draw(subject, places, plane, name, values)
         figure.savefig(pictures[by], dpi=DPI)
+        points[by] = _in_picture(figure, plane[hovered]).round(4).tolist()
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
     if is_flat and subject.experiment.model.prior.factorises:
         images = np.asarray(decoded_manifold(subject.decode, SIDE, QUANTILES))
@@ -57,7 +63,33 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         flat = images.reshape(-1, *images.shape[2:])
         save_grid(pictures["manifold"], flat, subject.display, SIDE)
     facts = {"count": len(codes), "attribute": name, "quantiles": QUANTILES}
+    seen = places[hovered]
+    facts["sheet"], sheet = make_sheet(subject.display.tiles(subject.test.pixels[seen]))
+    names = name_images(seen, name, attributes.test.get(name))
+    facts["hover"] = {"points": points, "names": names, "sheet": sheet}
     return Section(facts, pictures)
+
+
+def most_images(subject: Subject, values: int) -> int:
+    """Returns how many test images have at most so many values, at least one."""
+    return max(1, values // subject.test.pixels[0].size)
+
+
+def name_images(
+    places: np.ndarray, attribute: str, values: np.ndarray | None
+) -> list[str]:
+    """Names the test images at places [N], with the values [all] of an attribute."""
+    return [
+        f"Test image {i}" + ("" if values is None else f", {attribute} {values[i]}")
+        for i in places
+    ]
+
+
+def _in_picture(figure: Figure, points: np.ndarray) -> np.ndarray:
+    """Returns where the points [N, 2] of a figure's axes are in its picture [N, 2], as
+    shares of its width from the left and of its height from the top."""
+    x, y = (figure.axes[0].transData.transform(points) / figure.bbox.size).T
+    return np.stack([x, 1 - y], axis=1)
 
 
 def _draw(
@@ -76,7 +108,7 @@ def _draw(
     left, right = low - 0.06 * (high - low), high + 0.06 * (high - low)
     axes.set(xlim=(left[0], right[0]), ylim=(left[1], right[1]), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    colours = _colour(values, len(plane))
+    colours = colour(values, len(plane))
     axes.scatter(*plane.T, s=6, c=colours, linewidths=0)
     if values is not None:
         _add_legend(axes, name, values, colours)
@@ -87,7 +119,7 @@ def _draw(
     return figure
 
 
-def _colour(values: np.ndarray | None, count: int) -> np.ndarray:
+def colour(values: np.ndarray | None, count: int) -> np.ndarray:
     """Returns a colour [N, 4] of each of `count` points, by its value in [N]: ten
     values differ in hue, more of them go from dark to light."""
     if values is None:

@@ -9,6 +9,7 @@ from experiments import interrupt, page, workdir
 from experiments.latents import (
     curves,
     editing,
+    explorer,
     generation,
     plane,
     swapping,
@@ -25,8 +26,8 @@ from vae.training.loop import Interrupted
 
 
 def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
-    """Writes `latents.html`, which needs no other file, and its pictures and numbers,
-    `latents/*.png` and `latents/results.json`.
+    """Writes `latents.html` and `explorer.html`, which need no other file, and the
+    pictures and numbers of the former, `latents/*.png` and `latents/results.json`.
 
     A section that cannot be computed says so; the others are written all the same.
 
@@ -83,7 +84,7 @@ def _write(subject: Subject, folder: Path) -> None:
             f"warning: {len(failures)} of {len(sections)} sections of the page could "
             f"not be computed: {why}"
         )
-    say(f"written to {folder}/latents.html")
+    say(f"written to {folder}/latents.html and explorer.html")
 
 
 def _sections(
@@ -94,6 +95,9 @@ def _sections(
     attributes = functools.cache(lambda: find_attributes(subject))
     images = functools.cache(lambda: generation.generate(subject))
     return {
+        "explorer": lambda: explorer.write_explorer(
+            subject, attributes(), evaluated, folder.parent
+        ),
         "samples": lambda: generation.show_samples(subject, images(), folder),
         "coverage": lambda: generation.compare_with_data(
             subject, attributes(), images()

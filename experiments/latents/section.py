@@ -1,12 +1,16 @@
 """What a section of the page holds, and how its matrices and tables are made."""
 
+import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
+from experiments import page
 from experiments.figures import GAP, Display, make_grid
 
 WIDTH = 5.0  # inches of a matrix of images: its labels are read on a phone, too
@@ -83,3 +87,19 @@ def save_matrix(
     if title:
         axes.set_title(title, fontsize="large", pad=8)
     figure.savefig(path, dpi=MATRIX_DPI, bbox_inches="tight", pad_inches=0.05)
+
+
+def make_sheet(tiles: np.ndarray) -> tuple[str, dict[str, int]]:
+    """Sets images [N, H, W, 1 or 3] in one picture, in reading order; returns its data
+    URL, and the number of its columns and W and H, by which a script cuts it."""
+    count, height, width, channels = tiles.shape
+    columns = math.isqrt(count - 1) + 1
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * columns, height, width, channels), np.uint8)
+    sheet[:count] = tiles
+    sheet = sheet.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    sheet = sheet.reshape(rows * height, columns * width, channels)
+    content = io.BytesIO()
+    Image.fromarray(sheet.squeeze(-1) if channels == 1 else sheet).save(content, "png")
+    url = page.data_url(content.getvalue(), "png")
+    return url, {"columns": columns, "width": width, "height": height}

@@ -1,6 +1,9 @@
 """Models for the page's tests: known ones, initial ones, and one trained run."""
 
 import re
+import shutil
+import subprocess
+from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,6 +128,27 @@ def words(name: str, section: Section, subject: Subject | None = None) -> str:
     )
     text = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL)
     return " ".join(unescape(text).split())
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[..., str]:
+    """Returns (page, fragment) -> the page as Chromium leaves it, when its script is
+    done; skips where there is no Chromium."""
+    names = "chromium", "chromium-browser", "google-chrome", "chrome"
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("needs Chromium")
+
+    def open_page(path: Path, fragment: str = "") -> str:
+        flags = "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"
+        address = f"{path.as_uri()}#{fragment}"
+        command = [found, *flags, address]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=120
+        )
+        return done.stdout
+
+    return open_page
 
 
 @pytest.fixture(scope="session")

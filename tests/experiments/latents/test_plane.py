@@ -74,8 +74,25 @@ def test_thumbnails_of_any_channels(tmp_path: Path) -> None:
         assert section.pictures["pca"].exists()
 
 
+def test_the_page_knows_where_test_images_are_in_a_picture(tmp_path: Path) -> None:
+    subject, _ = known_model(CODES)
+    section = plane.show_plane(subject, NOTHING, tmp_path)
+    hover, count = section.facts["hover"], min(COUNT, plane.HOVERED)
+    assert hover["names"][2] == "Test image 2" and len(hover["names"]) == count
+    assert hover["sheet"]["width"] == 3 and hover["sheet"]["height"] == 1
+    with Image.open(section.pictures["pca"]) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    shares = np.array(hover["points"]["pca"])
+    assert shares.shape == (count, 2)
+    inside = shares[((shares > 0.01) & (shares < 0.99)).all(axis=1)]
+    rows, columns = (inside[:, ::-1] * pixels.shape).astype(int).T
+    assert len(inside) > 0.95 * count and (pixels[rows, columns] < 255).mean() > 0.9
+    assert (pixels < 255).mean() < 0.5
+    assert "image under the pointer is shown" in words("plane", section)
+
+
 def test_many_values_go_from_dark_to_light_and_some_are_named(tmp_path: Path) -> None:
-    ten, many = (plane._colour(np.arange(count) * 7 - 30, count) for count in (10, 99))
+    ten, many = (plane.colour(np.arange(count) * 7 - 30, count) for count in (10, 99))
     assert len(np.unique(ten, axis=0)) == 10
     assert (np.diff(many[:, :3].sum(axis=1)) > -0.1).all()
     subject, _ = known_model(CODES)

@@ -1,5 +1,6 @@
 """The page of a run's latent space."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,10 @@ def test_the_page_is_one_file_and_shows_every_section(
     assert "Left out: only a conditional model" in page
     assert (
         f"mnist_5k; 4 latent dimensions; objective beta_vae, beta = 1; {STEPS}" in page
+    )
+    explorer = (folder / "explorer.html").read_text()
+    assert 'href="explorer.html"' in page and not re.search(
+        '(src|href)="http', explorer
     )
     results = read(folder / "latents" / "results.json")
     for features in ("pca-32", "lenet"):
