@@ -119,16 +119,20 @@ def _start_wandb(folder: Path, config: dict[str, Any], name: str | None) -> Star
 def _start_mlflow(folder: Path, config: dict[str, Any], name: str | None) -> Started:
     client = importlib.import_module("mlflow").MlflowClient()
     entities = importlib.import_module("mlflow.entities")
+    run = name or _create_mlflow_run(client, folder.name)
     if name is None:
-        project = client.get_experiment_by_name(PROJECT)
-        place = project.experiment_id if project else client.create_experiment(PROJECT)
-        name = client.create_run(place, run_name=folder.name).info.run_id
         params = [entities.Param(field, str(value)) for field, value in config.items()]
-        client.log_batch(name, params=params)
+        client.log_batch(run, params=params)
 
     def log(step: int, metrics: dict[str, float]) -> None:
         now = int(time.time() * 1000)  # milliseconds
         given = [entities.Metric(key, v, now, step) for key, v in metrics.items()]
-        client.log_batch(name, metrics=given)
+        client.log_batch(run, metrics=given)
 
-    return name, log, lambda: client.set_terminated(name)
+    return run, log, lambda: client.set_terminated(run)
+
+
+def _create_mlflow_run(client: Any, name: str) -> str:
+    project = client.get_experiment_by_name(PROJECT)
+    place = project.experiment_id if project else client.create_experiment(PROJECT)
+    return client.create_run(place, run_name=name).info.run_id
