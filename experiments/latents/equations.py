@@ -105,6 +105,7 @@ class _Writer:
     def __init__(self) -> None:
         self.steps: list[tuple[Any, ...]] = []
         self.constants: dict[int, Any] = {}
+        self.known: dict[int, int] = {}  # by the identity of the array
         self.count = 0
 
     def variable(self, shape: Sequence[int]) -> _Variable:
@@ -115,9 +116,11 @@ class _Writer:
         """Returns the number of a variable, or of a new constant."""
         if isinstance(value, _Variable):
             return value.number
-        constant = self.variable(np.shape(value))
-        self.constants[constant.number] = value
-        return constant.number
+        if id(value) not in self.known:
+            constant = self.variable(np.shape(value))
+            self.known[id(value)] = constant.number
+            self.constants[constant.number] = value
+        return self.known[id(value)]
 
     def inline(self, jaxpr: Jaxpr, constants: Any, inputs: Any) -> list[Any]:
         """Writes the equations of a jaxpr; returns its outputs."""

@@ -45,8 +45,8 @@ def write_explorer(
     count = min(len(test), MOST_IMAGES, most_images(subject, MOST_VALUES))
     places = evenly_spaced(len(test), count)
     url, sheet = make_sheet(subject.display.tiles(test[places]))
-    pictures = {"sheet": url}
-    data = {
+    pictures, equations = {"sheet": url}, _trace(subject)
+    data: dict[str, Any] = {
         "shape": test.shape[1:],
         "display": [subject.display.low, subject.display.high],
         "labels": subject.experiment.model.num_labels or 0,
@@ -55,31 +55,30 @@ def write_explorer(
         "points": _describe(subject, attributes, places),
         "sliders": _sliders(subject, order, kl),
         "planes": _planes(subject.test.codes, order),
-        "equations": None,
-        "grid": None,
+        "check": _check(subject, places[0]),
+        "equations": equations._asdict(),
     }
-    equations, size = _trace(subject), len(url) + len(json.dumps(data))
-    data["equations"] = equations._asdict()
-    reason = _refuse(equations, size + len(json.dumps(data["equations"])))
+    reason = _refuse(equations, len(url) + len(json.dumps(data)))
     if reason:
-        data["equations"], data["sliders"] = None, data["sliders"][:2]
-        pictures["grid"], data["grid"] = _grid(subject, data["sliders"])
+        data |= {"equations": None, "check": None, "sliders": data["sliders"][:2]}
         data["planes"] = _planes(subject.test.codes, order[:2], principal=False)
-    else:
-        data["check"] = _check(subject, places[0])
+        pictures["grid"], data["grid"] = _grid(subject, data["sliders"])
+    _save(subject, folder, data=data, pictures=pictures, reason=reason)
+    return Section({"reason": reason, "sliders": len(data["sliders"])})
+
+
+def _save(subject: Subject, folder: Path, **values: Any) -> None:
+    pixels = subject.test.pixels
     text = page.render(
         "explorer.html.jinja",
         name=folder.name,
         config=subject.experiment.config,
-        display=subject.display.describe(test.shape[-1]),
-        data=data,
-        pictures=pictures,
-        reason=reason,
-        images=len(test),
+        display=subject.display.describe(pixels.shape[-1]),
+        images=len(pixels),
         not_finite=[],
+        **values,
     )
     workdir.write_text(folder / "explorer.html", text)
-    return Section({"reason": reason, "sliders": len(data["sliders"])})
 
 
 def _trace(subject: Subject) -> Equations:

@@ -205,6 +205,8 @@ def test_what_depends_on_weights_alone_is_computed_ahead() -> None:
     weights = normal(40, 30)
     equations = trace(lambda x: x @ (2 * weights).T[::-1], jnp.zeros((1, 30)))
     assert [step[0] for step in equations.steps] == ["dot_general"]
+    twice = trace(lambda x: (x * weights) / weights, weights)
+    assert len(twice.constants) == 1
     grown = trace(lambda x: x + jnp.zeros((50, 30)), jnp.zeros((1, 30)))
     assert sum(np.prod(c["shape"]) for c in grown.constants.values()) <= 30
 
