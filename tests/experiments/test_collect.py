@@ -59,13 +59,14 @@ def test_a_folder_without_a_table_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, message: str
 ) -> None:
     monkeypatch.setattr(collect, "HERE", tmp_path / "experiments")
-    (tmp_path / "results").mkdir(parents=True, exist_ok=True)
-    (tmp_path / "experiments" / "results").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "experiments" / "results").mkdir(parents=True)
     if text is not None:
         (tmp_path / "table.json").write_text(text)
     with pytest.raises(UserError, match=message):
         collect.run(tmp_path)
-    assert not (tmp_path / "experiments").exists()
+    assert [*(tmp_path / "experiments").rglob("*")] == [
+        tmp_path / "experiments/results"
+    ]
 
 
 def test_the_results_are_those_of_the_tables() -> None:
