@@ -12,10 +12,10 @@ import jax
 import pytest
 from jaxtyping import install_import_hook
 
+from configs import default
+
 # Shapes of the public functions are checked at each call.
 install_import_hook(["vae.fitted", "vae.fitting", "vae.saved"], "beartype.beartype")
-
-from configs import default  # noqa: E402
 
 # Tests compile far more than they compute: what makes programs fast takes two thirds of
 # their time. Launched commands run as users' do, and so do all tests under

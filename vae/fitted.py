@@ -26,7 +26,9 @@ Labels = Int[Array, " N"] | None
 class Codes(NamedTuple):
     """Mean and standard deviation of q(z | x).
 
-    Both are of 100 samples where the posterior has no closed form, as flows."""
+    For a posterior without closed form, such as a flow, both are estimated from 100
+    samples.
+    """
 
     mean: Float[Array, "N D"]
     scale: Float[Array, "N D"]
@@ -36,7 +38,7 @@ class Estimate(NamedTuple):
     """An importance-weighted bound L_K on log p(x) and its standard error, in nats."""
 
     value: Float[Array, " N"]
-    standard_error: Float[Array, " N"]  # by the delta method; 0 for K = 1: unknown
+    standard_error: Float[Array, " N"]  # by the delta method; nan for K = 1
 
 
 class FittedVAE:
@@ -117,7 +119,9 @@ class FittedVAE:
         """
         bounds = self.bounds(x, num_samples, label)
         ess: Any = bounds.effective_sample_size
-        variance = jnp.maximum(1 / ess - 1 / num_samples, 0)
+        # A single sample does not show how much samples differ.
+        known = jnp.maximum(1 / ess - 1 / num_samples, 0)
+        variance = known if num_samples > 1 else jnp.full_like(known, jnp.nan)
         return Estimate(jnp.asarray(bounds.log_likelihood), jnp.sqrt(variance))
 
     def bounds(

@@ -110,8 +110,8 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
 
 
 def _stand_in(shape: list[int], dtype: str, num_labels: int) -> Dataset:
-    """Returns data that have all that a trained model depends on: shape, type and
-    number of labels."""
+    """Returns blank data of the shape, type and number of labels that the model was
+    trained on."""
     images = np.zeros((max(1, num_labels), *shape), dtype)
     labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
     some = Split(images, labels)

@@ -56,6 +56,7 @@ def test_the_standard_error_is_that_of_repeated_estimates() -> None:
     fitted, repeats = make_fitted(), 400
     x = np.repeat(images(1), repeats, 0)  # each with noise of its own
     found = fitted.log_prob(x, 50)
+    assert np.isnan(fitted.log_prob(x[:2], 1).standard_error).all()
     spread = np.std(found.value, ddof=1)
     assert np.mean(found.standard_error) == pytest.approx(
         spread, rel=4 / np.sqrt(2 * repeats)
