@@ -20,18 +20,21 @@ install_import_hook(["vae.fitted", "vae.fitting", "vae.saved"], "beartype.bearty
 # Tests compile far more than they compute: what makes programs fast takes two thirds of
 # their time. Launched commands run as users' do, and so do all tests under
 # `XLA_FLAGS= python -m pytest`.
-FLAGS = ["--xla_backend_optimization_level=0"]
+FLAGS = [
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_parallel_codegen_split_count=1",
+]
 if jax.__version_info__ < (0, 11):  # later versions end at a flag that is gone
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
-# Many tests compile the same small programs: one folder of compiled ones a session,
-# which the session's processes (pytest-xdist's and the launched ones) inherit.
+# Launched commands share a folder of compiled programs. Within the tests it saves less
+# than its keys cost.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     COMPILED = tempfile.TemporaryDirectory(prefix="vae-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_enable_compilation_cache", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_num_cpu_devices", 4)
 NAMES: list[str] = []  # of what was compiled, in order: "jit(call)"
 jax.monitoring.register_event_duration_secs_listener(

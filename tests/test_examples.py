@@ -16,6 +16,7 @@ from tests.experiments.conftest import make_small_config, undrawn  # noqa: F401
 EXAMPLES = ROOT / "examples"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name
 )
@@ -35,6 +36,7 @@ def test_the_first_example_is_short() -> None:
     assert len(lines) <= 30
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_notebook_runs(
     tmp_path: Path,

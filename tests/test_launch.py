@@ -38,6 +38,7 @@ def start() -> Iterator[Start]:
         yield start
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("case", COMMAND_LINES)
 def test_bad_command_lines(start: Start, tmp_path: Path, case: str) -> None:
     flags, message = COMMAND_LINES[case]
@@ -130,6 +131,7 @@ def test_a_scale_that_the_posterior_does_not_read_is_refused(small_config) -> No
         build(small_config)
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("case", VALUES)
 def test_bad_values(small_config, case: str) -> None:
     field, value, message = VALUES[case]

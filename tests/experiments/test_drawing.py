@@ -95,6 +95,7 @@ def test_a_run_is_scored_and_traversed(
     assert not evaluate.is_done(operative(sprites_config), tmp_path)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -12,6 +12,7 @@ from tests.experiments.test_runs import FIRST_DATA
 from vae.types import UserError
 
 
+@pytest.mark.slow
 def test_three_formats_hold_the_librarys_codes(tmp_path: Path, kept_run: Path) -> None:
     for suffix in (".npz", ".csv", ".parquet"):
         encode.run(kept_run, FIRST_DATA, tmp_path / "in" / f"codes{suffix}")

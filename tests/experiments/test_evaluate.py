@@ -72,6 +72,7 @@ def test_what_is_there_is_not_done_again(
         evaluate.run(None, tmp_path)
 
 
+@pytest.mark.slow
 def test_interrupted_the_rest_is_done_next_time(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
 ) -> None:

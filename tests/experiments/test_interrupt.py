@@ -69,7 +69,7 @@ def outcome(workdir: Path) -> tuple[Any, dict[str, Any], list[dict[str, float]]]
 
 
 @pytest.mark.slow
-def test_killed_at_five_moments_and_continued(start: Start, tmp_path: Path) -> None:
+def test_killed_at_four_moments_and_continued(start: Start, tmp_path: Path) -> None:
     finish(start(tmp_path / "whole", *FLAGS))
     seed = time.time_ns()
     print(f"moments drawn with seed {seed}")
@@ -93,7 +93,6 @@ def test_killed_at_five_moments_and_continued(start: Start, tmp_path: Path) -> N
         "compiling": (workdir / "config.json").exists,
         "stepping": lambda: logged(moments.randrange(1, 5)),
         "saving": saving,
-        "anywhere": lambda: len(saved_steps(workdir)) >= 2,
         "evaluating": lambda: 600 in saved_steps(workdir),
     }
     for moment, condition in conditions.items():
@@ -161,6 +160,7 @@ def test_a_long_call_can_be_interrupted() -> None:
         assert process.wait(timeout=10) == 130
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_and_says_so(
     start: Start, tmp_path: Path, number: int

@@ -119,6 +119,7 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
         np.testing.assert_allclose(*nats, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_programs_work_side_by_side_where_they_are_alike_in_precision(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +161,7 @@ def test_each_note_on_the_cells_is_said_once(
     assert capsys.readouterr().out.count("shades of grey") == 1
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_all_members(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_table_says_how_far_its_rows_are(
     assert "saved at" not in (tmp_path / "table.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_row_whose_folder_is_in_use_is_marked_with_the_reason(
     small_config, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_first_run_is_evaluated_again(first_run: Path) -> None:
     assert list((first_run / "scores").glob("*.csv"))
 
 
+@pytest.mark.slow
 def test_the_first_run_is_resumed(first_run: Path) -> None:
     shutil.rmtree(first_run / "checkpoints/20")
     (first_run / "results.json").unlink()
@@ -155,6 +156,7 @@ def test_a_run_is_used_without_its_data(
     assert "trained and evaluated already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_few_kept_images_serve_a_larger_batch(
     own_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

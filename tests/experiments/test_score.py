@@ -130,7 +130,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 def test_a_folder_of_pictures_is_scored_whole(finished: Path, tmp_path: Path) -> None:
     _, test = load("mnist_5k")
     pictures = np.concatenate([test.images[:30], 255 - test.images[:2]])

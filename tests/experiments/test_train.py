@@ -168,6 +168,7 @@ def test_a_workdir_is_held_by_one_process(
         train.run(small_config, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_not_evaluated(trained_run: Path) -> None:
     """Opening the checkpoints clears what a save in progress has written so far."""
     with (

@@ -11,6 +11,7 @@ from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
 from vae.training.state import stack_runs
 
 
+@pytest.mark.slow
 def test_runs_of_a_population_have_the_bounds_of_each_alone(small_config) -> None:
     small_config.dataset.validation_size = 40
     first = build(small_config)

@@ -53,6 +53,7 @@ def test_an_experiment_varied_is_that_built(small_config, changes: dict) -> None
     assert varied.tx is base.tx and varied.model is base.model
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

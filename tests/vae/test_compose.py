@@ -56,6 +56,7 @@ def test_a_model_is_made_of_its_fields() -> None:
     assert dense.shape == (7, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", ["data_mean", "zeros"])
 def test_a_decoder_starts_at_the_mean_or_at_zeros(bias: str) -> None:
     model = model_of(**{"model.decoder.output_bias": bias})

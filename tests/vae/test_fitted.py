@@ -35,6 +35,7 @@ def images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *SHAPE), np.uint8)
 
 
+@pytest.mark.slow
 def test_log_prob_is_the_integral_over_a_grid() -> None:
     """log p(x) of a model of two dimensions by quadrature, within the error that the
     bound states."""
@@ -75,6 +76,7 @@ def test_interpolation_and_reconstruction_decode_the_codes() -> None:
     np.testing.assert_allclose(between[0], fitted.decode(means[0]), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("binarize", ["none", "dynamic"])
 def test_images_in_pieces_give_the_same(binarize: str) -> None:
     fitted, x = make_fitted(binarize), images(7)

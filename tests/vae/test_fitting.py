@@ -29,6 +29,7 @@ def make_model(latent_dim: int = 3) -> vae.VAE:
     )
 
 
+@pytest.mark.slow
 def test_the_same_numbers_as_a_launch(tmp_path: Path) -> None:
     """Without padding and with the same seed, streams of randomness are the same."""
     np.savez(tmp_path / "data.npz", x_train=images(), x_test=images()[:20])
@@ -63,6 +64,7 @@ def test_the_same_numbers_as_a_launch(tmp_path: Path) -> None:
     assert [entry["step"] for entry in fitted.history] == [5, 10]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["geco", "factor_vae", "dreg"])
 def test_objectives_with_parts_of_their_own_train(name: str) -> None:
     small = {"discriminator_widths": (4,)} if name == "factor_vae" else {}
@@ -79,6 +81,7 @@ def test_objectives_with_parts_of_their_own_train(name: str) -> None:
     assert np.isfinite(fitted.history[0]["loss"])
 
 
+@pytest.mark.slow
 def test_a_penalty_of_ones_own_is_the_registrys() -> None:
     def own(inference, terms, moment, *, weight: float = 1.0):
         return weight * terms.rate.mean(), {}

@@ -1,6 +1,6 @@
 """Every objective meets every posterior, prior and likelihood: each composition is
-traced, or refused with a sentence that names what works. A quarter of them take a
-step: each objective with four or more of the others, and the other way round."""
+traced, or refused with a sentence that names what works. An eighth of them take a
+step: each objective with one or two of the others."""
 
 import functools
 import itertools
@@ -119,7 +119,7 @@ def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, 
     return experiment, state
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("composition", COMPOSITIONS, ids="-".join)
 def test_every_objective(
@@ -145,7 +145,7 @@ def test_every_objective(
             loss(params, batch, key, hparams, 0)
         return
     place = COMPOSITIONS.index(composition) + [*OBJECTIVES].index(objective)
-    if place % 4:
+    if place % 8:
         (_, metrics), grads = jax.eval_shape(loss, params, batch, key, hparams, 0)
         assert "loss" in metrics
         return

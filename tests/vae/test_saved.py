@@ -87,7 +87,7 @@ def outputs(fitted: vae.FittedVAE, x: np.ndarray, label: Any) -> list[np.ndarray
     return [np.asarray(array) for array in asked]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_run_and_its_export_give_the_same_bits_without_data(
     kind: str, data: Path, tmp_path: Path

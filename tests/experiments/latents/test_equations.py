@@ -101,6 +101,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., jax.Array], tuple[jax.Array, ...]]] = {
 }
 
 
+@pytest.mark.slow
 def test_the_browser_evaluates_as_jax_does(
     browse: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def check_complete(equations: Equations) -> None:
 CONVOLUTIONAL = sorted(set(DECODERS) - {"mlp", "gated_mlp", "conv_locatello"})
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "convolution"),
     [("gated_mlp", "auto"), *itertools.product(CONVOLUTIONAL, ("lax", "matmul"))],
@@ -178,6 +180,7 @@ def test_every_decoder_is_known(name: str, convolution: str) -> None:
     check_complete(traced(**changes))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", sorted(set(LIKELIHOODS) - {"bernoulli"}))
 def test_every_likelihood_is_known(name: str) -> None:
     changes = {"model.likelihood.name": name, "dataset.binarize": "none"}

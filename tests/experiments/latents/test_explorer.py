@@ -59,6 +59,7 @@ def grey(page: str) -> np.ndarray:
     return np.array(text.split(","), float).reshape(28, 28, 4)[..., 0] / 255
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -83,6 +84,7 @@ def test_the_browsers_images_are_those_of_jax(
     assert "Checked here: one image differs from JAX's by at most 0.0" in page
 
 
+@pytest.mark.slow
 def test_a_click_decodes_what_is_there(
     browse: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_points_have_names_and_colours(tmp_path: Path) -> None:
     assert f"{count} of {count} test images" in said(tmp_path)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_small_latent_spaces_have_planes(size: int, tmp_path: Path) -> None:
     subject = distinct_model(**{"model.latent_dim": size})
@@ -161,6 +164,7 @@ def test_small_latent_spaces_have_planes(size: int, tmp_path: Path) -> None:
     assert "the rate of this model is not a sum over dimensions" in said(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["unknown", "large"])
 def test_a_decoder_that_the_browser_cannot_run_leaves_a_grid(
     case: str,

@@ -18,6 +18,7 @@ from tests.experiments.latents.conftest import (
 from vae.data.splits import Split
 
 
+@pytest.mark.slow
 def test_a_temperature_scales_the_codes(plain) -> None:
     images = generation.generate(plain)
     count = len(plain.test.codes)

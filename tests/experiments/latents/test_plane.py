@@ -18,6 +18,7 @@ from tests.experiments.latents.conftest import (
 )
 
 
+@pytest.mark.slow
 def test_a_latent_space_of_two_dimensions_is_a_plane(tmp_path: Path) -> None:
     subject = initial_model(**{"model.latent_dim": 2})
     values = {"label": subject.test.labels}

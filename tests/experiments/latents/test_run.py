@@ -74,6 +74,7 @@ def test_a_section_that_fails_harms_no_other(
     )
 
 
+@pytest.mark.slow
 def test_wrong_uses(trained, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds a run of another config"):
         run.run(trained, config=config_of(seed=7))

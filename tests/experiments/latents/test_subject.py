@@ -15,6 +15,7 @@ from vae.evaluation.disentanglement.evaluation import make_encode
 from vae.types import UserError
 
 
+@pytest.mark.slow
 def test_codes_are_posterior_means_of_the_padded_model() -> None:
     experiment = build(config_of(**{"dataset.binarize": "threshold"}))
     program = make_program(experiment)
@@ -26,6 +27,7 @@ def test_codes_are_posterior_means_of_the_padded_model() -> None:
     np.testing.assert_allclose(subject.test.codes, means[:, :4], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_styles_of_a_learned_prior() -> None:
     changes = {"model.condition": "label"}
     subject = initial_model(**changes, **{"model.prior.name": "conditional_gaussian"})

@@ -47,6 +47,7 @@ AREAS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("side", [64, 32])
 @pytest.mark.parametrize("shape", AREAS)
 def test_areas_scale_with_scale_squared(shape: int, side: int) -> None:

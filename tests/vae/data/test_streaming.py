@@ -18,7 +18,7 @@ def test_the_batches_of_a_call_fit_the_memory_for_them() -> None:
     assert steps_per_chunk(split, 1000, steps_per_call=5) == 1
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "name", "parallel"),
     [

@@ -69,6 +69,7 @@ def test_statistics_are_scipys_bessel_functions(dim: int, dtype) -> None:
     assert (error < 10 * digit * (1 + dim / 2)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [2, 40])
 def test_gradients_of_the_statistics(dim: int) -> None:
     kappa = jnp.logspace(-3, 4, 15)
@@ -84,6 +85,7 @@ def test_gradients_of_the_statistics(dim: int) -> None:
     np.testing.assert_allclose(derivative(1), riccati, atol=1e-6)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("dim", "kappa"), [(2, 0.01), (3, 5.0), (64, 300.0)])
 def test_log_prob_is_scipys_and_integrates_to_one(dim: int, kappa: float) -> None:
     mu = direction(dim)
@@ -141,6 +143,7 @@ def test_kl_is_the_mean_of_the_log_ratio(dim: int) -> None:
     np.testing.assert_allclose(kl[0], 1e-6 / 2 / dim, atol=2e-9)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("dim", DIMS)
 def test_samples_and_pathwise_gradients_have_the_right_means(dim: int) -> None:
     posterior, tangent, z, by_log_kappa, by_mu = draws(dim)
@@ -187,6 +190,7 @@ def test_many_jitted_samples_are_on_the_sphere() -> None:
     np.testing.assert_allclose(np.linalg.norm(z, axis=-1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_reverse_mode_is_finite_at_extreme_concentrations() -> None:
     mu, kappa = jnp.stack([jnp.eye(8)[0], direction(8)]), jnp.array([1e-3, 1e5])
 

@@ -69,6 +69,7 @@ def test_means_are_inverted() -> None:
     np.testing.assert_allclose(means, mean, atol=1e-4)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("size", [1, 8, 29])
 def test_bernoulli_pixels_together_are_their_sum(size: int) -> None:
     keys = jax.random.split(jax.random.key(0))

@@ -102,6 +102,7 @@ def test_the_bounds_enclose_log_p_and_meet() -> None:
     assert gap < 0.1 - 4 * error, (gap, error)
 
 
+@pytest.mark.slow
 def test_more_steps_tighten_both_bounds() -> None:
     x = np.asarray(simulated()[0])
     truth = exact.log_prob(x)

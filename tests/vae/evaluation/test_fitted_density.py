@@ -1,10 +1,12 @@
 import numpy as np
+import pytest
 
 from tests.helpers import linear_gaussian as exact
 from tests.helpers.trained import linear
 from vae.evaluation.fitted_density import applies, run
 
 
+@pytest.mark.slow
 def test_one_component_is_the_gaussian_of_the_codes() -> None:
     """Training and test images are the same, of the same noise but for its key. The
     codes of the exact posterior are N(0, I), so that their cross-entropy with what is

@@ -46,6 +46,7 @@ def test_the_exact_posterior_has_no_gaps() -> None:
     np.testing.assert_allclose(gaps.approximation_gap, 0, atol=1e-4)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("shift", "widening"), [(0.3, 1.0), (0.0, 2.0), (-0.2, 0.6)])
 def test_a_wrong_encoder_loses_its_divergence_from_the_posterior(
     shift: float, widening: float
@@ -85,6 +86,7 @@ def test_without_steps_the_encoder_is_the_best() -> None:
     np.testing.assert_allclose(gaps.approximation_gap, gap, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_image_depends_neither_on_its_batch_nor_on_the_optimiser() -> None:
     params, order = exact.params(0.3, 1.2), [7, 3]
     whole = gaps_of(params, num_steps=20)

@@ -40,6 +40,7 @@ def test_the_annealed_bound_is_log_p(results: dict[str, Any]) -> None:
     assert results[f"ais/is{SAMPLES}_gap_nats"] == pytest.approx(gap, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_posterior_loses_its_divergence_and_the_family_nothing(
     results: dict[str, Any],
 ) -> None:

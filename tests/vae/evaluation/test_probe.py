@@ -98,6 +98,7 @@ def test_attributes_that_are_none_are_refused(attributes) -> None:
         train_probe(bars(0, 4)[0], attributes, seed=0)
 
 
+@pytest.mark.slow
 def test_values_need_not_be_counted_from_0(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "STEPS", 200)
     images = np.repeat(np.uint8([0, 255, 120]), 20)[:, None, None, None]

@@ -46,6 +46,7 @@ def make_importance_bound_of(params, x: np.ndarray, keys: jax.Array) -> np.ndarr
     return np.asarray(bound({"params": params}, x, None, keys).log_likelihood)
 
 
+@pytest.mark.slow
 def test_an_image_is_tuned_by_itself() -> None:
     params, x = exact.params(0.3, 1.2), exact.images(6)
     whole = regret_of(params, x)

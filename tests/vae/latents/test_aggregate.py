@@ -1,10 +1,12 @@
 import jax
 import numpy as np
+import pytest
 from scipy import stats
 
 from vae.latents.aggregate import fit_gaussian_mixture
 
 
+@pytest.mark.slow
 def test_a_fitted_mixture_is_the_density_it_was_drawn_from() -> None:
     random = np.random.default_rng(0)
     means = np.array([[-4.0, 0.0], [4.0, 1.0]])

@@ -22,6 +22,7 @@ def angles(points: jax.Array) -> np.ndarray:
     return 2 * np.arcsin(np.linalg.norm(chords, axis=-1) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("curve", [linear, spherical])
 def test_curves_end_exactly_at_the_codes(curve) -> None:
     start, end = pair(3, 4, 5)
@@ -170,6 +171,7 @@ def test_a_geodesic_is_never_worse_than_the_straight_line() -> None:
     assert alone.energy == pytest.approx(float(found.energy[3]), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_points", [2, 3])
 def test_a_geodesic_of_few_points(num_points: int) -> None:
     start, end = pair(8)

@@ -87,6 +87,7 @@ def test_masses_sum_to_one(module, features) -> None:
     np.testing.assert_allclose(masses.sum(), 1, rtol=1e-5)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("logit", [-300, -100, -0.25, -1e-4, 0, 1e-20, 0.2, 3, 100])
 def test_continuous_bernoulli_integrates_to_one_with_its_mean(logit: float) -> None:
     # Gauss-Legendre is exact for polynomials of degree 299, which the density is nearly

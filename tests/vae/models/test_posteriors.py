@@ -95,6 +95,7 @@ def test_samples_live_in_the_space(name: str) -> None:
     assert is_discrete == (posterior.space == CODES)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", CASES)
 def test_what_can_be_padded_is_what_can_be_restricted(name: str) -> None:
     posterior, _ = CASES[name]

@@ -57,6 +57,7 @@ def test_a_block_computes_the_papers_figure() -> None:
     np.testing.assert_allclose(found, x + np.arange(4) * narrow, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_networks_start_as_plain_convolutions() -> None:
     shared = {**small.CONV, "activation": nn.gelu}
     make = ENCODERS["convnext"]

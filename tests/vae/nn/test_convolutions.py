@@ -19,6 +19,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("layer", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 @pytest.mark.parametrize(("channels", "features"), [(1, 5), (3, 5), (9, 2)])
 def test_matrix_form_equals_lax_conv(

@@ -50,6 +50,7 @@ def test_widths_are_taken_from_the_image_inwards() -> None:
     assert params["params"]["output"]["kernel"].shape == (8, 16 * 32 * 2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["mlp", "gated_mlp", "conv", "resnet"])
 def test_the_condition_changes_the_output(name: str) -> None:
     small.assert_depends_on_the_condition(make(name), small.codes())

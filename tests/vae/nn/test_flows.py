@@ -45,6 +45,7 @@ def standard_normal(*shape: int) -> Independent:
     return Independent(Normal(jnp.zeros(shape), jnp.ones(shape)), 1)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("dim", "depth", "conditional"),
     [(1, None, True), (3, None, False), (5, 2, True)],

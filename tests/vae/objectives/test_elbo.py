@@ -19,6 +19,7 @@ def at(step: int) -> Moment:
     return Moment(jnp.int32(step), KEY)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "penalty",
     [elbo.elbo, elbo.beta_vae, elbo.capacity, elbo.free_bits_per_dimension],

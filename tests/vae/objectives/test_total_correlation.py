@@ -114,6 +114,7 @@ def test_beta_tcvae_with_beta_one_is_the_vae() -> None:
     assert_close(got["model"], gradients(ELBO, {})[0]["model"])
 
 
+@pytest.mark.slow
 def test_each_player_of_factor_vae_sees_its_own_loss() -> None:
     objective = make_factor_vae(
         exact.MODEL, factor_vae, code_dim=2, discriminator_widths=(5,)

@@ -126,11 +126,13 @@ def test_a_run_that_diverges_harms_no_other(
         )
 
 
+@pytest.mark.slow
 def test_a_population_that_is_stopped_is_saved(small_config) -> None:
     with pytest.raises(Interrupted, match="stopped and saved at step 4 of 8"):
         train_population(small_config, [1e-3, 1e-3], stop_at=4)
 
 
+@pytest.mark.slow
 def test_a_run_that_has_diverged_is_not_said_to_be_saved(small_config) -> None:
     """The call after which it is stopped logs nothing; its save finds the nan."""
     (kept,), (records,), _ = train_population(small_config, [1e6], stop_at=2)

@@ -141,6 +141,7 @@ def test_each_part_is_optimized_in_its_own_way() -> None:
     np.testing.assert_allclose(objective["weight"], -0.5 * 100, rtol=1e-5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("inputs", "share"), [(7, 1.0), (8, 1.0), (32, 0.25)])
 def test_a_wide_layer_steps_no_further_than_others(
     inputs: int, share: float, monkeypatch: pytest.MonkeyPatch

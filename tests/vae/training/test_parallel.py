@@ -14,6 +14,7 @@ from vae.types import UserError
 PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
 
 
+@pytest.mark.slow
 def test_devices_and_pmap_agree(small_config) -> None:
     small_config.train.steps = 50
     results = {}

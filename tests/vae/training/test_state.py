@@ -34,6 +34,7 @@ def test_totals_are_means_and_the_last_norms() -> None:
     assert first_nonfinite(totals) == (4, ["loss"])
 
 
+@pytest.mark.slow
 def test_norms_are_those_of_the_last_step(small_config) -> None:
     small_config.train.log_every = 20
     state, totals = train(small_config)
@@ -43,6 +44,7 @@ def test_norms_are_those_of_the_last_step(small_config) -> None:
     assert all(metrics[name] > 0 for name in NORMS)
 
 
+@pytest.mark.slow
 def test_divergence_names_the_first_step_and_terms(small_config) -> None:
     _, totals = train(small_config)
     assert first_nonfinite(totals) is None

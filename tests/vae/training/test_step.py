@@ -12,6 +12,7 @@ from vae.build import build
 from vae.training.state import read_totals
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_cut_into_calls(small_config) -> None:
     small_config.dataset.batch_size = 500  # nine steps an epoch
     whole = train(small_config)
@@ -28,6 +29,7 @@ def test_training_lowers_the_loss(small_config) -> None:
     assert state.step == totals.steps == 2000
 
 
+@pytest.mark.slow
 def test_a_seed_controls_initialisation(small_config) -> None:
     def kernels(seed: int) -> list[np.ndarray]:
         small_config.seed = seed
@@ -91,6 +93,7 @@ def test_one_program_serves_calls_of_every_length(small_config, compilations) ->
     assert compilations("call") == 1
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_with_float32_parameters_and_densities(small_config) -> None:
     reference = read_totals(train(small_config)[1])
     small_config.precision = "bfloat16"

@@ -51,6 +51,7 @@ def test_aligned_duplicated_and_rotated_codes() -> None:
     assert rotated.completeness < 0.7
 
 
+@pytest.mark.slow
 def test_the_filters_of_warnings_stay() -> None:
     before = list(warnings.filters)
     for _ in range(5):

@@ -39,6 +39,7 @@ def posterior_of(trained: Trained, images: Any) -> Any:
     return encoded.posterior
 
 
+@pytest.mark.slow
 def test_codes_are_posterior_means_and_computed_once(trained: Trained) -> None:
     assert trained.subject.factors is not None
     table = CodeTable(trained)
@@ -50,6 +51,7 @@ def test_codes_are_posterior_means_and_computed_once(trained: Trained) -> None:
     np.testing.assert_array_equal(table.means(factors[::-1]), means[::-1])
 
 
+@pytest.mark.slow
 def test_codes_are_drawn_from_the_posteriors(trained: Trained) -> None:
     """48 images of 4 dimensions: standardised, they are normal. A mean of 192 has the
     standard error .07, their variance .10: within four of each."""
@@ -63,6 +65,7 @@ def test_codes_are_drawn_from_the_posteriors(trained: Trained) -> None:
     np.testing.assert_array_equal(table.draw(factors[5:9]), table.draw(factors)[5:9])
 
 
+@pytest.mark.slow
 def test_models_are_compared_by_evenly_spaced_test_images(trained: Trained) -> None:
     test = trained.subject.dataset.test
     x, means = posterior_means(trained, 3)
@@ -72,6 +75,7 @@ def test_models_are_compared_by_evenly_spaced_test_images(trained: Trained) -> N
     np.testing.assert_allclose(means[2:], expected, atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("changes", "points", "reason"),
     [

@@ -59,6 +59,7 @@ def test_an_aligned_code_has_the_best_scores() -> None:
     assert all(0.9 <= score <= 1 for score in got.values()), got
 
 
+@pytest.mark.slow
 def test_a_rotated_code_has_worse_scores() -> None:
     protocol = FAST._replace(num_train=600, num_test=300)
     aligned = scores(grids.aligned(SOURCE), protocol)
