@@ -32,6 +32,7 @@ def test_three_formats_hold_the_librarys_codes(tmp_path: Path, kept_run: Path) -
     np.testing.assert_array_equal(table["elbo_nats"], found["elbo_nats"])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_encoded_is_refused(tmp_path: Path, kept_run: Path) -> None:
     with pytest.raises(UserError, match="must end in .npz or .csv or .parquet"):
         encode.run(kept_run, FIRST_DATA, tmp_path / "codes.txt")

@@ -177,6 +177,7 @@ def test_asked_to_stop_it_saves_and_says_so(
     assert 0 < step <= 600
 
 
+@pytest.mark.slow
 def test_too_little_memory_ends_in_one_line(start: Start, tmp_path: Path) -> None:
     wide = "--config.model.encoder.widths=(2_000_000,)"  # of 6 GB
     process = start(tmp_path, *FLAGS, wide)

@@ -199,6 +199,7 @@ def test_a_member_whose_folder_is_in_use_stops_no_other(
     assert [row["status"] for row in rows_of(tmp_path)] == ["done"] * 2
 
 
+@pytest.mark.slow
 def test_a_member_is_continued_by_its_folder(small_config, tmp_path: Path) -> None:
     cells = cells_of(small_config, "seed=3")
     sweep.run(cells, tmp_path, executor="map")

@@ -177,6 +177,7 @@ def test_few_kept_images_serve_a_larger_batch(
         train.run(config, folder)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_not_taken_for_missing_data(own_run, tmp_path: Path) -> None:
     config = own_run
     config.evaluate.anomalies.ppca_components = 0

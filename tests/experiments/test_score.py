@@ -148,6 +148,7 @@ def test_a_folder_of_pictures_is_scored_whole(finished: Path, tmp_path: Path) ->
     assert rows[30]["is_anomaly"] == rows[31]["is_anomaly"] == "1"
 
 
+@pytest.mark.slow
 def test_the_runs_own_test_images_give_the_false_alarm_rate(finished: Path) -> None:
     score.run(finished, "mnist_5k", 0.1)
     rows = rows_of(finished / "scores" / "mnist_5k.csv")

@@ -221,6 +221,7 @@ def test_another_config_or_other_data_are_refused(
         train.run(small_config, folder)
 
 
+@pytest.mark.slow
 def test_a_run_older_than_a_field_is_taken_up(small_config, trained_run: Path) -> None:
     path = trained_run / "config.json"
     held = read(path)

@@ -77,7 +77,7 @@ workdir.write_csv(Path(sys.argv[2]), rows)
 """
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_names_of_files_are_written_in_any_locale(tmp_path: Path, locale: str) -> None:
     (tmp_path / "images").mkdir()

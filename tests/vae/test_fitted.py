@@ -53,6 +53,7 @@ def test_log_prob_is_the_integral_over_a_grid() -> None:
     assert (np.abs(found.value - exact) < 5 * found.standard_error + 1e-4).all()
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_that_of_repeated_estimates() -> None:
     fitted, repeats = make_fitted(), 400
     x = np.repeat(images(1), repeats, 0)  # each with noise of its own

@@ -119,7 +119,7 @@ def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, 
     return experiment, state
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("composition", COMPOSITIONS, ids="-".join)
 def test_every_objective(

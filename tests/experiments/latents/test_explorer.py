@@ -59,7 +59,7 @@ def grey(page: str) -> np.ndarray:
     return np.array(text.split(","), float).reshape(28, 28, 4)[..., 0] / 255
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -45,7 +45,7 @@ def test_styles_of_a_learned_prior() -> None:
     np.testing.assert_allclose(again, subject.decode(codes, labels), atol=1e-5)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -142,7 +142,7 @@ def test_shapes_turn_the_right_way(factors: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(draw(np.array(factors, np.uint8)), expected)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_are_drawn_one_by_one_however_they_are_taken(kind: str) -> None:
     train, test = load(f"{kind}:32")

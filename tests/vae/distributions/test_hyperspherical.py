@@ -131,7 +131,7 @@ def draws(dim: int) -> Draws:
     return Draws(VonMisesFisher(mu, kappa), tangent, *sample_and_slopes())
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", DIMS)
 def test_kl_is_the_mean_of_the_log_ratio(dim: int) -> None:
     posterior, _, z, *_ = draws(dim)
@@ -175,6 +175,7 @@ def test_quantile_is_fixed_along_the_gradient() -> None:
     np.testing.assert_allclose(slope, expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_sample_depends_on_its_key_only() -> None:
     posterior = draws(3).posterior
     few = jax.jit(sample_von_mises_fisher)(posterior, keys(3, 5))

@@ -115,6 +115,7 @@ def test_more_steps_tighten_both_bounds() -> None:
             assert gap - tighter > 4 * np.hypot(error, its_error), gaps
 
 
+@pytest.mark.slow
 def test_chains_move_as_often_as_they_were_tuned_to() -> None:
     lower, upper, step_sizes = sandwich(100)
     assert step_sizes.shape == (99, COUNT)

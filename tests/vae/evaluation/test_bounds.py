@@ -116,7 +116,7 @@ def results(trained: Trained, num_samples: int) -> dict[str, Any]:
     return evaluate_split(trained, test, name="test", num_samples=num_samples)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch_size", "num_devices"), [(7, 1), (500, 1), (32, 4)])
 def test_every_image_counts_once(
     small_config, batch_size: int, num_devices: int

@@ -24,6 +24,7 @@ def test_one_component_is_the_gaussian_of_the_codes() -> None:
     np.testing.assert_allclose(np.cov(drawn.T), np.eye(2), atol=5 * (2 / 128) ** 0.5)
 
 
+@pytest.mark.slow
 def test_wider_posteriors_have_wider_codes() -> None:
     """Of N(0, I + (w^2 - 1) S) for posteriors of covariance S widened by w."""
     found = run(linear(4_000, exact.params(0.5, 3.0), 1), components=1)

@@ -46,7 +46,7 @@ def test_the_exact_posterior_has_no_gaps() -> None:
     np.testing.assert_allclose(gaps.approximation_gap, 0, atol=1e-4)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(("shift", "widening"), [(0.3, 1.0), (0.0, 2.0), (-0.2, 0.6)])
 def test_a_wrong_encoder_loses_its_divergence_from_the_posterior(
     shift: float, widening: float

@@ -35,6 +35,7 @@ def test_a_flow_that_ignores_the_image_has_no_active_units(small_config) -> None
     assert "latent/active_units" not in results(1)
 
 
+@pytest.mark.slow
 def test_an_untrained_latent_space_is_described(small_config) -> None:
     """Codes tell at most the rate of the image, and of 500 images log 500 nats; what is
     no information of the rate is distance from the prior."""

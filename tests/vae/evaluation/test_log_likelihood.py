@@ -52,6 +52,7 @@ def test_the_posterior_loses_its_divergence_and_the_family_nothing(
     assert -0.01 < results["ais/approximation_gap_nats"] < 0.1
 
 
+@pytest.mark.slow
 def test_the_bounds_of_simulated_images_enclose_log_p(results: dict[str, Any]) -> None:
     """Those images are drawn again, by their seed and places."""
     bounds = make_annealed_bounds(exact.MODEL, np.array([0.0, 1.0]), num_chains=1)

@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.program import make_program, own_model
 from vae.build import build
@@ -19,6 +20,7 @@ def test_a_style_is_put_on_every_label() -> None:
     np.testing.assert_array_equal(images[..., 0], expected)
 
 
+@pytest.mark.slow
 def test_a_conditional_model_transfers_styles(small_config) -> None:
     small_config.model.condition = "label"
     experiment = build(small_config)

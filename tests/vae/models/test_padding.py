@@ -29,7 +29,7 @@ CASES = [
 ]
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("names", CASES, ids=lambda names: "-".join(names.values()))
 def test_loss_and_gradients_are_those_of_the_own_size(
     small_config, names: dict[str, str]

@@ -44,7 +44,7 @@ def test_a_seed_controls_initialisation(small_config) -> None:
         assert (one != other).all()
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("binarize", "metric"),
     [("threshold", "rate_nats"), ("dynamic", "rate_nats"), ("none", "distortion_nats")],

@@ -75,7 +75,7 @@ def test_models_are_compared_by_evenly_spaced_test_images(trained: Trained) -> N
     np.testing.assert_allclose(means[2:], expected, atol=1e-5)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "points", "reason"),
     [

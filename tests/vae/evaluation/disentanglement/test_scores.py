@@ -92,6 +92,7 @@ def test_a_metric_does_not_depend_on_the_others() -> None:
     assert scores(noisy, FAST, metrics=["mig"], seed=1)["mig"] != together["mig"]
 
 
+@pytest.mark.slow
 def test_metrics_draw_different_images() -> None:
     first = []
 
