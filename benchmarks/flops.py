@@ -36,7 +36,7 @@ def of_bound(config: Config) -> int:
     experiment, batch, state = describe(config)
     model, _ = experiment.make_own(experiment.latent_dim)
     bound = make_importance_bound(model, config.evaluate.bounds.importance_samples)
-    image, keys = batch.image[:1], jax.random.split(jax.random.key(0), 1)
+    image, keys = batch.x[:1], jax.random.split(jax.random.key(0), 1)
     arguments = ({"params": state.params["model"]}, image, None, keys)
     return count(jax.make_jaxpr(bound)(*arguments).jaxpr)
 
@@ -79,7 +79,7 @@ def describe(config: Config) -> tuple[Experiment, Batch, TrainState]:
     lax = {f"model.{part}.convolution": "lax" for part in ("encoder", "decoder")}
     is_conv = config.model.encoder.name.startswith("conv")
     experiment = build(override(config, lax if is_conv else {}))
-    size, shape = experiment.batch_size, experiment.dataset.image_shape
+    size, shape = experiment.batch_size, experiment.dataset.event_shape
     batch = Batch(jnp.zeros((size, *shape)), None, jnp.arange(size))
     own = experiment.make_own(experiment.latent_dim)
 

@@ -26,7 +26,7 @@ model = vae.VAE(
     encoder=vae.MLPEncoder(widths=(256,)),
     posterior=vae.DiagonalGaussian(latent_dim=10),
     prior=vae.StandardNormal(latent_dim=10),
-    decoder=vae.MLPDecoder(widths=(256,), image_shape=(28, 28, 1)),
+    decoder=vae.MLPDecoder(widths=(256,), event_shape=(28, 28, 1)),
     likelihood=vae.Bernoulli(),
 )
 objective = vae.objective(rate_target, target=15.0, weight=10.0)

@@ -10,7 +10,7 @@ model = vae.VAE(
     encoder=vae.MLPEncoder(widths=(256,)),
     posterior=vae.DiagonalGaussian(latent_dim=10),
     prior=vae.StandardNormal(latent_dim=10),
-    decoder=vae.MLPDecoder(widths=(256,), image_shape=train.images.shape[1:]),
+    decoder=vae.MLPDecoder(widths=(256,), event_shape=train.images.shape[1:]),
     likelihood=vae.Bernoulli(),
 )
 objective = vae.objective("beta_vae", beta=1.0)

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import figures, plots
+from experiments import columns, figures, plots
 from experiments.agreement import CODES_FILE
 from experiments.figures import COLUMNS, ROWS
 from vae import rng
-from vae.data.splits import Split, evenly_spaced
+from vae.data.splits import Split, evenly_spaced, noun
 from vae.evaluation.anomaly import KINDS, PRIMARY, make_look
 from vae.evaluation.base import Trained
 from vae.evaluation.disentanglement.evaluation import posterior_means
@@ -23,6 +23,7 @@ from vae.models.priors import StandardNormal
 from vae.types import Params
 
 TRAVERSED = 4  # test images whose codes are traversed
+MOST_VECTORS, MOST_VALUES = 2_000, 10_000_000  # whose columns are compared
 WORST = 2 * COLUMNS  # images of each kind that are judged worst
 
 Arrays = Mapping[str, np.ndarray]
@@ -33,9 +34,13 @@ def draw(trained: Trained, folder: Path) -> None:
     `reconstructions.png`, test images, each above the mean image of one code drawn from
     its posterior; and traversals, if the factors of the data are known.
 
-    A conditional model's labels go from left to right.
+    A conditional model's labels go from left to right. Of vectors, writes
+    `columns.csv` and `columns.png` instead: see `experiments.columns`.
     """
     folder.mkdir(exist_ok=True)
+    if _draws_vectors(trained):
+        _draw_columns(trained, folder)
+        return
     subject, key = trained.subject, rng.stream(int(trained.seed), "samples")
     samples = trained.compiled(_make_generate)(trained.variables, key, _labels(trained))
     _save(trained, folder / "samples.png", samples)
@@ -62,8 +67,30 @@ def draw(trained: Trained, folder: Path) -> None:
         )
 
 
+def _draws_vectors(trained: Trained) -> bool:
+    return noun(trained.subject.dataset.event_shape) == "vectors"
+
+
+def _draw_columns(trained: Trained, folder: Path) -> None:
+    """Compares test vectors with as many samples and with their reconstructions."""
+    test, seed = trained.subject.dataset.test, int(trained.seed)
+    size = int(np.prod(trained.subject.dataset.event_shape))
+    count = min(test.size, MOST_VECTORS, max(1, MOST_VALUES // size))
+    stored = test[evenly_spaced(test.size, count)]
+    # Labels as frequent as among the data.
+    given = np.zeros(count, np.int32) if stored.labels is None else stored.labels
+    draw = trained.compiled(_make_sample)
+    samples = draw(trained.variables, rng.stream(seed, "samples"), given)
+    reconstruct, key = trained.compiled(_make_reconstruct), rng.stream(seed, "figures")
+    x, means = reconstruct(trained.variables, key, stored)
+    data, sampled, decoded = (np.asarray(a, np.float64) for a in (x, samples, means))
+    columns.save(data, sampled, decoded, folder)
+
+
 def _save_fitted(trained: Trained, arrays: Arrays, folder: Path) -> None:
     """Writes `samples_fitted.png`: mean images of codes of the fitted density."""
+    if _draws_vectors(trained):
+        return
     decode = trained.compiled_own(_make_decode)
     given = trained.own_variables, arrays["fitted_codes"], _labels(trained)
     _save(trained, folder / "images" / "samples_fitted.png", decode(*given))
@@ -83,6 +110,8 @@ def _save_anomalies(trained: Trained, arrays: Arrays, folder: Path) -> None:
     primary = [arrays[f"{kind}/{PRIMARY}"] for kind in KINDS]
     path, label = folder / "images" / "anomaly_scores.png", f"{PRIMARY} (nats)"
     plots.save_histogram(path, *primary, label=label)
+    if _draws_vectors(trained):
+        return
     normal, anomalies = trained.subject.dataset.test, trained.subject.anomalies
     for name, split, order in (
         ("false_alarms", normal, -primary[0]),
@@ -121,6 +150,20 @@ def _make_generate(model: Model, preprocess: Any) -> Callable[..., jax.Array]:
         return model.apply(variables, key, count, label=labels, method="generate").mean
 
     return generate
+
+
+def _make_sample(model: Model, preprocess: Any) -> Callable[..., jax.Array]:
+    """Returns (variables, key, labels [N]) -> samples of p(x)."""
+    del preprocess
+
+    def sample(variables: Params, key: jax.Array, labels: jax.Array) -> jax.Array:
+        of_code, of_event = rng.named(key, "code"), rng.named(key, "event")
+        count = len(labels)
+        generate: Any = model.apply
+        given = variables, of_code, count
+        return generate(*given, label=labels, method="generate").sample(of_event)
+
+    return sample
 
 
 def _make_reconstruct(model: Model, preprocess: Any) -> Callable[..., Any]:

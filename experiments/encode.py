@@ -42,7 +42,7 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         config.runtime.data_dir,
         read_options(config),
         where=where,
-        channels=experiment.dataset.image_shape[-1],
+        channels=experiment.dataset.event_shape[-1],
     )
     likelihood, everything = experiment.model.likelihood, experiment.data.everything
     split = other_images(config, everything, likelihood, split, where, name=name)

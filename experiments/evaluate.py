@@ -202,7 +202,7 @@ def _missing(results: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
 
 def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str, Any]:
     beta = float(experiment.config["objective"]["beta"])
-    pixels = int(np.prod(experiment.dataset.image_shape))
+    pixels = int(np.prod(experiment.dataset.event_shape))
     return {
         "objective/beta": beta,
         # Higgins et al. 2017, beta-VAE

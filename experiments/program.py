@@ -201,7 +201,7 @@ def _create(
         hparams=hparams,
     )
     names = (*experiment.metric_names, *NORMS)
-    return state, zero_totals(names, batch.image.dtype)
+    return state, zero_totals(names, batch.x.dtype)
 
 
 def _hash_data(experiment: Experiment) -> str:

@@ -56,7 +56,7 @@ def run(
         own.runtime.data_dir,
         read_options(own),
         where=where,
-        channels=experiment.data.everything.image_shape[-1],
+        channels=experiment.data.everything.event_shape[-1],
     )
     split = other_images(
         own,

@@ -7,7 +7,7 @@ it on arrays, or load a finished run:
         encoder=vae.MLPEncoder(widths=(256,)),
         posterior=vae.DiagonalGaussian(latent_dim=10),
         prior=vae.StandardNormal(latent_dim=10),
-        decoder=vae.MLPDecoder(widths=(256,), image_shape=x.shape[1:]),
+        decoder=vae.MLPDecoder(widths=(256,), event_shape=x.shape[1:]),
         likelihood=vae.Bernoulli(),
     )
     fitted = vae.fit(model, vae.objective("beta_vae", beta=4.0), x, steps=2_000)

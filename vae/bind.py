@@ -5,6 +5,7 @@ and separates traced numbers from static ones. See `vae.fields` for how a method
 what its fields are.
 """
 
+import difflib
 import functools
 import inspect
 import math
@@ -181,7 +182,10 @@ def _taken(method: Method, known: Group) -> dict[str, Any]:
 def _check_unread(path: str, field: str, value: Any, name: str, menu: Menu) -> None:
     readers = [key for key, method in menu.items() if field in parameters_of(method)]
     if not readers:
-        raise UserError(f"nothing reads {path}.{field}={value}: leave it out")
+        known = parameters_of(menu[name])
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "leave it out"
+        raise UserError(f"nothing reads {path}.{field}={value}: {hint}")
     default = default_of(parameters_of(menu[readers[0]])[field])
     if written(value) != default:
         raise UserError(

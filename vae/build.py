@@ -190,7 +190,7 @@ def _abstract_batch(dataset: Dataset, batch_size: int, dtype: Any) -> Batch:
 
     labels = dataset.train.labels
     return Batch(
-        image=array(dataset.image_shape, dtype),
+        x=array(dataset.event_shape, dtype),
         label=None if labels is None else array((), labels.dtype),
         position=array((), jnp.int32),
     )

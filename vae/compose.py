@@ -177,14 +177,14 @@ def model_maker(
     fields = bind_method("model", config["model"], ModelFields)()
     dtype = PRECISIONS[config["precision"]]
     likelihood = make_likelihood(bound)
-    *size, channels = dataset.image_shape
-    image_shape = (*size, channels * likelihood.features_per_channel)
+    *size, channels = dataset.event_shape
+    event_shape = (*size, channels * likelihood.features_per_channel)
     bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)
     with naming(config, "model.encoder"):
         encoder = bound["model.encoder"].build(dtype=dtype)
     with naming(config, "model.decoder"):
         decoder = bound["model.decoder"].build(
-            image_shape=image_shape,
+            event_shape=event_shape,
             bias_init=bias(dataset, likelihood),
             dtype=dtype,
         )

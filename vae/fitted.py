@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
@@ -19,7 +20,7 @@ from vae.types import Array, Params
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
 
 
-Images = Shaped[Array, "N H W C"]
+Events = Shaped[Array, "N ..."]  # images [N, H, W, C] or vectors [N, D]
 Labels = Int[Array, " N"] | None
 
 
@@ -44,10 +45,11 @@ class Estimate(NamedTuple):
 class FittedVAE:
     """A model with its parameters and its preprocessing.
 
-    Images x [N, H, W, C] are as the training data were: bytes in 0..255, or floats. If
-    training drew binary pixels, these functions do too; the draw depends on the place
-    of an image in x alone, so that a call repeated gives the same numbers. Mean images
-    are in the model's units, [0, 1] for bytes. Labels [N] are for conditional models.
+    Examples x, images [N, H, W, C] or vectors [N, D], are as the training data were:
+    bytes in 0..255, or floats. If training drew binary values, these functions do too;
+    the draw depends on the place of an example in x alone, so that a call repeated
+    gives the same numbers. Means are in the model's units, [0, 1] for bytes. Labels [N]
+    are for conditional models.
 
     Attributes:
       model: the Linen module, without padding.
@@ -60,12 +62,13 @@ class FittedVAE:
         model: Model,
         variables: Params,
         *,
-        image_shape: Sequence[int],
+        event_shape: Sequence[int],
+        dtype: Any,
         preprocess: Preprocess,
         history: Sequence[dict[str, Any]] = (),
     ):
         self.model, self.variables, self.history = model, variables, history
-        self.image_shape = tuple(image_shape)
+        self.event_shape, self.dtype = tuple(event_shape), np.dtype(dtype)
         self._preprocess = preprocess
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
@@ -75,44 +78,46 @@ class FittedVAE:
             )
         )
         self._generate = jax.jit(
-            lambda variables, key, num_images, label: (
-                model.apply(
-                    variables, key, num_images, label=label, method="generate"
-                ).mean
+            lambda variables, key, count, label: (
+                model.apply(variables, key, count, label=label, method="generate").mean
             ),
             static_argnums=2,
         )
         self._bounds = jax.jit(self._bounds_now, static_argnums=3)
 
     def encode(self, x: Array, label: Array | None = None, *, first: int = 0) -> Codes:
-        """Returns the codes of images x [N, H, W, C]; `first` as for `bounds`."""
-        codes, _ = self._encode(self.variables, self._checked(x), label, first)
-        return codes
+        """Returns the codes of examples x; for `first` see `bounds`."""
+        x = self._checked(x, label)
+        return self._encode(self.variables, x, label, first)[0]
 
     def decode(
         self, z: Float[Array, "*N D"], label: Labels = None
-    ) -> Float[jax.Array, "*N H W C"]:
-        """Returns the mean images [..., H, W, C] of p(x | z) for codes z [..., D]."""
+    ) -> Float[jax.Array, "..."]:
+        """Returns the means [..., *event] of p(x | z) for codes z [..., D]."""
+        self._check_label(label)
+        width = self.model.posterior.code_dim
+        if isinstance(z, Codes):
+            raise TypeError("decode takes an array of codes: give codes.mean")
+        if np.shape(z)[-1:] != (width,):
+            raise ValueError(f"z must be [..., {width}], but is {list(np.shape(z))}")
         return self._decode(self.variables, jnp.asarray(z), label)
 
-    def reconstruct(
-        self, x: Images, label: Labels = None
-    ) -> Float[jax.Array, "N H W C"]:
-        """Returns the mean images [N, H, W, C] of p(x | z) at the posterior mean of z;
-        of discrete codes, at a sample."""
-        return self._reconstruct(self.variables, self._checked(x), label)
+    def reconstruct(self, x: Events, label: Labels = None) -> Float[jax.Array, "N ..."]:
+        """Returns the means of p(x | z) at the posterior mean of z; of discrete codes,
+        at a sample."""
+        return self._reconstruct(self.variables, self._checked(x, label), label)
 
     def sample(
-        self, key: PRNGKeyArray, num_images: int, label: Labels = None
-    ) -> Float[jax.Array, "{num_images} H W C"]:
-        """Returns the mean images [num_images, H, W, C] of p(x | z), z from the
-        prior."""
-        return self._generate(self.variables, key, num_images, label)
+        self, key: PRNGKeyArray, count: int, label: Labels = None
+    ) -> Float[jax.Array, "{count} ..."]:
+        """Returns the means of p(x | z) of `count` codes from the prior."""
+        self._check_label(label)
+        return self._generate(self.variables, key, count, label)
 
     def log_prob(
-        self, x: Images, num_samples: int = 100, label: Labels = None
+        self, x: Events, num_samples: int = 100, label: Labels = None
     ) -> Estimate:
-        """Bounds log p(x) of images x [N, H, W, C] from below, by importance sampling.
+        """Bounds log p(x) of examples x from below, by importance sampling.
 
         References:
           Burda et al. 2015, arXiv 1509.00519, eq. 8.
@@ -126,35 +131,39 @@ class FittedVAE:
 
     def bounds(
         self,
-        x: Images,
+        x: Events,
         num_samples: int = 1,
         label: Labels = None,
         *,
         first: int = 0,
     ) -> ImageBounds:
-        """Returns rate, distortion and more of images x [N, H, W, C], in nats.
+        """Returns rate, distortion and more of examples x, in nats.
 
-        For images in several calls, `first` is the place of x[0] among all: random
-        draws depend on the place, so that all images at once give the same numbers.
+        For examples in several calls, `first` is the place of x[0] among all: random
+        draws depend on the place, so that all at once give the same numbers.
         """
-        x = self._checked(x)
+        x = self._checked(x, label)
         return self._bounds(self.variables, x, label, num_samples, first)
 
     def interpolate(
         self,
-        a: Shaped[Array, "H W C"],
-        b: Shaped[Array, "H W C"],
+        a: Shaped[Array, "..."],
+        b: Shaped[Array, "..."],
         num_points: int = 8,
         label: int | np.integer | None = None,
-    ) -> Float[jax.Array, "{num_points} H W C"]:
-        """Returns mean images [num_points, H, W, C] between images a and b [H, W, C],
-        along the straight line of their codes, or the arc on a sphere.
+    ) -> Float[jax.Array, "{num_points} ..."]:
+        """Returns means [num_points, *event] between examples a and b, along the
+        straight line of their codes, or the arc on a sphere.
 
         Raises:
           ValueError: the codes are discrete.
         """
         if self.model.space == CODES:
             raise ValueError("discrete codes have no points between them")
+        for end in (a, b):
+            if np.shape(end) != self.event_shape:
+                shapes = list(self.event_shape), list(np.shape(end))
+                raise ValueError("a and b must be {}, but one is {}".format(*shapes))
         pair = None if label is None else jnp.broadcast_to(label, 2)
         start, end = self.encode(jnp.stack([a, b]), pair).mean
         curve = spherical if self.model.space == SPHERE else linear
@@ -162,11 +171,35 @@ class FittedVAE:
         labels = None if label is None else jnp.broadcast_to(label, num_points)
         return self.decode(between, labels)
 
-    def _checked(self, x: Array) -> Array:
-        if np.shape(x)[1:] != self.image_shape:
-            wanted = ", ".join(map(str, self.image_shape))
-            raise ValueError(f"x must be [N, {wanted}], but is {list(np.shape(x))}")
-        return x
+    def _checked(self, x: Array, label: Any = None) -> Array:
+        """Returns examples as they are preprocessed.
+
+        Raises:
+          ValueError: they are of another shape or type than the training data, or the
+            label has no use.
+        """
+        self._check_label(label)
+        shape = np.shape(x)
+        if shape[1:] != self.event_shape or not shape[0]:
+            wanted = ", ".join(map(str, self.event_shape))
+            raise ValueError(f"x must be [N, {wanted}], but is {list(shape)}")
+        x = x if isinstance(x, jax.Array) else np.asarray(x)
+        if x.dtype == self.dtype or x.dtype == bool:
+            return x
+        is_float = jnp.issubdtype(x.dtype, jnp.floating)
+        if self.dtype != np.uint8 and (is_float or len(self.event_shape) == 1):
+            return x.astype(self.dtype)  # integers of vectors are numbers
+        if self.dtype == np.uint8 and is_float and not _exceeds_one(x):
+            return x
+        needs = "x must be bytes (uint8), or floats in [0, 1]"
+        if self.dtype != np.uint8:
+            needs = "x must be floats, scaled as the training images were"
+        held = f"{x.dtype} beyond [0, 1]" if is_float else f"{x.dtype}"
+        raise ValueError(f"{needs}, but is {held}")
+
+    def _check_label(self, label: Any) -> None:
+        if label is not None and self.model.num_labels is None:
+            raise ValueError("the model is not conditional: leave the label out")
 
     def _look(self, x: Array, first: Array | int) -> tuple[jax.Array, jax.Array]:
         """Returns images as the model sees them, and a key for each."""
@@ -219,3 +252,8 @@ class FittedVAE:
         if self.model.space != SPHERE:
             return mean
         return mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
+
+
+def _exceeds_one(x: Array) -> bool:
+    """Whether values are outside [0, 1]; those that are being traced are not known."""
+    return not isinstance(x, Tracer) and bool((x.min() < 0) | (x.max() > 1))

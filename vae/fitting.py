@@ -96,7 +96,8 @@ def fit(
     log_every: int = 500,
     on_log: Callable[[int, dict[str, float]], None] = lambda step, metrics: None,
 ) -> FittedVAE:
-    """Trains a model on images x [N, H, W, C] that fit in the device's memory.
+    """Trains a model on images x [N, H, W, C] or vectors [N, D] that fit in the
+    device's memory.
 
     Args:
       model: such as `vae.VAE(...)`.
@@ -161,7 +162,8 @@ def fit(
     return FittedVAE(
         model,
         state.variables,
-        image_shape=images.shape[1:],
+        event_shape=images.shape[1:],
+        dtype=images.dtype,
         preprocess=preprocess,
         history=history,
     )
@@ -170,8 +172,9 @@ def fit(
 def _check(
     model: Model, images: np.ndarray, batch_size: int, *, binarize: bool
 ) -> None:
-    if images.ndim != 4:
-        raise UserError(f"x must be [N, H, W, C], but is {list(images.shape)}")
+    if images.ndim not in (2, 4):
+        shape = list(images.shape)
+        raise UserError(f"x must be [N, H, W, C] or [N, D], but is {shape}")
     if not 0 < batch_size <= len(images):
         raise UserError(f"batch_size={batch_size} must be 1 to {len(images)} (len(x))")
     pixels = to_unit(images)

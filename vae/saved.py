@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from configs import default
 from vae import rng
@@ -54,7 +54,8 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
     return FittedVAE(
         model,
         variables,
-        image_shape=experiment.dataset.image_shape,
+        event_shape=experiment.dataset.event_shape,
+        dtype=experiment.data.everything.train.images.dtype,
         preprocess=experiment.preprocess,
     )
 
@@ -91,7 +92,8 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     leaves = jax.tree_util.tree_leaves_with_path(variables)
     arrays = {name_of(path): np.asarray(leaf) for path, leaf in leaves}
-    save_file(arrays, folder / WEIGHTS, metadata={"format": "flax"})
+    # `save_file` would make it readable for its owner alone.
+    (folder / WEIGHTS).write_bytes(save(arrays, metadata={"format": "flax"}))
     train = experiment.data.everything.train
     labels = experiment.model.num_labels or 0
     if kept := experiment.config["dataset"]["keep_labels"]:

@@ -1,6 +1,7 @@
 """The contracts that every part of the library keeps.
 
-Shape alphabet: K samples, B batch, L latent groups, D latent dimension, H W C image.
+Shape alphabet: K samples, B batch, L latent groups, D latent dimension, H W C image;
+an event is one example: an image [H, W, C] or a vector [D].
 All log-densities and divergences are in nats.
 """
 
@@ -50,7 +51,7 @@ def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
 class Batch(NamedTuple):
     """One minibatch, ready for the model."""
 
-    image: jax.Array  # [B, H, W, C] on the likelihood's support
+    x: jax.Array  # images [B, H, W, C] or vectors [B, D], on the likelihood's support
     label: jax.Array | None  # [B] int32, or None for data without labels
     position: jax.Array  # [B] int32, place of each example in the global batch
 
@@ -69,7 +70,7 @@ class Inference(NamedTuple):
     """What a model says of a batch; objectives and evaluations read only this."""
 
     groups: tuple[LatentGroup, ...]  # L groups
-    likelihood: Distribution  # p(x | z), batch shape [K, B], event shape [H, W, C]
+    likelihood: Distribution  # p(x | z), batch shape [K, B], event shape that of x
     # "ema_loss": zero, and its gradient moves moving averages (`layers.ema`)
     aux: dict[str, jax.Array]
 

@@ -29,7 +29,7 @@ HOVERED, HOVERED_VALUES = 500, 1_000_000  # images that the page shows, and thei
 
 
 def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Section:
-    """Draws the codes of test images by their principal components and by UMAP; a
+    """Draws the codes of test examples by their principal components and by UMAP; a
     latent space of two dimensions also as a plane of images."""
     count = len(subject.test.codes)
     places = evenly_spaced(count, min(POINTS, count))
@@ -57,6 +57,7 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         figure.savefig(pictures[by], dpi=DPI)
         points[by] = _in_picture(figure, plane[hovered]).round(4).tolist()
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
+    is_flat &= subject.has_images
     if is_flat and subject.experiment.model.prior.factorises:
         images = np.asarray(decoded_manifold(subject.decode, SIDE, QUANTILES))
         pictures["manifold"] = folder / "manifold.png"
@@ -64,9 +65,11 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         save_grid(pictures["manifold"], flat, subject.display, SIDE)
     facts = {"count": len(codes), "attribute": name, "quantiles": QUANTILES}
     seen = places[hovered]
-    facts["sheet"], sheet = make_sheet(subject.display.tiles(subject.test.pixels[seen]))
-    names = name_images(seen, name, attributes.test.get(name))
-    facts["hover"] = {"points": points, "names": names, "sheet": sheet}
+    if subject.has_images:
+        tiles = subject.display.tiles(subject.test.pixels[seen])
+        facts["sheet"], sheet = make_sheet(tiles)
+        names = name_images(seen, name, attributes.test.get(name))
+        facts["hover"] = {"points": points, "names": names, "sheet": sheet}
     return Section(facts, pictures)
 
 
@@ -113,7 +116,7 @@ def _draw(
     if values is not None:
         _add_legend(axes, name, values, colours)
     chosen = spread_out(plane, low, high)
-    if len(chosen):
+    if len(chosen) and subject.has_images:
         at = places[chosen], plane[chosen], colours[chosen]
         _add_thumbnails(axes, subject, *at)
     return figure

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments import interrupt, page, workdir
+from experiments import columns, interrupt, page, workdir
 from experiments.latents import (
     curves,
     editing,
@@ -24,10 +24,13 @@ from experiments.terminal import say
 from vae.build import Config
 from vae.training.loop import Interrupted
 
+# The sections of vectors: the others show images.
+OF_VECTORS = ("coverage", "plane", "usage")
+
 
 def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
-    """Writes `latents.html` and `explorer.html`, which need no other file, and the
-    pictures and numbers of the former, `latents/*.png` and `latents/results.json`.
+    """Writes `latents.html` and, of images, `explorer.html`, which need no other file;
+    and the former's pictures and numbers, `latents/*.png` and `latents/results.json`.
 
     A section that cannot be computed says so; the others are written all the same.
 
@@ -73,7 +76,7 @@ def _write(subject: Subject, folder: Path) -> None:
         name=folder.name,
         config=subject.experiment.config,
         elbo=evaluated.get("test/elbo_nats"),
-        display=subject.display.describe(subject.test.pixels.shape[-1]),
+        display=_describe(subject),
         sections=sections,
         not_finite=page.not_finite(results),
     )
@@ -84,7 +87,15 @@ def _write(subject: Subject, folder: Path) -> None:
             f"warning: {len(failures)} of {len(sections)} sections of the page could "
             f"not be computed: {why}"
         )
-    say(f"written to {folder}/latents.html and explorer.html")
+    explored = " and explorer.html" if "explorer" in sections else ""
+    say(f"written to {folder}/latents.html{explored}")
+
+
+def _describe(subject: Subject) -> str:
+    """Says what the page shows of the data, and what it does not."""
+    if not subject.has_images:
+        return "The data are vectors: there are no sections that show images."
+    return subject.display.describe(subject.test.pixels.shape[-1])
 
 
 def _sections(
@@ -94,7 +105,7 @@ def _sections(
     for them. The first that needs attributes or generated images computes them."""
     attributes = functools.cache(lambda: find_attributes(subject))
     images = functools.cache(lambda: generation.generate(subject))
-    return {
+    sections: dict[str, Callable[[], Section]] = {
         "explorer": lambda: explorer.write_explorer(
             subject, attributes(), evaluated, folder.parent
         ),
@@ -111,3 +122,7 @@ def _sections(
         "transfer": lambda: transfer.show_style_transfer(subject, attributes(), folder),
         "swapping": lambda: swapping.show_swaps(subject, attributes(), folder),
     }
+    if subject.has_images:
+        return sections
+    shown = {name: make for name, make in sections.items() if name in OF_VECTORS}
+    return {"columns": lambda: columns.show_columns(folder.parent / "images")} | shown

@@ -13,7 +13,7 @@ from vae import rng
 from vae.build import Experiment
 from vae.data import factors
 from vae.data.preprocess import to_unit
-from vae.data.splits import Split, evenly_spaced
+from vae.data.splits import Split, evenly_spaced, noun
 from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.ais import draw_prior
 from vae.evaluation.base import map_batches
@@ -32,7 +32,9 @@ class Examples(NamedTuple):
     """Real images, and what the model makes of them."""
 
     stored: Split
-    pixels: np.ndarray  # [N, H, W, C], not binarised anew; in [0, 1] if stored as bytes
+    pixels: (
+        np.ndarray
+    )  # [N, H, W, C] or [N, D], not binarised anew; in [0, 1] if stored as bytes
     labels: np.ndarray | None  # int [N]
     factors: np.ndarray | None  # int [N, F], if the data set's are known
     codes: np.ndarray  # [N, D]; posterior means if the posterior has one
@@ -58,6 +60,11 @@ class Subject(NamedTuple):
     # is the same for all labels.
     prior_moments: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
     display: Display = Display()  # of all images
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the data are images, and not vectors."""
+        return noun(self.experiment.dataset.event_shape) == "images"
 
     @property
     def is_conditional(self) -> bool:
@@ -165,7 +172,7 @@ def _examples(
 ) -> Examples:
     """Encodes at most so many images, evenly spaced; of data with known factors, images
     of random ones."""
-    pixels = int(np.prod(experiment.dataset.image_shape))
+    pixels = int(np.prod(experiment.dataset.event_shape))
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
     source, values = experiment.data.factors, None
     if source is None:

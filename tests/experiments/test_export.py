@@ -19,7 +19,7 @@ def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> Non
     card = (tmp_path / "model/README.md").read_text()
     assert card.startswith("---\nlicense: mit\n")
     assert "| `test/elbo_nats` |" in card and "Trained by `python" in card
-    assert vae.load(tmp_path / "model").image_shape == (8, 8, 1)
+    assert vae.load(tmp_path / "model").event_shape == (8, 8, 1)
 
 
 def test_a_damaged_export_and_the_runs_own_folder_are_refused(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from beartype.roar import BeartypeCallHintViolation
 
 import vae
 from vae.data.preprocess import make_preprocess
@@ -14,19 +15,20 @@ SHAPE, DIM = (2, 3, 1), 2
 
 
 @functools.cache
-def make_fitted(binarize: str = "none") -> vae.FittedVAE:
+def make_fitted(binarize: str = "none", dtype: type = np.uint8) -> vae.FittedVAE:
     model = vae.VAE(
         encoder=vae.MLPEncoder(widths=(5,)),
         posterior=vae.DiagonalGaussian(latent_dim=DIM),
         prior=vae.StandardNormal(latent_dim=DIM),
-        decoder=vae.MLPDecoder(widths=(5,), image_shape=SHAPE),
+        decoder=vae.MLPDecoder(widths=(5,), event_shape=SHAPE),
         likelihood=vae.Bernoulli(),
     )
     x, keys = jnp.zeros((1, *SHAPE)), jax.random.split(jax.random.key(0), 1)
     return vae.FittedVAE(
         model,
         model.init(jax.random.key(1), x, keys),
-        image_shape=SHAPE,
+        event_shape=SHAPE,
+        dtype=dtype,
         preprocess=make_preprocess(binarize, jnp.float32),
     )
 
@@ -114,3 +116,34 @@ def test_moments_of_samples_stand_for_those_of_a_flow(
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x must be \[N, 2, 3, 1\], but is \[3, 2\]"):
         make_fitted().encode(np.zeros((3, 2)))
+
+
+def test_examples_of_another_type_are_refused() -> None:
+    """A model of bytes must not take 255 for a number of that size."""
+    fitted, x = make_fitted(), images(3)
+    codes = np.asarray(fitted.encode(x).mean)
+    for same in (x / 255, jnp.asarray(x), (x / 255).astype(np.float32)):
+        np.testing.assert_allclose(fitted.encode(same).mean, codes, rtol=1e-5)
+    for other in (x.astype(int), x.astype(np.float32), x / 255 - 1):
+        with pytest.raises(ValueError, match=r"must be bytes .uint8., or floats in"):
+            fitted.encode(other)
+    of_floats = make_fitted("none", np.float32)
+    with pytest.raises(ValueError, match="must be floats, scaled as"):
+        of_floats.encode(x)
+
+
+def test_what_does_not_fit_is_one_sentence() -> None:
+    fitted, x = make_fitted(), images(2)
+    for call, said in (
+        (lambda: fitted.encode(x[:0]), r"x must be \[N, 2, 3, 1\], but is \[0, 2, 3"),
+        (
+            lambda: fitted.encode(x, np.zeros(2, int)),
+            "not conditional: leave",
+        ),
+        (lambda: fitted.decode(np.zeros((2, 5), np.float32)), r"z must be \[..., 2\]"),
+        (lambda: fitted.interpolate(x[:1], x[1:]), r"must be \[2, 3, 1\], but one is"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
+    with pytest.raises((TypeError, BeartypeCallHintViolation)):
+        fitted.decode(fitted.encode(x))  # pyright: ignore[reportArgumentType]

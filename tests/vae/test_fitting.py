@@ -24,7 +24,7 @@ def make_model(latent_dim: int = 3) -> vae.VAE:
         encoder=vae.MLPEncoder(widths=(8,)),
         posterior=vae.DiagonalGaussian(latent_dim=latent_dim),
         prior=vae.StandardNormal(latent_dim=latent_dim),
-        decoder=vae.MLPDecoder(widths=(8,), image_shape=SHAPE),
+        decoder=vae.MLPDecoder(widths=(8,), event_shape=SHAPE),
         likelihood=vae.Bernoulli(),
     )
 
@@ -104,11 +104,11 @@ def test_bad_input_is_one_sentence() -> None:
     x, beta = images(), vae.objective("beta_vae")
     with pytest.raises(vae.UserError, match="did you mean beta_vae"):
         vae.objective("beta_vea")
-    with pytest.raises(vae.UserError, match="nothing reads objective.gama"):
+    with pytest.raises(vae.UserError, match="objective.gama=3.0: did you mean gamma"):
         vae.objective("capacity", gama=3.0)
     with pytest.raises(vae.UserError, match="must be a number, 0 or more"):
         vae.objective("beta_vae", beta=-1.0)
-    with pytest.raises(vae.UserError, match=r"x must be \[N, H, W, C\]"):
+    with pytest.raises(vae.UserError, match=r"x must be \[N, H, W, C\] or \[N, D\]"):
         vae.fit(make_model(), beta, x[..., 0], steps=1)
     with pytest.raises(vae.UserError, match="batch_size=100 must be 1 to 60"):
         vae.fit(make_model(), beta, x, steps=1)

@@ -1,4 +1,4 @@
-"""A user's arrays of images, in an .npz file."""
+"""A user's arrays of images or vectors, in an .npz file."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,8 @@ from vae.data.options import ReadOptions, advice
 from vae.data.splits import Split
 from vae.types import UserError
 
+LARGEST_INTEGER = 2**24  # up to which float32 holds all integers
+BLOCK = 4096  # examples that are looked at together
 MOST_CHANNELS = 4  # of an axis that "auto" may take for the channels
 
 
@@ -20,7 +22,8 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
     `y_test`. Other arrays of the file are not read.
 
     Images are [N, H, W] or [N, H, W, C] (with channels "first" [N, C, H, W]) and uint8
-    in 0..255, bool, or finite floating point.
+    in 0..255, bool, or finite floating point. Vectors are [N, D]: bool, or finite
+    numbers, which are taken as they are.
 
     Raises:
       UserError: the arrays are not there or not as they should be.
@@ -48,8 +51,8 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
 
 
 def all_of_npz(path: Path, where: str, options: ReadOptions) -> np.ndarray:
-    """Returns the images [N, H, W, C] of a file's array `x`, or else `x_test`. Other
-    arrays of the file are not read.
+    """Returns the images [N, H, W, C] or vectors [N, D] of a file's array `x`, or else
+    `x_test`. Other arrays of the file are not read.
 
     Raises:
       UserError: there is neither, or it is not as it should be.
@@ -103,7 +106,9 @@ def _array(file: Any, key: str) -> np.ndarray:
 def _images(
     images: np.ndarray, key: str, where: str, options: ReadOptions
 ) -> np.ndarray:
-    """Returns an array of a file as images [N, H, W, C]."""
+    """Returns an array of a file as images [N, H, W, C] or vectors [N, D]."""
+    if images.ndim == 2 and images.shape[1]:
+        return _vectors(images, key, where)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     elif images.ndim == 4:
@@ -111,26 +116,59 @@ def _images(
     if images.ndim != 4 or 0 in images.shape[1:]:
         raise UserError(
             f"{where}: {key} has shape {images.shape}; it must be [N, H, W] or "
-            "[N, H, W, C]"
+            "[N, H, W, C] for images, or [N, D] for vectors"
         )
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * 255
     if np.issubdtype(images.dtype, np.floating):
-        with np.errstate(over="ignore"):
-            images = images.astype(np.float32)
-        if not np.isfinite(images).all():
-            raise UserError(f"{where}: {key} holds nan or infinite values; remove them")
-    elif images.dtype != np.uint8:
+        return _as_float32(images, key, where)
+    if images.dtype != np.uint8:
         raise UserError(
             f"{where}: {key} is {images.dtype}; it must be uint8 in 0..255, bool, "
             "or floating point"
         )
-    elif images.size and images.max() == 1:
+    if images.size and images.max() == 1:
         raise UserError(
             f"{where}: {key} is uint8 but holds only 0 and 1; save it as bool, or "
             "multiply by 255"
         )
     return images
+
+
+def _vectors(rows: np.ndarray, key: str, where: str) -> np.ndarray:
+    """Returns vectors [N, D] as bytes 0 and 255 if they are bool, else as float32."""
+    if rows.dtype == np.bool_:
+        return rows.astype(np.uint8) * 255
+    if np.issubdtype(rows.dtype, np.floating):
+        return _as_float32(rows, key, where)
+    if not np.issubdtype(rows.dtype, np.integer):
+        raise UserError(f"{where}: {key} is {rows.dtype}; it must be bool or numbers")
+    if rows.size and max(rows.max(), -int(rows.min())) > LARGEST_INTEGER:
+        raise UserError(
+            f"{where}: {key} holds integers beyond {LARGEST_INTEGER}, which are not "
+            "exact in float32: rescale them"
+        )
+    return rows.astype(np.float32)
+
+
+def _as_float32(values: np.ndarray, key: str, where: str) -> np.ndarray:
+    """Returns finite floating point as float32.
+
+    Raises:
+      UserError: says where the first value is that is not finite.
+    """
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    for start in range(0, len(values), BLOCK):
+        is_finite = np.isfinite(values[start : start + BLOCK])
+        if not is_finite.all():
+            row, *place = np.argwhere(~is_finite)[0].tolist()
+            value = values[start + row, *place]
+            raise UserError(
+                f"{where}: {key} holds nan or infinite values, the first ({value}) at "
+                f"{[start + row, *place]} counted from 0; remove or replace them"
+            )
+    return values
 
 
 def _channels_last(

@@ -8,7 +8,13 @@ from vae.data import preprocess, sources
 from vae.data.options import CHANNELS, read_options
 from vae.data.pictures import as_type
 from vae.data.preprocess import pixels_to_check, to_unit
-from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
+from vae.data.splits import (
+    Dataset,
+    Split,
+    cut_validation,
+    evenly_spaced,
+    noun,
+)
 from vae.fields import Count, Field, Natural, Sizes, same
 from vae.types import UserError
 
@@ -57,15 +63,18 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
     if preprocess.is_nearly_binary(dataset.train):
         return "dynamic", []
     low, high = preprocess.pixel_range(dataset.train)
-    channels = dataset.image_shape[-1]
+    channels = dataset.event_shape[-1]
     if low < 0 or high > 1 or channels > 1:
-        what = f"{channels} channels, with values from {low:.4g} to {high:.4g}"
+        of, real = f"{channels} channels", "shades and colours"
+        kind, models = noun(dataset.event_shape), "models black or white"
+        if kind == "vectors":
+            of, real, models = f"{channels} columns", "real numbers", "models 0 or 1"
         raise UserError(
-            f"dataset.name={config.dataset.name} holds images of {what}, and "
-            f"model.likelihood.name={likelihood} models black or white: set "
-            "--config.model.likelihood.name=gaussian_shared for shades and colours "
-            "(values near 0 to 1), or --config.dataset.binarize=dynamic to draw each "
-            "value of 0 to 1 as 0 or 1"
+            f"dataset.name={config.dataset.name} holds {kind} of {of}, with values "
+            f"from {low:.4g} to {high:.4g}, and model.likelihood.name={likelihood} "
+            f"{models}: set --config.model.likelihood.name=gaussian_shared for {real}"
+            f"{' (values near 0 to 1)' * (kind == 'images')}, or "
+            "--config.dataset.binarize=dynamic to draw each value of 0 to 1 as 0 or 1"
         )
     note = (
         "note: the images have shades of grey, and dataset.binarize=auto draws each "
@@ -108,8 +117,9 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
                 draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
-                    f"{likelihood.support}, but the {split_name} images hold other "
-                    f"values, between {pixels.min():.4g} and {pixels.max():.4g}"
+                    f"{likelihood.support}, but the {split_name} "
+                    f"{noun(dataset.event_shape)} hold other values, between "
+                    f"{pixels.min():.4g} and {pixels.max():.4g}"
                     + draws
                     * likelihood.is_binary()
                 )
@@ -124,10 +134,13 @@ def check_scale(split: Split) -> None:
     images = pixels_to_check(split)
     pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
     if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
+        advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
+        if noun(images.shape[1:]) == "vectors":
+            advice = "standardise each column"
         raise UserError(
-            f"the training images hold values from {pixels.min():.4g} to "
-            f"{pixels.max():.4g}, and models begin at a scale of about 1: rescale them "
-            "to [0, 1] (values of 0 to 255 may be saved as uint8)"
+            f"the training {noun(images.shape[1:])} hold values from "
+            f"{pixels.min():.4g} to {pixels.max():.4g}, and models begin at a scale of "
+            f"about 1: {advice}"
         )
 
 
@@ -173,11 +186,12 @@ def other_images(
     Raises:
       UserError: they are of another shape, type or range than the model's.
     """
-    shape, own_shape = images.images.shape[1:], everything.image_shape
+    shape, own_shape = images.images.shape[1:], everything.event_shape
     if shape != own_shape:
+        axes = "height, width, channels" if len(own_shape) == 3 else "columns"
         raise UserError(
-            f"{where}: its images are {' x '.join(map(str, shape))}, the model's "
-            f"{' x '.join(map(str, own_shape))} (height, width, channels)"
+            f"{where}: its {noun(shape)} are {' x '.join(map(str, shape))}, the "
+            f"model's {' x '.join(map(str, own_shape))} ({axes})"
         )
     own_dtype = everything.train.images.dtype
     if all(n.startswith("images:") for n in (name, config.dataset.name)):
@@ -225,7 +239,7 @@ def load_anomalies(
             config.runtime.data_dir,
             read_options(config),
             where=where,
-            channels=everything.image_shape[-1],
+            channels=everything.event_shape[-1],
         )
         images = images._replace(labels=None)
         return other_images(config, everything, likelihood, images, where, name=name)

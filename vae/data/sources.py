@@ -77,7 +77,7 @@ def load(
         train, test = tfds.load(name, data_dir)
     for split, which in ((train, "train"), (test, "test")):
         if split.size == 0:
-            raise UserError(f"{asked.where}: its {which} split has no images")
+            raise UserError(f"{asked.where}: its {which} split is empty")
     return train, test
 
 

@@ -13,7 +13,8 @@ DRAWN = 64  # images looked at to know what those that are not stored are like
 
 
 class Split(NamedTuple):
-    """Images [N, H, W, C], uint8 in 0..255 or floating point, and labels [N] int32."""
+    """Images [N, H, W, C] or vectors [N, D], uint8 in 0..255 or floating point, and
+    labels [N] int32."""
 
     images: Any  # arrays of numpy, or of JAX once on a device, or `Sprites`
     labels: Any  # or None for data without labels
@@ -35,9 +36,14 @@ class Dataset(NamedTuple):
     test: Split
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        height, width, channels = self.train.images.shape[1:]
-        return height, width, channels
+    def event_shape(self) -> tuple[int, ...]:
+        """Of one example: (H, W, C) of images, (D,) of vectors."""
+        return tuple(self.train.images.shape[1:])
+
+
+def noun(event_shape: Sequence[int]) -> str:
+    """What messages call examples of this shape."""
+    return "images" if len(event_shape) == 3 else "vectors"
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:
@@ -65,7 +71,8 @@ def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
     if validation_size >= train.size:
         raise UserError(
             f"dataset.validation_size={validation_size} leaves no training data: "
-            f"there are {train.size} training images; ask for fewer"
+            f"there are {train.size} training {noun(train.images.shape[1:])}; ask for "
+            "fewer"
         )
     boundary = train.size - validation_size
     return Dataset(train[:boundary], train[boundary:], test)
@@ -85,8 +92,8 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
     for split, name in ((dataset.train, "train"), (dataset.test, "test")):
         if missing := sorted(set(labels) - set(split.labels.tolist())):
             raise UserError(
-                f"{where}: no {name} image has the label {missing[0]}; the labels are "
-                f"{', '.join(map(str, np.unique(split.labels)))}"
+                f"{where}: no {name} example has the label {missing[0]}; the labels "
+                f"are {', '.join(map(str, np.unique(split.labels)))}"
             )
     return Dataset(*(split[np.isin(split.labels, labels)] for split in dataset))
 

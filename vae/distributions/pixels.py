@@ -21,23 +21,22 @@ FACTORS = 8  # multiplied before their logarithm is taken
 
 
 class PixelDistribution(numpyro.distributions.Distribution):
-    """Independent pixels, held on one flat axis and seen as images [H, W, C].
+    """Independent pixels or columns, held on one flat axis, of any event shape.
 
     Flat, because XLA on CPU vectorises the innermost axis, which for grey images would
     have size one: densities are six times faster this way.
     """
 
     pytree_data_fields = ("flat",)
-    pytree_aux_fields = ("image_shape",)
 
-    def __init__(self, flat: Distribution, image_shape: tuple[int, ...]):
-        """Takes the pixels' distribution, of batch shape [..., H * W * C]."""
-        self.flat, self.image_shape = flat, image_shape
-        super().__init__(flat.batch_shape[:-1], image_shape, validate_args=False)
+    def __init__(self, flat: Distribution, event_shape: tuple[int, ...]):
+        """Takes the pixels' distribution, of batch shape [..., size of an event]."""
+        self.flat = flat
+        super().__init__(flat.batch_shape[:-1], event_shape, validate_args=False)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Returns log p [...] of images [..., H, W, C], in nats."""
-        value = value.reshape(*value.shape[:-3], -1)
+        """Returns log p [...] of events [..., *event_shape], in nats."""
+        value = value.reshape(*value.shape[: value.ndim - self.event_dim], -1)
         if isinstance(self.flat, StableBernoulli):
             return sum_of_bernoulli_log_probs(self.flat.logits, value)
         return self.flat.log_prob(value).sum(-1)
@@ -45,16 +44,16 @@ class PixelDistribution(numpyro.distributions.Distribution):
     def sample(
         self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()
     ) -> jax.Array:
-        """Returns images [*sample_shape, ..., H, W, C]."""
-        return self._as_images(self.flat.sample(key, sample_shape))
+        """Returns events [*sample_shape, ..., *event_shape]."""
+        return self._as_events(self.flat.sample(key, sample_shape))
 
     @property
     def mean(self) -> jax.Array:
-        """The mean images [..., H, W, C]."""
-        return self._as_images(self.flat.mean)
+        """The means [..., *event_shape]."""
+        return self._as_events(self.flat.mean)
 
-    def _as_images(self, flat: jax.Array) -> jax.Array:
-        return flat.reshape(*flat.shape[:-1], *self.image_shape)
+    def _as_events(self, flat: jax.Array) -> jax.Array:
+        return flat.reshape(*flat.shape[:-1], *self.event_shape)
 
 
 class StableBernoulli(BernoulliLogits):

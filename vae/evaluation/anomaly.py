@@ -7,7 +7,7 @@ In nats, of an image x:
   distortion: -E_q log p(x | z).
   rate: KL(q(z | x) || p(z)).
   atypicality: how far `neg_bound` is from its mean over training images.
-  complexity_ratio: `neg_bound` less the length of x as PNG.
+  complexity_ratio: `neg_bound` less the length of x as PNG; of images only.
   regret: likelihood regret, see `regret.py`.
   ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1].
 
@@ -27,7 +27,7 @@ import numpy as np
 
 from vae.data.png import png_lengths
 from vae.data.preprocess import to_unit
-from vae.data.splits import Split, evenly_spaced
+from vae.data.splits import Split, evenly_spaced, noun
 from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
@@ -90,6 +90,7 @@ def score_splits(
     if jax.process_index() != 0:
         return []
     trained = trained.on_one_device()
+    has_png = noun(train.images.shape[1:]) == "images"
     pixels = int(np.prod(train.images.shape[1:]))
     fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
     ppca = fit_ppca(np.asarray(fitted.images), ppca_components)
@@ -97,7 +98,7 @@ def score_splits(
         scores_of_bounds(
             of_split,
             typical_bound=float(np.mean(bounds[0].log_likelihood)),
-            code_lengths=_code_lengths(trained, split),
+            code_lengths=_code_lengths(trained, split) if has_png else None,
         )
         | {"ppca": ppca(np.asarray(split.images))}
         | _regrets(trained, split, regret_images)
@@ -154,26 +155,29 @@ def make_regret(
 
 
 def scores_of_bounds(
-    bounds: ImageBounds, *, typical_bound: float, code_lengths: np.ndarray
+    bounds: ImageBounds, *, typical_bound: float, code_lengths: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Returns the scores [N] that follow from an image's bounds.
 
     Args:
       bounds: of N images.
       typical_bound: the mean of log L_K over training images.
-      code_lengths: of the images [N], from `data.png.png_lengths`.
+      code_lengths: of the images [N], from `data.png.png_lengths`; None for vectors,
+        which have no `complexity_ratio`.
     """
     neg_bound = -np.asarray(bounds.log_likelihood, np.float64)
     rate = np.broadcast_to(bounds.rate, neg_bound.shape)
-    return {
+    scores = {
         "neg_elbo": np.asarray(bounds.distortion + rate),
         "neg_bound": neg_bound,
         "reconstruction": -np.asarray(bounds.reconstruction_log_prob),
         "distortion": np.asarray(bounds.distortion),
         "rate": rate,
         "atypicality": np.abs(neg_bound + typical_bound),
-        "complexity_ratio": neg_bound - code_lengths,
     }
+    if code_lengths is not None:
+        scores["complexity_ratio"] = neg_bound - code_lengths
+    return scores
 
 
 def fit_ppca(

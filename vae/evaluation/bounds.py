@@ -198,7 +198,7 @@ def summarise(
         results["latent/kl_per_dim"] = kl.tolist()
     # The negative logarithm of a density is not a code length.
     if subject.model.likelihood.is_discrete:
-        pixels = np.prod(subject.dataset.image_shape)
+        pixels = np.prod(subject.dataset.event_shape)
         nats = results[f"{nll_name}_nats"]
         results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))
     return results

@@ -47,7 +47,7 @@ def run(trained: Trained) -> dict[str, Any]:
     """
     subject, before = trained.subject, trained.results
     test, posterior = subject.dataset.test, subject.model.posterior
-    pixels = int(np.prod(subject.dataset.image_shape))
+    pixels = int(np.prod(subject.dataset.event_shape))
     count = min(MOST, test.size, max(1, MOST_PIXELS // pixels))
     places = evenly_spaced(test.size, count).astype(np.int32)
     given = trained.variables, trained.seed, test[places], places

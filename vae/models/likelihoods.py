@@ -41,18 +41,21 @@ INITIAL_LOGISTIC_SCALE = 0.1
 class _Likelihood(Likelihood):
     """Pixels independent given z; subclasses say how one is distributed."""
 
-    def __call__(self, features: jax.Array) -> Distribution:
-        """Returns p(x | z), batch shape [...], event shape [H, W, C].
+    def __call__(self, features: jax.Array, event_dim: int = 3) -> Distribution:
+        """Returns p(x | z), batch shape [...], event shape [H, W, C] or [D].
 
         Args:
           features: [..., H, W, C * features_per_channel], channel-major: feature j of
-            channel c has the index c * features_per_channel + j.
+            channel c has the index c * features_per_channel + j. Of vectors, whose
+            channels are their columns: [..., D * features_per_channel].
+          event_dim: axes of an event: 3 for images, 1 for vectors.
         """
         (features,) = at_least_float32(features)
-        *batch, height, width, size = features.shape
-        image_shape = (height, width, size // self.features_per_channel)
+        start = features.ndim - event_dim
+        batch, (*size, channels) = features.shape[:start], features.shape[start:]
+        event_shape = (*size, channels // self.features_per_channel)
         flat = features.reshape(*batch, -1, self.features_per_channel)
-        return PixelDistribution(self.pixels(flat), image_shape)
+        return PixelDistribution(self.pixels(flat), event_shape)
 
     def pixels(self, features: jax.Array) -> Distribution:
         """Maps features [..., N, features_per_channel] to a batch [..., N]."""

@@ -173,4 +173,5 @@ class VAE(nn.Module):
             shape = (*z.shape[:-1], condition.shape[-1])
             condition = jnp.broadcast_to(condition, shape).reshape(-1, shape[-1])
         features = self.decoder(z.reshape(-1, z.shape[-1]), condition)
-        return self.likelihood(features.reshape(*z.shape[:-1], *features.shape[1:]))
+        shape = (*z.shape[:-1], *features.shape[1:])
+        return self.likelihood(features.reshape(shape), features.ndim - 1)

@@ -36,12 +36,13 @@ def bias_from_mean(
     """Returns an initialiser of output biases at which the decoder gives `mean`.
 
     Args:
-      mean: the mean image [H, W, C]. A layer that shares its biases over the image
-        starts at the mean of each channel.
+      mean: the mean image [H, W, C] or vector [D]. A layer that shares its biases
+        over the image starts at the mean of each channel.
       features_of_mean: from mean pixels [..., C] to the likelihood's features
         [..., C * features_per_channel].
     """
-    of_image, of_channels = features_of_mean(mean), features_of_mean(mean.mean((0, 1)))
+    of_image = features_of_mean(mean)
+    of_channels = features_of_mean(mean.mean(tuple(range(mean.ndim - 1))))
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         del key
@@ -55,7 +56,7 @@ class MLPDecoder(nn.Module):
     """Dense layers, the last linear: `MLPEncoder` backwards, so `widths` are given in
     the encoder's order, from the image inwards."""
 
-    image_shape: tuple[int, int, int]
+    event_shape: tuple[int, ...]
     widths: Sizes = (400,)
     activation: Activation = nn.relu
     bias_init: Initializer = nn.initializers.zeros
@@ -64,13 +65,13 @@ class MLPDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
-        """Maps codes [N, D] and a condition [N, G] to features [N, *image_shape]."""
+        """Maps codes [N, D] and a condition [N, G] to features [N, *event_shape]."""
         z = with_condition(z, condition)
         widths = tuple(reversed(self.widths))
         hidden = self.brick(widths, self.activation, self.dtype, name="mlp")(z)
-        size = int(np.prod(self.image_shape))
+        size = int(np.prod(self.event_shape))
         output = dense(size, "output", self.dtype, bias_init=self.bias_init)(hidden)
-        return output.reshape(len(z), *self.image_shape)
+        return output.reshape(len(z), *self.event_shape)
 
 
 class ConvDecoder(nn.Module):
@@ -83,7 +84,7 @@ class ConvDecoder(nn.Module):
       Unsupported: the image cannot be halved that often.
     """
 
-    image_shape: tuple[int, int, int]
+    event_shape: tuple[int, ...]
     channels: Sizes = (32, 64)
     widths: Sizes = (400,)
     activation: Activation = nn.relu
@@ -95,9 +96,9 @@ class ConvDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
-        """Maps codes [N, D] and a condition [N, G] to features [N, *image_shape]."""
-        height, width, features = self.image_shape
-        check_halvings(len(self.channels), height, width, part="decoder")
+        """Maps codes [N, D] and a condition [N, G] to features [N, *event_shape]."""
+        check_halvings(len(self.channels), self.event_shape, part="decoder")
+        height, width, features = self.event_shape
         scale = 2 ** len(self.channels)
         small = (height // scale, width // scale, self.channels[-1])
         widths = (*reversed(self.widths), int(np.prod(small)))
@@ -129,19 +130,19 @@ class ResNetDecoder(ConvDecoder):
 
 def gated_mlp(
     *,
-    image_shape: tuple[int, int, int],
+    event_shape: tuple[int, ...],
     widths: Sizes = (400,),
     bias_init: Initializer = nn.initializers.zeros,
     dtype: Any = jnp.float32,
 ) -> MLPDecoder:
     """Returns the gated decoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4);
     in their code the widths are (300, 300)."""
-    return MLPDecoder(image_shape, widths, nn.sigmoid, bias_init, dtype, GatedMLP)
+    return MLPDecoder(event_shape, widths, nn.sigmoid, bias_init, dtype, GatedMLP)
 
 
 def conv_locatello(
     *,
-    image_shape: tuple[int, int, int],
+    event_shape: tuple[int, ...],
     convolution: Convolution = "auto",
     bias_init: Initializer = nn.initializers.zeros,
     dtype: Any = jnp.float32,
@@ -151,7 +152,7 @@ def conv_locatello(
     Theirs are images of 64x64 pixels; any divisible by 16 will do.
     """
     return ConvDecoder(
-        image_shape,
+        event_shape,
         **LOCATELLO,
         bias_init=bias_init,
         convolution=convolution,

@@ -1,4 +1,4 @@
-"""Encoders: images to features, from which a posterior is read.
+"""Encoders: examples to features, from which a posterior is read.
 
 All take an optional condition [B, G] (one-hot labels), which the dense layers see
 beside the image or its features.
@@ -29,7 +29,7 @@ from vae.nn.layers import (
 
 
 class MLPEncoder(nn.Module):
-    """Dense layers on the flattened image; `brick` is `MLP` or `GatedMLP`."""
+    """Dense layers on the flattened example; `brick` is `MLP` or `GatedMLP`."""
 
     widths: Sizes = (400,)
     activation: Activation = nn.relu
@@ -38,7 +38,8 @@ class MLPEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
-        """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
+        """Maps images [B, H, W, C] or vectors [B, D], and a condition [B, G], to
+        [B, widths[-1]]."""
         flat = with_condition(x.reshape(len(x), -1).astype(self.dtype), condition)
         return self.brick(self.widths, self.activation, self.dtype, name="mlp")(flat)
 
@@ -65,7 +66,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps images [B, H, W, C] and a condition [B, G] to [B, widths[-1]]."""
-        check_halvings(len(self.channels), *x.shape[1:3], part="encoder")
+        check_halvings(len(self.channels), x.shape[1:], part="encoder")
         shared = (self.activation, self.convolution, self.dtype, self.block)
         sizes = self.kernel_sizes or (4,) * len(self.channels)
         for i, (channels, size) in enumerate(zip(self.channels, sizes, strict=True)):

@@ -73,12 +73,17 @@ def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Arra
     return jnp.concatenate((condition.astype(features.dtype), features), axis=-1)
 
 
-def check_halvings(times: int, height: int, width: int, *, part: str) -> None:
-    """Refuses images that the encoder or decoder, `part`, cannot halve so often.
+def check_halvings(times: int, shape: Sequence[int], *, part: str) -> None:
+    """Refuses examples of a shape that the encoder or decoder, `part`, cannot halve so
+    often.
 
     Raises:
-      Unsupported: a side is not divisible, or there is nothing to halve them.
+      Unsupported: they are no images, a side is not divisible, or there is nothing to
+        halve them.
     """
+    if len(shape) != 3:
+        raise Unsupported(f"needs images, and the data are vectors {[*shape]}", part)
+    height, width, _ = shape
     factor = 2**times
     if not times:
         raise Unsupported("needs the channels of at least one convolution", part)

@@ -110,13 +110,13 @@ def infer(
     """
     inference: Inference = model.apply(
         variables_of(params["model"], hparams),
-        batch.image,
+        batch.x,
         rng.per_example(key, batch.position),
         label=batch.label,
         num_samples=num_samples,
         train=True,
     )
-    terms = elbo_terms(inference, batch.image)
+    terms = elbo_terms(inference, batch.x)
     if axis_name is None:
         return inference, terms
 

@@ -72,7 +72,7 @@ def create_train_state(
 
     def initialize(model: Model, objective: Objective) -> Params:
         variables = model.init(
-            rng.stream(seed, "model_init"), batch.image, keys, label=batch.label
+            rng.stream(seed, "model_init"), batch.x, keys, label=batch.label
         )
         own = objective.init(rng.stream(seed, "objective_init"), batch)
         return {"model": variables["params"], "objective": own}

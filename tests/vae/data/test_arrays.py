@@ -38,7 +38,16 @@ BAD_ARRAYS = {
     "missing": ({"x_train": IMAGES, "images": IMAGES}, "'x_test' is missing"),
     "nan": ({"x_train": np.full((2, 3, 3), np.nan), "x_test": IMAGES}, "nan"),
     "integers": ({"x_train": IMAGES.astype(int), "x_test": IMAGES}, "int64"),
-    "flat": ({"x_train": bytes_(4, 9), "x_test": bytes_(4, 9)}, r"\[N, H, W\]"),
+    "flat": ({"x_train": bytes_(4), "x_test": bytes_(4)}, r"\[N, H, W\].*\[N, D\]"),
+    "nan in a row": (
+        {"x_train": np.array([[0, 1], [2, np.nan]]), "x_test": np.zeros((1, 2))},
+        r"the first \(nan\) at \[1, 1\]",
+    ),
+    "large integers": (
+        {"x_train": np.full((2, 2), 2**24 + 1), "x_test": np.zeros((1, 2), int)},
+        "not exact in float32",
+    ),
+    "text": ({"x_train": np.full((2, 2), "a"), "x_test": np.zeros((1, 2))}, "is <U1"),
     "array": (None, "is a .npy, .*savez_compressed.'NAME.npz', x_train"),
     "shapes": ({"x_train": IMAGES, "x_test": bytes_(4, 2, 3)}, "must be the same"),
     "types": ({"x_train": IMAGES, "x_test": IMAGES / 255}, "must be the same"),
@@ -48,7 +57,7 @@ BAD_ARRAYS = {
         {"x_train": IMAGES, "x_test": IMAGES, "y_train": np.arange(3)},
         "y_train has 3 labels, and x_train has 4 images",
     ),
-    "empty": ({"x_train": IMAGES[:0], "x_test": IMAGES}, "no images"),
+    "empty": ({"x_train": IMAGES[:0], "x_test": IMAGES}, "is empty"),
     "pickle": ({"x_train": np.array([{}, 1]), "x_test": IMAGES}, "plain arrays"),
 }
 
@@ -64,6 +73,19 @@ def test_npz_refusals(tmp_path: Path, case: str) -> None:
         save(tmp_path / "a.npz", **arrays)
     with pytest.raises(UserError, match=message):
         load(name)
+
+
+def test_vectors_are_taken_as_they_are(tmp_path: Path) -> None:
+    for values, held in (
+        (np.array([[0, 200], [-3, 7]]), np.float32([[0, 200], [-3, 7]])),
+        (np.uint8([[0, 200], [3, 7]]), np.float32([[0, 200], [3, 7]])),
+        (np.float64([[0.5, -2]]), np.float32([[0.5, -2]])),
+        (np.array([[True, False]]), np.uint8([[255, 0]])),  # as of images
+    ):
+        train, test = load(save(tmp_path / "a.npz", x_train=values, x_test=values))
+        for split in (train, test):
+            np.testing.assert_array_equal(split.images, held)
+            assert split.images.dtype == held.dtype
 
 
 def test_npz_truncated_or_absent(tmp_path: Path) -> None:

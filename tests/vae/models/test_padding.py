@@ -50,9 +50,7 @@ def test_loss_and_gradients_are_those_of_the_own_size(
     keys = rng.per_example(jax.random.key(0), batch.position)
     shapes = {
         "model": jax.eval_shape(
-            lambda: own_model.init(
-                jax.random.key(0), batch.image, keys, label=batch.label
-            )
+            lambda: own_model.init(jax.random.key(0), batch.x, keys, label=batch.label)
         )["params"],
         "objective": {},
     }

@@ -15,11 +15,11 @@ from vae.types import Unsupported
 
 def make(
     name: str,
-    image_shape: tuple[int, int, int] = small.IMAGE_SHAPE,
+    event_shape: tuple[int, int, int] = small.IMAGE_SHAPE,
     bias_init: nn.initializers.Initializer = nn.initializers.zeros,
     **kwargs: Any,
 ) -> Any:
-    shared = {"image_shape": image_shape, "bias_init": bias_init}
+    shared = {"event_shape": event_shape, "bias_init": bias_init}
     return DECODERS[name](**small.ARGUMENTS[name], **shared, **kwargs)
 
 

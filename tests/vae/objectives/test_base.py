@@ -57,14 +57,14 @@ def test_a_rate_without_closed_form_is_sampled() -> None:
         rng.per_example(jax.random.key(0), BATCH.position), jnp.arange(3)
     )
     variables = {"params": exact.params(0.3)}
-    posterior = exact.MODEL.apply(variables, BATCH.image, method="encode")
+    posterior = exact.MODEL.apply(variables, BATCH.x, method="encode")
     inference = exact.MODEL.apply(variables, posterior, keys, method="infer")
     (group,) = inference.groups
     mixture = MixtureSameFamily(  # of one component: the prior, without closed form
         Categorical(jnp.ones(1)), Independent(Normal(jnp.zeros((1, 2)), 1.0), 1)
     )
     inference = inference._replace(groups=(group._replace(prior=mixture),))
-    terms = elbo_terms(inference, BATCH.image)
+    terms = elbo_terms(inference, BATCH.x)
     expected = group.log_q - group.prior.log_prob(group.z)
     np.testing.assert_allclose(terms.rate, expected, rtol=1e-5)
     np.testing.assert_allclose(

@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 def terms(num_samples: int) -> Any:
     keys = rng.per_example(KEY, BATCH.position)
-    return exact.terms(PARAMS["model"], BATCH.image, keys, num_samples)
+    return exact.terms(PARAMS["model"], BATCH.x, keys, num_samples)
 
 
 def miwae(num_bounds: int) -> importance.Bound:

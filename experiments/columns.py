@@ -1,0 +1,105 @@
+"""Vectors beside what a model makes of them, column by column."""
+
+import csv
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import wasserstein_distance
+
+from experiments import workdir
+from experiments.latents.section import Section, Table
+
+SHOWN, ACROSS = 12, 4  # histograms, and those in a row
+TAIL = 0.002  # of the data, left out of a histogram at each end
+
+
+class Columns(NamedTuple):
+    """What is known of each column, by `compare`; arrays [D]."""
+
+    data_mean: np.ndarray
+    data_std: np.ndarray
+    samples_mean: np.ndarray
+    samples_std: np.ndarray
+    misfit: np.ndarray
+    reconstruction_rmse: np.ndarray
+    explained: np.ndarray
+
+
+def compare(data: np.ndarray, samples: np.ndarray, means: np.ndarray) -> Columns:
+    """Compares each column of the data [N, D] with that of samples [M, D] of p(x), and
+    with its reconstruction, means [N, D] of p(x | z).
+
+    `misfit` is the Wasserstein-1 distance of data and samples in standard deviations of
+    the data (a column that is constant counts as if that were 1). `explained` is the
+    share of the variance that the reconstruction explains, nan for a constant column.
+    """
+    std = data.std(0)
+    unit = np.where(std > 0, std, 1)
+    rmse = np.sqrt(np.mean((data - means) ** 2, 0))
+    distances = [
+        wasserstein_distance(a, b) for a, b in zip(data.T, samples.T, strict=True)
+    ]
+    return Columns(
+        data_mean=data.mean(0),
+        data_std=std,
+        samples_mean=samples.mean(0),
+        samples_std=samples.std(0),
+        misfit=np.array(distances) / unit,
+        reconstruction_rmse=rmse,
+        explained=np.where(std > 0, 1 - (rmse / unit) ** 2, np.nan),
+    )
+
+
+def show_columns(folder: Path) -> Section:
+    """Shows what `save` has written to a run's folder of pictures."""
+    try:
+        with (folder / "columns.csv").open(encoding="utf-8", newline="") as stream:
+            header, *rows = csv.reader(stream)
+    except OSError:
+        return Section(left_out="the run has no columns.csv; evaluate it again.")
+    shown = [(row[0], *map(float, row[1:])) for row in rows]
+    titles = tuple(name.replace("_", " ") for name in header)
+    return Section(
+        pictures={"columns": folder / "columns.png"}, tables=[Table(titles, shown)]
+    )
+
+
+def save(
+    data: np.ndarray, samples: np.ndarray, means: np.ndarray, folder: Path
+) -> None:
+    """Writes `columns.csv`, a row per column of the data, that of the largest misfit
+    first; and `columns.png`, histograms of the first of these."""
+    found = compare(data, samples, means)
+    order = np.argsort(-found.misfit, kind="stable")
+    rows = [
+        [column, *(f"{values[column]:.6g}" for values in found)] for column in order
+    ]
+    workdir.write_csv(folder / "columns.csv", [["column", *Columns._fields], *rows])
+    shown, bins = order[:SHOWN], min(40, 5 + math.isqrt(len(data)))
+    down = -(-len(shown) // ACROSS)
+    figure = Figure(figsize=(10, 2.2 * down + 0.4), layout="constrained")
+    axes = figure.subplots(down, ACROSS, squeeze=False).ravel()
+    for axis, column in zip(axes, shown, strict=False):
+        low, high = np.quantile(data[:, column], (TAIL, 1 - TAIL))
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        how = {"bins": bins, "range": (low, high)}
+        for values, name, style in (
+            (data, "test data", {"color": "0.8"}),
+            (samples, "samples", {"histtype": "step"}),
+            (means, "reconstructions", {"histtype": "step"}),
+        ):
+            shares = np.full(len(values), 1 / len(values))
+            axis.hist(values[:, column], weights=shares, label=name, **how, **style)
+        axis.set(yticks=[])
+        axis.set_title(f"column {column}, misfit {found.misfit[column]:.2g}", size=9)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    handles, labels = axes[0].get_legend_handles_labels()
+    place = {"loc": "outside lower center", "ncols": len(labels), "frameon": False}
+    figure.legend(handles, labels, **place)
+    figure.savefig(folder / "columns.png", dpi=150)
