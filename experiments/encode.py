@@ -1,4 +1,4 @@
-"""Writes the codes of a user's own images by a trained model."""
+"""Writes the codes of a user's own images or vectors by a trained model."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from vae.build import from_operative
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
+from vae.data.splits import noun
 from vae.evaluation.base import map_batches
 from vae.saved import as_fitted, open_model
 from vae.types import UserError
@@ -20,16 +21,16 @@ BATCH = 500
 
 
 def run(folder: Path, name: str, output: Path | None) -> None:
-    """Writes of each image its code and its ELBO in nats, by one sample.
+    """Writes of each example its code and its ELBO in nats, by one sample.
 
     Args:
       folder: of a run or of an exported model.
-      name: of the images, as for `dataset.name`.
+      name: of the examples, as for `dataset.name`.
       output: a file that ends in .npz, .csv or .parquet; None: `codes/NAME.npz` in the
         folder.
 
     Raises:
-      UserError: there are no such images, the model cannot look at them, or the file
+      UserError: there are no such examples, the model cannot look at them, or the file
         cannot be written.
     """
     path = output or folder / "codes" / f"{slug(name)}.npz"
@@ -60,7 +61,7 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         return codes, -(bounds.distortion + bounds.rate)
 
     places = np.arange(split.size)
-    say(f"encoding {split.size} images of {name}")
+    say(f"encoding {split.size} {noun(experiment.dataset.event_shape)} of {name}")
     codes, elbo = map_batches(of_batch, places, min(BATCH, split.size))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Scores a user's own images by the model of a run that is done."""
+"""Scores a user's own images or vectors by the model of a run that is done."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ from vae.build import Config, from_operative
 from vae.data.load import check_unconditional, other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
+from vae.data.splits import noun
 from vae.evaluation.anomaly import PRIMARY, score_splits
 from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError
@@ -27,19 +28,19 @@ def run(
     config: Config | None = None,
     data: str | None = None,
 ) -> None:
-    """Writes `scores/NAME.csv`: of each image its scores, and if it is an anomaly; and
-    `scores/NAME.json`, by which threshold.
+    """Writes `scores/NAME.csv`: of each example its scores, and if it is an anomaly;
+    and `scores/NAME.json`, by which threshold.
 
     Args:
       folder: of a run that is done.
-      name: of the images, as for `dataset.name`.
+      name: of the examples, as for `dataset.name`.
       false_alarm_rate: the share of the run's test images that may be taken for
         anomalies; it sets the threshold.
       config: None for the run's own; if given, it may differ in `evaluate.*` only.
       data: where the run's data are, if they have moved; as for `dataset.name`.
 
     Raises:
-      UserError: there are no such images, the model cannot look at them, the run is
+      UserError: there are no such examples, the model cannot look at them, the run is
         not done, or the rate is none.
     """
     if jax.process_count() > 1:
@@ -66,9 +67,9 @@ def run(
         where,
         name=name,
     )
-    splits = experiment.dataset.test, split
+    splits, kind = (experiment.dataset.test, split), noun(split.images.shape[1:])
     say(
-        f"scoring {experiment.dataset.test.size} test images of the run, then "
+        f"scoring {experiment.dataset.test.size} test {kind} of the run, then "
         f"{split.size} of {name}"
     )
     asked = experiment.config["evaluate"]["anomalies"]
@@ -98,13 +99,13 @@ def run(
         },
     )
     say(
-        f"{is_anomaly.sum()} of {len(names)} images are anomalies ({PRIMARY} above "
+        f"{is_anomaly.sum()} of {len(names)} {kind} are anomalies ({PRIMARY} above "
         f"{threshold:.2f} nats); written to {path}"
     )
     say(
         f"the threshold passes {1 - false_alarm_rate:.3g} of the run's {held_out} test "
-        f"images: of new normal images, {low:.1%} to {high:.1%} will be false alarms "
-        "(90% interval; more test images narrow it)"
+        f"{kind}: of new normal {kind}, {low:.1%} to {high:.1%} will be false alarms "
+        f"(90% interval; more test {kind} narrow it)"
     )
 
 
