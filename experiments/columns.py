@@ -13,6 +13,7 @@ from experiments import workdir
 from experiments.latents.section import Section, Table
 
 SHOWN, ACROSS = 12, 4  # histograms, and those in a row
+LISTED = 100  # columns in the table of the page
 TAIL = 0.002  # of the data, left out of a histogram at each end
 
 
@@ -33,8 +34,8 @@ def compare(data: np.ndarray, samples: np.ndarray, means: np.ndarray) -> Columns
     with its reconstruction, means [N, D] of p(x | z).
 
     `misfit` is the Wasserstein-1 distance of data and samples in standard deviations of
-    the data (a column that is constant counts as if that were 1). `explained` is the
-    share of the variance that the reconstruction explains, nan for a constant column.
+    the data; for a constant column the unit is 1. `explained` is the share of the
+    variance that the reconstruction explains, nan for a constant column.
     """
     std = data.std(0)
     unit = np.where(std > 0, std, 1)
@@ -60,7 +61,7 @@ def show_columns(folder: Path) -> Section:
             header, *rows = csv.reader(stream)
     except OSError:
         return Section(left_out="the run has no columns.csv; evaluate it again.")
-    shown = [(row[0], *map(float, row[1:])) for row in rows]
+    shown = [(name, *(f"{float(v):.3g}" for v in row)) for name, *row in rows[:LISTED]]
     titles = tuple(name.replace("_", " ") for name in header)
     return Section(
         pictures={"columns": folder / "columns.png"}, tables=[Table(titles, shown)]
@@ -93,7 +94,8 @@ def save(
             (means, "reconstructions", {"histtype": "step"}),
         ):
             shares = np.full(len(values), 1 / len(values))
-            axis.hist(values[:, column], weights=shares, label=name, **how, **style)
+            inside = np.clip(values[:, column], low, high)
+            axis.hist(inside, weights=shares, label=name, **how, **style)
         axis.set(yticks=[])
         axis.set_title(f"column {column}, misfit {found.misfit[column]:.2g}", size=9)
         axis.spines[["top", "right", "left"]].set_visible(False)

@@ -12,7 +12,7 @@ from experiments import columns, figures, plots
 from experiments.agreement import CODES_FILE
 from experiments.figures import COLUMNS, ROWS
 from vae import rng
-from vae.data.splits import Split, evenly_spaced, noun
+from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.anomaly import KINDS, PRIMARY, make_look
 from vae.evaluation.base import Trained
 from vae.evaluation.disentanglement.evaluation import posterior_means
@@ -20,7 +20,7 @@ from vae.evaluation.fitted_density import SAMPLES
 from vae.latents.aggregate import infer_stored
 from vae.models.base import Model
 from vae.models.priors import StandardNormal
-from vae.types import Params
+from vae.types import Params, is_image
 
 TRAVERSED = 4  # test images whose codes are traversed
 MOST_VECTORS, MOST_VALUES = 2_000, 10_000_000  # whose columns are compared
@@ -68,7 +68,7 @@ def draw(trained: Trained, folder: Path) -> None:
 
 
 def _draws_vectors(trained: Trained) -> bool:
-    return noun(trained.subject.dataset.event_shape) == "vectors"
+    return not is_image(trained.subject.dataset.event_shape)
 
 
 def _draw_columns(trained: Trained, folder: Path) -> None:

@@ -12,10 +12,9 @@ from vae.build import from_operative
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
-from vae.data.splits import noun
 from vae.evaluation.base import map_batches
 from vae.saved import as_fitted, open_model
-from vae.types import UserError
+from vae.types import UserError, noun
 
 BATCH = 500
 

@@ -107,8 +107,8 @@ def cause_before_training(experiment: Experiment) -> str:
         if isinstance(value, float) and _is_far(value, defaults.get(field, value))
     ]
     return (
-        "no step of training was taken, so the images or the config are the cause: "
-        f"pixels range from {low:.4g} to {high:.4g}; "
+        "no step of training was taken, so the data or the config are the cause: "
+        f"values range from {low:.4g} to {high:.4g}; "
         f"{', '.join(odd) or 'all numbers of the config are near their defaults'}"
     )
 

@@ -28,6 +28,9 @@ PICTURES = {
     "samples": "decoded means p(x | z) of codes drawn from the prior",
     "reconstructions": "test images, each above its reconstruction",
 }
+PICTURES_OF_VECTORS = {
+    "columns": "columns of the test data, of samples and of reconstructions"
+}
 PICTURE_WIDTH = 520  # pixels
 
 
@@ -70,7 +73,7 @@ def write(
             summary, swept, rows[0]["evaluate.bounds.importance_samples"]
         ),
         pictures=_pictures(summary, folder),
-        labels=PICTURES,
+        labels=PICTURES | PICTURES_OF_VECTORS,
         too_many=len(summary) > SHOWN_CELLS,
         groups=_describe_groups(rows),
         facts=_facts(rows),
@@ -211,6 +214,8 @@ def _pictures(summary: Sequence[dict[str, Any]], folder: Path) -> list[dict[str,
             continue
         place = folder / "members" / done[0]["id"] / "images"
         paths = {name: place / f"{name}.png" for name in PICTURES}
+        if (place / "columns.png").exists():
+            paths = {"columns": place / "columns.png"}
         if all(path.exists() for path in paths.values()):
             sources = {name: _embed(path) for name, path in paths.items()}
             member = {key: done[0][key] for key in ("id", "seed")}

@@ -14,10 +14,9 @@ from vae.build import Config, from_operative
 from vae.data.load import check_unconditional, other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
-from vae.data.splits import noun
 from vae.evaluation.anomaly import PRIMARY, score_splits
 from vae.evaluation.detection import false_alarm_interval, threshold_of
-from vae.types import UserError
+from vae.types import UserError, noun
 
 
 def run(

@@ -194,7 +194,7 @@ def test_labels_that_cannot_condition(small_config, tmp_path: Path) -> None:
         build(small_config)
     arrays["y_train"] += 1
     np.savez(tmp_path / "data.npz", **arrays)
-    with pytest.raises(UserError, match="the test images have none"):
+    with pytest.raises(UserError, match="the test data have none"):
         build(small_config)
 
 

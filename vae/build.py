@@ -163,7 +163,7 @@ def _check_batch_size(
     if size > most and not is_used:
         raise UserError(
             f"dataset.batch_size={size} is larger than the training data ({most} "
-            "images): set it to that at most"
+            "examples): set it to that at most"
         )
 
 

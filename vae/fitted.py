@@ -15,7 +15,7 @@ from vae.evaluation.base import Preprocess, look_at
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
 from vae.latents.interpolate import linear, spherical
 from vae.models.base import CODES, SPHERE, Model
-from vae.types import Array, Params
+from vae.types import Array, Params, is_image
 
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
 
@@ -184,16 +184,19 @@ class FittedVAE:
             wanted = ", ".join(map(str, self.event_shape))
             raise ValueError(f"x must be [N, {wanted}], but is {list(shape)}")
         x = x if isinstance(x, jax.Array) else np.asarray(x)
-        if x.dtype == self.dtype or x.dtype == bool:
+        if x.dtype == bool:
+            scale = 255 if self.dtype == np.uint8 else 1
+            return x.astype(self.dtype) * self.dtype.type(scale)
+        if x.dtype == self.dtype:
             return x
         is_float = jnp.issubdtype(x.dtype, jnp.floating)
-        if self.dtype != np.uint8 and (is_float or len(self.event_shape) == 1):
+        if self.dtype != np.uint8 and (is_float or not is_image(self.event_shape)):
             return x.astype(self.dtype)  # integers of vectors are numbers
         if self.dtype == np.uint8 and is_float and not _exceeds_one(x):
             return x
         needs = "x must be bytes (uint8), or floats in [0, 1]"
         if self.dtype != np.uint8:
-            needs = "x must be floats, scaled as the training images were"
+            needs = "x must be floats, scaled as the training data were"
         held = f"{x.dtype} beyond [0, 1]" if is_float else f"{x.dtype}"
         raise ValueError(f"{needs}, but is {held}")
 

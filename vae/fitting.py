@@ -102,7 +102,8 @@ def fit(
     Args:
       model: such as `vae.VAE(...)`.
       objective: such as `vae.objective("beta_vae", beta=4.0)`.
-      x: bytes in 0..255, which are divided by 255, or floats.
+      x: images as bytes in 0..255, which are divided by 255, or floats; vectors of any
+        numbers, which are taken as they are; or bool.
       steps: how many minibatches.
       label: integers [N], for conditional models.
       binarize: whether each look at an image draws its pixels as 0 or 1.
@@ -116,7 +117,7 @@ def fit(
       UserError: the data do not fit the model or the batch size.
       Diverged: a metric became nan or infinite.
     """
-    images = np.asarray(x)
+    images = _as_stored(np.asarray(x))
     _check(model, images, batch_size, binarize=binarize)
     data = Split(images, None if label is None else np.asarray(label, np.int32))
     preprocess = make_preprocess("dynamic" if binarize else "none", jnp.float32)
@@ -169,6 +170,14 @@ def fit(
     )
 
 
+def _as_stored(x: np.ndarray) -> np.ndarray:
+    """Returns bool as bytes 0 and 255, bytes of images as they are, and other numbers
+    as float32: as `data.arrays` reads them."""
+    if x.dtype == bool:
+        return x.astype(np.uint8) * np.uint8(255)
+    return x if x.dtype == np.uint8 and x.ndim == 4 else x.astype(np.float32)
+
+
 def _check(
     model: Model, images: np.ndarray, batch_size: int, *, binarize: bool
 ) -> None:
@@ -188,3 +197,19 @@ def _check(
             + ": binarize=True draws each as 0 or 1"
             * model.likelihood.is_binary()
         )
+    made = jax.eval_shape(lambda: _likelihood_of(model, pixels[:1]))
+    if made.event_shape != images.shape[1:]:
+        raise UserError(
+            f"the model is of examples {list(made.event_shape)}, and those of x are "
+            f"{list(images.shape[1:])}: the decoder's event_shape is that of one, with"
+            f" {model.likelihood.features_per_channel} features per channel"
+        )
+
+
+def _likelihood_of(model: Model, x: np.ndarray) -> Any:
+    """Returns p(x | z) of a model that begins, of one example."""
+    keys, label = jax.random.split(jax.random.key(0), 1), jnp.zeros(1, jnp.int32)
+    given = jnp.asarray(x, jnp.float32), keys
+    label = None if model.num_labels is None else label
+    module: Any = model
+    return module.init_with_output(keys[0], *given, label=label)[0].likelihood

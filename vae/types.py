@@ -6,7 +6,7 @@ All log-densities and divergences are in nats.
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -46,6 +46,16 @@ def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(str(name), menu, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(f"{field}={name} is unknown{hint}: choose from {', '.join(menu)}")
+
+
+def noun(event_shape: Sequence[int]) -> str:
+    """What messages call examples of this shape."""
+    return "images" if is_image(event_shape) else "vectors"
+
+
+def is_image(event_shape: Sequence[int]) -> bool:
+    """Whether examples of this shape are images [H, W, C], and not vectors [D]."""
+    return len(event_shape) == 3
 
 
 class Batch(NamedTuple):

@@ -24,6 +24,7 @@ from vae.evaluation.coverage import (
 from vae.evaluation.probe import NUM_FEATURES
 from vae.latents.aggregate import fit_gaussian_mixture
 from vae.latents.neighbours import nearest
+from vae.types import is_image, noun
 
 TEMPERATURES = (1.0, 0.7)  # of the standard normal prior: its scale
 COMPONENTS = 10  # of the fitted density, unless the run's configuration has some
@@ -80,11 +81,12 @@ def compare_with_data(
     real, train = subject.test.pixels, subject.train.pixels
     count = len(real)
     if min(count, len(train)) <= BALL_NEIGHBOURS:
-        needed = f"more than {BALL_NEIGHBOURS} test and training images"
+        needed = f"more than {BALL_NEIGHBOURS} test and training examples"
         return Section(left_out=f"it needs {needed}.")
     # Users' data may be in order of their labels.
     of_train = evenly_spaced(len(train), min(count, len(train)))
-    sets = {"training images": train[of_train], **generated}
+    kind = noun(real.shape[1:])
+    sets = {f"training {kind}": train[of_train], **generated}
     components = min(PRINCIPAL, len(train), real[0].size)
     features: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         f"PCA-{components}": fit_principal_components(train, components)
@@ -102,10 +104,12 @@ def compare_with_data(
             for measure, value in scores.items():
                 key = f"coverage/{space.lower()}/{_key(name)}/{measure}"
                 results[key] = value
-    header = ("features", "images", "precision", "recall", "density", "coverage", "FD")
+    header = ("features", kind, "precision", "recall", "density", "coverage", "FD")
     tables = [Table(header, rows)]
     facts: dict[str, Any] = {
         "count": count,
+        "noun": kind,
+        "values": "pixels" if is_image(real.shape[1:]) else "columns",
         "neighbours": BALL_NEIGHBOURS,
         "components": components,
         "probe_features": NUM_FEATURES if attributes.probe else None,

@@ -37,7 +37,7 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     if codes.shape[1] < 2:
         return Section(left_out="the latent space has one dimension.")
     if count < 2 or not np.ptp(codes, axis=0).any():
-        return Section(left_out="all test images have one code.")
+        return Section(left_out="all test examples have one code.")
     name, values = next(iter(attributes.test.items()), ("", None))
     if values is not None:
         values = values[places]
@@ -57,8 +57,7 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         figure.savefig(pictures[by], dpi=DPI)
         points[by] = _in_picture(figure, plane[hovered]).round(4).tolist()
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
-    is_flat &= subject.has_images
-    if is_flat and subject.experiment.model.prior.factorises:
+    if is_flat and subject.has_images and subject.experiment.model.prior.factorises:
         images = np.asarray(decoded_manifold(subject.decode, SIDE, QUANTILES))
         pictures["manifold"] = folder / "manifold.png"
         flat = images.reshape(-1, *images.shape[2:])

@@ -13,7 +13,7 @@ from vae import rng
 from vae.build import Experiment
 from vae.data import factors
 from vae.data.preprocess import to_unit
-from vae.data.splits import Split, evenly_spaced, noun
+from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.ais import draw_prior
 from vae.evaluation.base import map_batches
@@ -21,7 +21,7 @@ from vae.evaluation.fitted_density import make_draw
 from vae.latents.aggregate import infer_stored
 from vae.models.base import REALS
 from vae.training.state import TrainState
-from vae.types import Array, UserError
+from vae.types import Array, UserError, is_image
 
 MOST_TRAIN, MOST_TEST = 10_000, 5_000
 MOST_PIXELS = 50_000_000  # of the images of a split
@@ -64,7 +64,7 @@ class Subject(NamedTuple):
     @property
     def has_images(self) -> bool:
         """Whether the data are images, and not vectors."""
-        return noun(self.experiment.dataset.event_shape) == "images"
+        return is_image(self.experiment.dataset.event_shape)
 
     @property
     def is_conditional(self) -> bool:

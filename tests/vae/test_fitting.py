@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -120,3 +122,47 @@ def test_bad_input_is_one_sentence() -> None:
         rate = optax.sgd(1e30)
         binary = (x > 99).astype(np.float32)
         vae.fit(make_model(), beta, binary, steps=5, batch_size=10, optimizer=rate)
+
+
+def test_vectors_are_fitted_as_they_are() -> None:
+    """Counts are numbers of their own, whatever their type."""
+    counts = np.random.default_rng(0).poisson(3, (60, 4))
+
+    def fit(x: np.ndarray, **parts: Any) -> vae.FittedVAE:
+        given = {
+            "encoder": vae.MLPEncoder(widths=(5,)),
+            "posterior": vae.DiagonalGaussian(latent_dim=2),
+            "prior": vae.StandardNormal(latent_dim=2),
+            "decoder": vae.MLPDecoder(widths=(5,), event_shape=(4,)),
+            "likelihood": vae.GaussianShared(),
+        }
+        model = vae.VAE(**(given | parts))
+        return vae.fit(model, vae.objective("elbo"), x, steps=2, batch_size=20)
+
+    fitted = fit(counts)
+    codes = np.asarray(fitted.encode(counts).mean)
+    for x in (counts.astype(np.uint8), counts.astype(np.float64)):
+        again = fit(x)
+        for asked in (counts, x, jnp.asarray(counts, jnp.float32)):
+            np.testing.assert_array_equal(again.encode(asked).mean, codes)
+    assert fitted.reconstruct(counts).shape == (60, 4)
+    assert fitted.sample(jax.random.key(0), 3).shape == (3, 4)
+    assert fitted.interpolate(counts[0], counts[1], 5).shape == (5, 4)
+    assert np.isfinite(fitted.log_prob(counts, 5).value).all()
+    wrong = vae.MLPDecoder(widths=(5,), event_shape=(3,))
+    with pytest.raises(vae.UserError, match=r"of examples \[3\], and those"):
+        fit(counts, decoder=wrong)
+    with pytest.raises(vae.UserError, match=r"of examples \[2\].* with 2 f"):
+        fit(counts, likelihood=vae.GaussianPerPixel())
+
+
+def test_bool_examples_are_black_and_white() -> None:
+    x = images() > 99
+    fits = [
+        vae.fit(make_model(), vae.objective("elbo"), given, steps=2, batch_size=20)
+        for given in (x, x.astype(np.uint8) * np.uint8(255))
+    ]
+    a, b = (
+        np.asarray(f.encode(g).mean) for f, g in zip(fits, (x, x * 1.0), strict=True)
+    )
+    np.testing.assert_array_equal(a, b)

@@ -5,7 +5,6 @@ step: each objective with one or two of the others."""
 import functools
 import itertools
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -161,40 +160,6 @@ def test_every_objective(
     _, own = own_model(experiment, state)
     padded = pad_to(cut_to(grads["model"], own["params"]), grads["model"])
     jax.tree.map(np.testing.assert_array_equal, padded, grads["model"])
-
-
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_vectors_are_images_of_one_row(tmp_path: Path, likelihood: str) -> None:
-    """Bit for bit: the loss, its gradients, and the first parameters."""
-    random, found = np.random.default_rng(0), []
-    values = random.integers(0, 2, (16, 6)).astype(np.float32)
-    for shape in ((16, 6), (16, 1, 6, 1)):
-        path = tmp_path / f"{len(shape)}.npz"
-        x = values.reshape(shape)
-        np.savez(path, x_train=x, x_test=x)
-        config = tiny_config(f"npz:{path}", likelihood=likelihood)
-        config.dataset.binarize = "none"
-        experiment = build(config)
-        state, _ = make_program(experiment).initialize(experiment)
-        stored, places = experiment.dataset.train[:8], jnp.arange(8)
-        batch = make_batch(stored, experiment.preprocess, places, 0, 0)
-        loss = jax.jit(jax.value_and_grad(experiment.objective.loss, has_aux=True))
-        key = jax.random.key(0)
-        found.append(loss(state.params, batch, key, experiment.hparams, 0))
-        found[-1] = jax.tree.map(lambda leaf: np.asarray(leaf).ravel(), found[-1])
-    jax.tree.map(np.testing.assert_array_equal, *found)
-
-
-def test_networks_of_images_refuse_vectors(tmp_path: Path) -> None:
-    x = np.zeros((16, 6), np.float32)
-    np.savez(tmp_path / "a.npz", x_train=x, x_test=x)
-    for part in ("encoder", "decoder"):
-        config = tiny_config(f"npz:{tmp_path}/a.npz", **{part: "conv"})
-        with pytest.raises(
-            UserError, match=f"model.{part}.name=conv needs images"
-        ) as e:
-            build(config)
-        assert choices(e.value) == {"mlp", "gated_mlp"}
 
 
 DISCRETE = {

@@ -39,13 +39,13 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
         train, test = (_split(file, s, where, options) for s in ("train", "test"))
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(
-            f"{where}: x_train has images of shape {train.images.shape[1:]} and x_test "
-            f"of {test.images.shape[1:]}; they must be the same"
+            f"{where}: examples of x_train have shape {train.images.shape[1:]}, and "
+            f"those of x_test {test.images.shape[1:]}; they must be the same"
         )
     if train.images.dtype != test.images.dtype:
         raise UserError(
-            f"{where}: one of x_train and x_test is uint8 and the other floating "
-            "point; they must be the same"
+            f"{where}: one of x_train and x_test is bytes or bool and the other "
+            "numbers; they must be the same"
         )
     return train, test
 
@@ -62,7 +62,7 @@ def all_of_npz(path: Path, where: str, options: ReadOptions) -> np.ndarray:
         if key not in file.files:
             raise UserError(
                 f"{where}: there is no array x, nor x_test (the file holds "
-                f"{', '.join(sorted(file.files)) or 'nothing'}); save the images as x"
+                f"{', '.join(sorted(file.files)) or 'nothing'}); save the examples as x"
             )
         return _images(_array(file, key), key, where, options)
 
@@ -202,12 +202,12 @@ def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
             f"{where}: y_{which} is {labels.dtype} with {labels.ndim} axes; it must "
-            "be integers with one axis, a label for each image"
+            "be integers with one axis, a label for each example"
         )
     if len(labels) != len(images):
         raise UserError(
             f"{where}: y_{which} has {len(labels)} labels, and {key} has "
-            f"{len(images)} images; give each image one label"
+            f"{len(images)} examples; give each one label"
         )
     if (labels != labels.astype(np.int32)).any():
         raise UserError(f"{where}: y_{which} holds integers of more than 32 bits")

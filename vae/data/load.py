@@ -8,15 +8,9 @@ from vae.data import preprocess, sources
 from vae.data.options import CHANNELS, read_options
 from vae.data.pictures import as_type
 from vae.data.preprocess import pixels_to_check, to_unit
-from vae.data.splits import (
-    Dataset,
-    Split,
-    cut_validation,
-    evenly_spaced,
-    noun,
-)
+from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
 from vae.fields import Count, Field, Natural, Sizes, same
-from vae.types import UserError
+from vae.types import UserError, is_image, noun
 
 Config = Any  # a ConfigDict
 # Root mean square of pixels above which no model here begins near the data: the scales
@@ -60,20 +54,24 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         return binarize, []
     if likelihood != "bernoulli":
         return "none", []
-    if preprocess.is_nearly_binary(dataset.train):
+    if is_image(dataset.event_shape):
+        is_binary = preprocess.is_nearly_binary(dataset.train)
+    else:  # columns are not drawn as strokes are: each is 0 or 1, or none is
+        is_binary = bool(np.isin(to_unit(dataset.train.images), (0, 1)).all())
+    if is_binary:
         return "dynamic", []
     low, high = preprocess.pixel_range(dataset.train)
     channels = dataset.event_shape[-1]
-    if low < 0 or high > 1 or channels > 1:
+    if low < 0 or high > 1 or channels > 1 or not is_image(dataset.event_shape):
         of, real = f"{channels} channels", "shades and colours"
         kind, models = noun(dataset.event_shape), "models black or white"
-        if kind == "vectors":
+        if not is_image(dataset.event_shape):
             of, real, models = f"{channels} columns", "real numbers", "models 0 or 1"
         raise UserError(
             f"dataset.name={config.dataset.name} holds {kind} of {of}, with values "
             f"from {low:.4g} to {high:.4g}, and model.likelihood.name={likelihood} "
             f"{models}: set --config.model.likelihood.name=gaussian_shared for {real}"
-            f"{' (values near 0 to 1)' * (kind == 'images')}, or "
+            f"{' (values near 0 to 1)' * is_image(dataset.event_shape)}, or "
             "--config.dataset.binarize=dynamic to draw each value of 0 to 1 as 0 or 1"
         )
     note = (
@@ -129,18 +127,22 @@ def check_scale(split: Split) -> None:
     """Refuses images of another scale than models begin at.
 
     Raises:
-      UserError: the root mean square of their pixels is above `LARGEST_PIXELS`.
+      UserError: the root mean square of their pixels, or of a column of vectors, is
+        above `LARGEST_PIXELS`.
     """
     images = pixels_to_check(split)
     pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
-    if np.sqrt(np.mean(np.square(pixels))) > LARGEST_PIXELS:
-        advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
-        if noun(images.shape[1:]) == "vectors":
-            advice = "standardise each column"
+    squares, column = np.square(pixels), ""
+    advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
+    if not is_image(images.shape[1:]):
+        worst = int(squares.mean(0).argmax())
+        pixels, squares = pixels[:, worst], squares[:, worst]
+        column, advice = f" in column {worst}", "standardise each column"
+    if np.sqrt(squares.mean()) > LARGEST_PIXELS:
         raise UserError(
             f"the training {noun(images.shape[1:])} hold values from "
-            f"{pixels.min():.4g} to {pixels.max():.4g}, and models begin at a scale of "
-            f"about 1: {advice}"
+            f"{pixels.min():.4g} to {pixels.max():.4g}{column}, and models begin at a "
+            f"scale of about 1: {advice}"
         )
 
 
@@ -153,7 +155,7 @@ def check_labels(dataset: Dataset) -> None:
     for name, split in dataset._asdict().items():
         if split.size and split.labels is None:
             raise UserError(
-                f"model.condition=label needs labels, but the {name} images have none"
+                f"model.condition=label needs labels, but the {name} data have none"
             )
         if split.size and not 0 <= split.labels.min() <= split.labels.max() < 10_000:
             raise UserError(
@@ -188,7 +190,7 @@ def other_images(
     """
     shape, own_shape = images.images.shape[1:], everything.event_shape
     if shape != own_shape:
-        axes = "height, width, channels" if len(own_shape) == 3 else "columns"
+        axes = "height, width, channels" if is_image(own_shape) else "columns"
         raise UserError(
             f"{where}: its {noun(shape)} are {' x '.join(map(str, shape))}, the "
             f"model's {' x '.join(map(str, own_shape))} ({axes})"
@@ -198,10 +200,12 @@ def other_images(
         images = images._replace(images=as_type(images.images, own_dtype))
     dtype = images.images.dtype
     if dtype != own_dtype:
-        form = "0 to 255" if own_dtype == np.uint8 else "0 to 1"
+        form = f"{own_dtype}, {'0 to 255' if own_dtype == np.uint8 else '0 to 1'}"
+        if not is_image(shape):  # bytes hold bool
+            form = "bool" if own_dtype == np.uint8 else "numbers, as the training data"
         raise UserError(
-            f"{where}: its images are {dtype}, the model's {own_dtype}: save them as "
-            f"{own_dtype}, {form}"
+            f"{where}: its {noun(shape)} are {dtype}, the model's {own_dtype}: save "
+            f"them as {form}"
         )
     none = Split(images.images[:0], None)
     return for_model(

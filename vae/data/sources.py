@@ -123,7 +123,7 @@ def load_other(
             said = str(error).replace(f"dataset.name={name}", where)
             raise UserError(said) from error
     if split.size == 0:
-        raise UserError(f"{where}: there are no images")
+        raise UserError(f"{where}: there are no examples")
     return split, names or [str(i) for i in range(split.size)]
 
 

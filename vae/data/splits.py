@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from vae.types import UserError
+from vae.types import UserError, noun
 
 DRAWN = 64  # images looked at to know what those that are not stored are like
 
@@ -39,11 +39,6 @@ class Dataset(NamedTuple):
     def event_shape(self) -> tuple[int, ...]:
         """Of one example: (H, W, C) of images, (D,) of vectors."""
         return tuple(self.train.images.shape[1:])
-
-
-def noun(event_shape: Sequence[int]) -> str:
-    """What messages call examples of this shape."""
-    return "images" if len(event_shape) == 3 else "vectors"
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:

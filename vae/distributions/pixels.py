@@ -21,11 +21,9 @@ FACTORS = 8  # multiplied before their logarithm is taken
 
 
 class PixelDistribution(numpyro.distributions.Distribution):
-    """Independent pixels or columns, held on one flat axis, of any event shape.
-
-    Flat, because XLA on CPU vectorises the innermost axis, which for grey images would
-    have size one: densities are six times faster this way.
-    """
+    """Independent pixels or columns of any event shape, held on one flat axis: XLA on
+    CPU vectorises the innermost one, which for grey images would have size one.
+    Densities are six times faster this way."""
 
     pytree_data_fields = ("flat",)
 
@@ -35,7 +33,10 @@ class PixelDistribution(numpyro.distributions.Distribution):
         super().__init__(flat.batch_shape[:-1], event_shape, validate_args=False)
 
     def log_prob(self, value: jax.Array) -> jax.Array:
-        """Returns log p [...] of events [..., *event_shape], in nats."""
+        """Returns log p [...] of events [..., *event_shape], in nats; raises ValueError
+        for those of another shape."""
+        if value.shape[value.ndim - self.event_dim :] != self.event_shape:
+            raise ValueError(f"events are {self.event_shape}, not of {value.shape}")
         value = value.reshape(*value.shape[: value.ndim - self.event_dim], -1)
         if isinstance(self.flat, StableBernoulli):
             return sum_of_bernoulli_log_probs(self.flat.logits, value)

@@ -27,14 +27,14 @@ import numpy as np
 
 from vae.data.png import png_lengths
 from vae.data.preprocess import to_unit
-from vae.data.splits import Split, evenly_spaced, noun
+from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
 from vae.evaluation.regret import make_likelihood_regret
 from vae.fields import Count, Field, Natural
 from vae.models.base import Model
-from vae.types import Params
+from vae.types import Params, is_image
 
 PRIMARY = "neg_elbo"  # the score that verdicts and pictures go by
 NOISE = "anomaly"  # names the noise of images that are scored
@@ -90,7 +90,7 @@ def score_splits(
     if jax.process_index() != 0:
         return []
     trained = trained.on_one_device()
-    has_png = noun(train.images.shape[1:]) == "images"
+    has_png = is_image(train.images.shape[1:])
     pixels = int(np.prod(train.images.shape[1:]))
     fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
     ppca = fit_ppca(np.asarray(fitted.images), ppca_components)

@@ -79,9 +79,9 @@ class Likelihood(nn.Module):
     support = ""  # in words
     features_per_channel = 1
 
-    def __call__(self, features: jax.Array, event_dim: int = 3) -> Distribution:
+    def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
         """Maps features [..., H, W, C * features_per_channel] to a distribution, batch
-        shape [...], event shape [H, W, C]; with an `event_dim` of 1, features
+        shape [...], event shape [H, W, C]: `event_dim` is 3. If it is 1, maps features
         [..., D * features_per_channel] to one of vectors [D]."""
         raise NotImplementedError
 

@@ -41,7 +41,7 @@ INITIAL_LOGISTIC_SCALE = 0.1
 class _Likelihood(Likelihood):
     """Pixels independent given z; subclasses say how one is distributed."""
 
-    def __call__(self, features: jax.Array, event_dim: int = 3) -> Distribution:
+    def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
         """Returns p(x | z), batch shape [...], event shape [H, W, C] or [D].
 
         Args:

@@ -17,7 +17,7 @@ from vae.fields import Count, Sizes
 from vae.models.base import CODES, SPHERE, Posterior, Prior, check_space
 from vae.nn import flows
 from vae.nn.layers import dense, density_dtype
-from vae.types import Distribution, Unsupported
+from vae.types import Distribution, Unsupported, is_image
 
 
 class StandardNormal(Prior):
@@ -93,7 +93,7 @@ class VampPrior(Prior):
 
     encoder: nn.Module  # the model's own
     posterior: Posterior  # the model's own, a diagonal Gaussian
-    start: Callable[[], np.ndarray]  # pseudo-inputs [K, H, W, C] to start from
+    start: Callable[[], np.ndarray]  # pseudo-inputs [K, *event] to start from
     dtype: Any = jnp.float32
 
     can_pad = shares_inference = True
@@ -106,8 +106,10 @@ class VampPrior(Prior):
             "pseudo_inputs",
             lambda key: jnp.asarray(self.start(), density_dtype(self.dtype)),
         )
-        # Images live in [0, 1]; the authors clip too (a hard tanh).
-        gaussian = self.posterior(self.encoder(jnp.clip(pseudo_inputs, 0, 1))).base_dist
+        if is_image(pseudo_inputs.shape[1:]):
+            # Images live in [0, 1]; the authors clip too (a hard tanh).
+            pseudo_inputs = jnp.clip(pseudo_inputs, 0, 1)
+        gaussian = self.posterior(self.encoder(pseudo_inputs)).base_dist
         logits = jnp.zeros(len(pseudo_inputs), gaussian.loc.dtype)
         return DiagonalGaussianMixture(logits, gaussian.loc, gaussian.scale)
 
@@ -125,7 +127,8 @@ def vamp(
     Args:
       encoder: the model's own.
       posterior: the model's own.
-      examples: returns as many training images [K, H, W, C] as it is asked for, scaled.
+      examples: returns as many training examples [K, *event] as it is asked for,
+        scaled.
       num_components: K.
       dtype: of the layers.
 
@@ -136,7 +139,7 @@ def vamp(
     def start() -> np.ndarray:
         images = examples(num_components)
         low, high = images.min(), images.max()
-        if low < 0 or high > 1:
+        if is_image(images.shape[1:]) and (low < 0 or high > 1):
             raise Unsupported(
                 f"needs pixels in [0, 1], but they range from {low:.4g} to {high:.4g}",
                 "prior",

@@ -174,4 +174,4 @@ class VAE(nn.Module):
             condition = jnp.broadcast_to(condition, shape).reshape(-1, shape[-1])
         features = self.decoder(z.reshape(-1, z.shape[-1]), condition)
         shape = (*z.shape[:-1], *features.shape[1:])
-        return self.likelihood(features.reshape(shape), features.ndim - 1)
+        return self.likelihood(features.reshape(shape), event_dim=features.ndim - 1)

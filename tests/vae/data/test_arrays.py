@@ -55,7 +55,7 @@ BAD_ARRAYS = {
     "labels": ({"x_train": IMAGES, "x_test": IMAGES, "y_train": IMAGES}, "y_train"),
     "fewer labels": (
         {"x_train": IMAGES, "x_test": IMAGES, "y_train": np.arange(3)},
-        "y_train has 3 labels, and x_train has 4 images",
+        "y_train has 3 labels, and x_train has 4 examples",
     ),
     "empty": ({"x_train": IMAGES[:0], "x_test": IMAGES}, "is empty"),
     "pickle": ({"x_train": np.array([{}, 1]), "x_test": IMAGES}, "plain arrays"),

@@ -39,7 +39,9 @@ every_likelihood = pytest.mark.parametrize("module", MENU)
 
 
 def likelihood_of(module: Any, features: Any) -> Any:
-    return module.init_with_output(jax.random.key(0), jnp.asarray(features))[0]
+    return module.init_with_output(
+        jax.random.key(0), jnp.asarray(features), event_dim=3
+    )[0]
 
 
 def one_pixel(*features: float | np.ndarray) -> jax.Array:
@@ -97,10 +99,14 @@ def test_continuous_bernoulli_integrates_to_one_with_its_mean(logit: float) -> N
     density = np.exp(log_probs(ContinuousBernoulli(), features, pixels)) * weights / 2
     error = 1e-6 * max(abs(logit), 1)  # rounding of the exponent's largest term
     np.testing.assert_allclose(density.sum(), 1, rtol=error)
-    mean = jax.jit(lambda f: ContinuousBernoulli()(f).mean)(features).item()
+    mean = jax.jit(lambda f: ContinuousBernoulli()(f, event_dim=3).mean)(
+        features
+    ).item()
     np.testing.assert_allclose(mean, density @ pixels, rtol=error)
     grad = jax.jit(
-        jax.grad(lambda f: ContinuousBernoulli()(f).log_prob(jnp.ones_like(f)))
+        jax.grad(
+            lambda f: ContinuousBernoulli()(f, event_dim=3).log_prob(jnp.ones_like(f))
+        )
     )
     np.testing.assert_allclose(grad(features).item(), 1 - density @ pixels, atol=error)
 
@@ -142,7 +148,9 @@ def test_log_masses_agree_with_float64() -> None:
 def test_bernoulli_is_exact_at_large_logits(pixel: float) -> None:
     logits = np.array([-200.0, -104.0, 0.0, 104.0, 200.0])
     x = jnp.full((5, 1, 1), pixel)
-    grad = jax.grad(lambda f: Bernoulli()(f).log_prob(x))(one_pixel(logits).T)
+    grad = jax.grad(lambda f: Bernoulli()(f, event_dim=3).log_prob(x))(
+        one_pixel(logits).T
+    )
     np.testing.assert_allclose(grad.ravel(), pixel - expit(logits), atol=1e-6)
     expected = -np.logaddexp(0, -logits if pixel else logits)  # in float64
     got = [log_probs(Bernoulli(), one_pixel(f), x[0]).item() for f in logits]
@@ -214,7 +222,7 @@ def test_support(module) -> None:
 def error_and_params(module: Any) -> tuple[jax.Array, jax.Array, Any, float]:
     features = jax.random.normal(jax.random.key(0), (3, 4, 2, 2, 1))
     x = jax.random.normal(jax.random.key(1), (4, 2, 2, 1))
-    params = module.init(jax.random.key(0), features)
+    params = module.init(jax.random.key(0), features, event_dim=3)
     return features, x, params, ((x - features) ** 2).mean().item()
 
 
@@ -224,7 +232,9 @@ def test_shared_scale_is_best_at_the_mean_squared_error() -> None:
 
     def score(variance: float) -> float:
         log_scale = jax.tree.map(lambda p: p + np.log(variance) / 2, params)
-        grad = jax.grad(lambda p: module.apply(p, features).log_prob(x).mean())
+        grad = jax.grad(
+            lambda p: module.apply(p, features, event_dim=3).log_prob(x).mean()
+        )
         return grad(log_scale)["params"]["log_scale"].item()
 
     # d/ds of D (-s - error exp(-2 s) / 2), D = 4 pixels, is zero at error = exp(2 s)
@@ -237,7 +247,7 @@ def test_tracking_moves_the_optimal_variance_to_the_mean_squared_error() -> None
     features, x, params, error = error_and_params(module)
 
     def loss(params, features):
-        likelihood = module.apply(params, features)
+        likelihood = module.apply(params, features, event_dim=3)
         return module.apply(params, likelihood, x, None, method="ema_loss")
 
     values_and_grads = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
@@ -247,5 +257,5 @@ def test_tracking_moves_the_optimal_variance_to_the_mean_squared_error() -> None
     assert value == 0 and not to_features.any()
     # a step is lost to rounding once it is less than half an ulp: 100 * 2^-24
     np.testing.assert_allclose(params["params"]["average_variance"], error, rtol=1e-5)
-    nll = -module.apply(params, features).log_prob(x).mean()
+    nll = -module.apply(params, features, event_dim=3).log_prob(x).mean()
     np.testing.assert_allclose(nll, 2 * (1 + np.log(2 * np.pi * error)), rtol=1e-5)
