@@ -2,8 +2,9 @@
 
 import csv
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -79,6 +80,16 @@ def save(
         [column, *(f"{values[column]:.6g}" for values in found)] for column in order
     ]
     workdir.write_csv(folder / "columns.csv", [["column", *Columns._fields], *rows])
+    sets = {"test data": data, "samples": samples, "reconstructions": means}
+    _draw(order, found.misfit, sets).savefig(folder / "columns.png", dpi=150)
+
+
+def _draw(
+    order: np.ndarray, misfit: np.ndarray, sets: Mapping[str, np.ndarray]
+) -> Figure:
+    """Draws histograms of columns of each set [N, D], the first ones of `order`, over
+    the range of the first set."""
+    data = next(iter(sets.values()))
     shown, bins = order[:SHOWN], min(40, 5 + math.isqrt(len(data)))
     down = -(-len(shown) // ACROSS)
     figure = Figure(figsize=(10, 2.2 * down + 0.4), layout="constrained")
@@ -87,21 +98,18 @@ def save(
         low, high = np.quantile(data[:, column], (TAIL, 1 - TAIL))
         if low == high:
             low, high = low - 0.5, high + 0.5
-        how = {"bins": bins, "range": (low, high)}
-        for values, name, style in (
-            (data, "test data", {"color": "0.8"}),
-            (samples, "samples", {"histtype": "step"}),
-            (means, "reconstructions", {"histtype": "step"}),
-        ):
+        how: dict[str, Any] = {"bins": bins, "range": (low, high)}
+        for name, values in sets.items():
+            style = {"color": "0.8"} if values is data else {"histtype": "step"}
             shares = np.full(len(values), 1 / len(values))
             inside = np.clip(values[:, column], low, high)
             axis.hist(inside, weights=shares, label=name, **how, **style)
         axis.set(yticks=[])
-        axis.set_title(f"column {column}, misfit {found.misfit[column]:.2g}", size=9)
+        axis.set_title(f"column {column}, misfit {misfit[column]:.2g}", size=9)
         axis.spines[["top", "right", "left"]].set_visible(False)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     handles, labels = axes[0].get_legend_handles_labels()
     place = {"loc": "outside lower center", "ncols": len(labels), "frameon": False}
     figure.legend(handles, labels, **place)
-    figure.savefig(folder / "columns.png", dpi=150)
+    return figure

@@ -64,7 +64,7 @@ class Subject(NamedTuple):
     @property
     def has_images(self) -> bool:
         """Whether the data are images, and not vectors."""
-        return is_image(self.experiment.dataset.event_shape)
+        return is_image(self.test.pixels.shape[1:])
 
     @property
     def is_conditional(self) -> bool:
