@@ -21,7 +21,7 @@ def test_dimensions_verdict_and_numbers(tmp_path: Path) -> None:
     assert "Verdict: partial." in text and "test images" not in text
     evaluated |= {"ais/nll_nats": 90.0, "ais/images": 16}
     text = words("usage", usage.show_usage(evaluated, tmp_path))
-    assert "NLL by annealing 90.00 In nats, for 16 test images." in text
+    assert "NLL by annealing 90.00 In nats, for 16 test examples." in text
 
 
 def test_without_dimensions_nothing_is_shown(tmp_path: Path) -> None:
