@@ -165,7 +165,7 @@ def save(path: Path, shape: tuple[int, ...], dtype: type = np.uint8) -> str:
     ("shape", "dtype", "message"),
     [
         ((4, 20, 20), np.uint8, "20 x 20 x 1, the model's 28 x 28 x 1"),
-        ((0, 28, 28), np.uint8, "there are no images"),
+        ((0, 28, 28), np.uint8, "there are no examples"),
         ((4, 28, 28), np.float32, "its images are float32, the model's uint8"),
     ],
 )
