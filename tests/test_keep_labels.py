@@ -83,7 +83,10 @@ def test_images_of_other_labels_change_nothing(
 
 @pytest.mark.parametrize(
     ("labels", "message"),
-    [((3, 12), "no train example has the label 12; the labels are 0, 1"), (("a",), "a")],
+    [
+        ((3, 12), "no train example has the label 12; the labels are 0, 1"),
+        (("a",), "a"),
+    ],
 )
 def test_labels_that_are_not_there_are_refused(
     small_config, labels: tuple, message: str

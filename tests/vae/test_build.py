@@ -57,7 +57,10 @@ def test_an_experiment_varied_is_that_built(small_config, changes: dict) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset.batch_size": 4600}, r"batch_size=4600 is larger .* \(4500 images\)"),
+        (
+            {"dataset.batch_size": 4600},
+            r"batch_size=4600 is larger .* \(4500 examples\)",
+        ),
         ({"model.latent_dim": 0}, "model.latent_dim=0 must be an integer, 1 or more"),
         ({"objective.beta": -1.0}, "objective.beta=-1.0 must be"),
         ({"evaluate.fitted_density.components": 5000}, "components=0"),

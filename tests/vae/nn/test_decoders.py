@@ -82,7 +82,9 @@ def test_decoders_start_at_the_mean(name: str) -> None:
     if name == "conv":  # one per channel
         expected = np.broadcast_to(mean.mean((0, 1)), (4, 4, 3))
     at_zero, _ = jax.jit(decoder.init_with_output)(small.make_key(), np.zeros((1, 2)))
-    np.testing.assert_allclose(Bernoulli()(at_zero[0]).mean, expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        Bernoulli()(at_zero[0], event_dim=3).mean, expected, rtol=1e-5
+    )
 
 
 def mean_and_minus_one(mean: np.ndarray) -> np.ndarray:
