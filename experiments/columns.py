@@ -15,7 +15,7 @@ from experiments.latents.section import Section, Table
 
 SHOWN, ACROSS = 12, 4  # histograms, and those in a row
 LISTED = 100  # columns in the table of the page
-TAIL = 0.002  # of the data, left out of a histogram at each end
+TAIL = 0.002  # of the data, at each end; it falls into the outer bins
 
 
 class Columns(NamedTuple):

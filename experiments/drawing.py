@@ -34,7 +34,7 @@ def draw(trained: Trained, folder: Path) -> None:
     `reconstructions.png`, test images, each above the mean image of one code drawn from
     its posterior; and traversals, if the factors of the data are known.
 
-    A conditional model's labels go from left to right. Of vectors, writes
+    A conditional model's labels go from left to right. For vectors, writes
     `columns.csv` and `columns.png` instead: see `experiments.columns`.
     """
     folder.mkdir(exist_ok=True)

@@ -172,7 +172,13 @@ def fit(
 
 def _as_stored(x: np.ndarray) -> np.ndarray:
     """Returns bool as bytes 0 and 255, bytes of images as they are, and other numbers
-    as float32: as `data.arrays` reads them."""
+    as float32: as `data.arrays` reads them.
+
+    Raises:
+      UserError: images are integers that are not bytes.
+    """
+    if x.ndim == 4 and np.issubdtype(x.dtype, np.integer) and x.dtype != np.uint8:
+        raise UserError(f"x is {x.dtype}: give images as bytes (uint8), bool or floats")
     if x.dtype == bool:
         return x.astype(np.uint8) * np.uint8(255)
     return x if x.dtype == np.uint8 and x.ndim == 4 else x.astype(np.float32)

@@ -44,8 +44,8 @@ class Attributes(NamedTuple):
 
 def find_attributes(subject: Subject) -> Attributes:
     """Trains a probe where there are labels or factors of more than one value; measures
-    bright strokes on a dark background where there are no factors. Of vectors, nothing
-    is read."""
+    bright strokes on a dark background where there are no factors. For vectors,
+    nothing is read."""
     train, test = (_known(subject, part) for part in (subject.train, subject.test))
     train = {name: of_all for name, of_all in train.items() if len(set(of_all)) > 1}
     test = {name: values for name, values in test.items() if name in train}

@@ -29,7 +29,7 @@ OF_VECTORS = ("coverage", "plane", "usage")
 
 
 def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
-    """Writes `latents.html` and, of images, `explorer.html`, which need no other file;
+    """Writes `latents.html` and, for images, `explorer.html`, which need no other file;
     and the former's pictures and numbers, `latents/*.png` and `latents/results.json`.
 
     A section that cannot be computed says so; the others are written all the same.

@@ -32,9 +32,8 @@ class Examples(NamedTuple):
     """Real images, and what the model makes of them."""
 
     stored: Split
-    pixels: (
-        np.ndarray
-    )  # [N, H, W, C] or [N, D], not binarised anew; in [0, 1] if stored as bytes
+    # [N, H, W, C] or [N, D], not binarised anew; in [0, 1] if stored as bytes.
+    pixels: np.ndarray
     labels: np.ndarray | None  # int [N]
     factors: np.ndarray | None  # int [N, F], if the data set's are known
     codes: np.ndarray  # [N, D]; posterior means if the posterior has one

@@ -112,6 +112,8 @@ def test_bad_input_is_one_sentence() -> None:
         vae.objective("beta_vae", beta=-1.0)
     with pytest.raises(vae.UserError, match=r"x must be \[N, H, W, C\] or \[N, D\]"):
         vae.fit(make_model(), beta, x[..., 0], steps=1)
+    with pytest.raises(vae.UserError, match="x is int64: give images as bytes"):
+        vae.fit(make_model(), beta, x.astype(int), steps=1)
     with pytest.raises(vae.UserError, match="batch_size=100 must be 1 to 60"):
         vae.fit(make_model(), beta, x, steps=1)
     with pytest.raises(vae.UserError, match="binarize needs pixels"):

@@ -56,7 +56,7 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         return "none", []
     if is_image(dataset.event_shape):
         is_binary = preprocess.is_nearly_binary(dataset.train)
-    else:  # columns are not drawn as strokes are: each is 0 or 1, or none is
+    else:  # a column of shares is not a smooth edge: only 0 and 1 are binary
         is_binary = bool(np.isin(to_unit(dataset.train.images), (0, 1)).all())
     if is_binary:
         return "dynamic", []
