@@ -11,7 +11,7 @@ import numpy as np
 
 from vae.build import Experiment
 from vae.data import streaming
-from vae.data.splits import Dataset, Split, content_hash
+from vae.data.splits import Split, content_hash
 from vae.evaluation.bounds import ROWS_PER_CHUNK, ImageBounds, make_evaluate_batch
 from vae.models.base import Model
 from vae.saved import cut_padding
@@ -210,7 +210,7 @@ def _hash_data(experiment: Experiment) -> str:
     are of the same data."""
     data = experiment.data.everything
     if experiment.config["dataset"]["name"].startswith("images:"):
-        data = Dataset(*(split._replace(labels=None) for split in data))
+        data = data.map(lambda split: split._replace(labels=None))
     return content_hash(data)
 
 

@@ -211,7 +211,7 @@ def model_maker(
 
 def _num_labels(dataset: Dataset) -> int:
     """Returns how many labels a conditional model tells apart."""
-    return int(max(split.labels.max() for split in dataset if split.size)) + 1
+    return int(max(s.labels.max() for s in dataset.splits.values() if s.size)) + 1
 
 
 def objective_maker(

@@ -107,7 +107,7 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
     Raises:
       UserError: some pixels are outside its support.
     """
-    for split_name, split in dataset._asdict().items():
+    for split_name, split in dataset.splits.items():
         images = pixels_to_check(split)
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
@@ -152,7 +152,7 @@ def check_labels(dataset: Dataset) -> None:
     Raises:
       UserError: a split has none, or they are not small natural numbers.
     """
-    for name, split in dataset._asdict().items():
+    for name, split in dataset.splits.items():
         if split.size and split.labels is None:
             raise UserError(
                 f"model.condition=label needs labels, but the {name} data have none"

@@ -37,7 +37,7 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
       UserError: pixels outside [0, 1] after scaling, which are no probabilities.
     """
     if binarize != "none":
-        for split in dataset:
+        for split in dataset.splits.values():
             _check_unit_interval(split, binarize)
     if binarize in ("static", "threshold") and is_drawn(dataset.train):
         raise UserError(
@@ -45,7 +45,7 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
             "are drawn at each look: choose none (they are binary) or dynamic"
         )
     if binarize == "threshold":
-        return Dataset(*(_replace_pixels(s, lambda x: x > 0.5) for s in dataset))
+        return dataset.map(lambda s: _replace_pixels(s, lambda x: x > 0.5))
     if binarize != "static":
         return dataset
     random = np.random.RandomState(STATIC_SEED)
@@ -56,7 +56,7 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
     test = _replace_pixels(dataset.test, draw)
     first = _replace_pixels(Split(whole[:boundary], None), draw).images
     whole, size = np.concatenate([first, last]), dataset.train.size
-    return Dataset(
+    return dataset._replace(
         train=dataset.train._replace(images=whole[:size]),
         validation=dataset.validation._replace(images=whole[size:]),
         test=test,

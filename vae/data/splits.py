@@ -1,12 +1,14 @@
 """What a data set is to the rest of the library: arrays, cut into splits."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from vae.data.columns import Column
+from vae.data.scaling import Scaling
 from vae.types import UserError, noun
 
 DRAWN = 64  # images looked at to know what those that are not stored are like
@@ -34,6 +36,16 @@ class Dataset(NamedTuple):
     train: Split
     validation: Split
     test: Split
+    columns: tuple[Column, ...] = ()  # of a table; (): they have no names
+    scaling: Scaling | None = None  # that was applied to the vectors; None: none was
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        return {name: getattr(self, name) for name in ("train", "validation", "test")}
+
+    def map(self, function: Callable[[Split], Split]) -> "Dataset":
+        """Returns the data with another value of each split."""
+        return self._replace(**{n: function(s) for n, s in self.splits.items()})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -82,7 +94,7 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
     if not labels:
         return dataset
     where = f"dataset.keep_labels={tuple(labels)}"
-    if any(split.labels is None for split in dataset):
+    if any(split.labels is None for split in dataset.splits.values()):
         raise UserError(f"{where}, but the data have no labels: set it to ()")
     for split, name in ((dataset.train, "train"), (dataset.test, "test")):
         if missing := sorted(set(labels) - set(split.labels.tolist())):
@@ -90,7 +102,7 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
                 f"{where}: no {name} example has the label {missing[0]}; the labels "
                 f"are {', '.join(map(str, np.unique(split.labels)))}"
             )
-    return Dataset(*(split[np.isin(split.labels, labels)] for split in dataset))
+    return dataset.map(lambda split: split[np.isin(split.labels, labels)])
 
 
 def epoch_size(split: Split, num_kept: int) -> int:
@@ -110,7 +122,7 @@ def content_hash(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     if dataset.train.size and not isinstance(dataset.train.images, np.ndarray):
         digest.update(np.asarray(dataset.train.images[:DRAWN]).tobytes())
-    for array in jax.tree.leaves(dataset):
+    for array in jax.tree.leaves([*dataset.splits.values()]):
         digest.update(f"{array.shape}{array.dtype}".encode())
         for start in range(0, len(array), 4096):
             digest.update(array[start : start + 4096].tobytes())
