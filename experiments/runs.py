@@ -1,5 +1,6 @@
 """Runs that are there already: opened from their folder, with their data or without."""
 
+import json
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +15,7 @@ from vae.build import Config, Experiment, build
 from vae.data.load import load_dataset
 from vae.data.preprocess import is_drawn
 from vae.data.splits import Split, evenly_spaced
-from vae.saved import EXAMPLES, read_examples
+from vae.saved import EXAMPLES, facts_of, read_examples
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,
@@ -131,6 +132,8 @@ def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
         arrays[f"x_{name}"] = np.asarray(some.images)
         if some.labels is not None:
             arrays[f"y_{name}"] = np.asarray(some.labels)
+    if facts := facts_of(experiment.data.everything):
+        arrays["facts"] = np.array(json.dumps(facts))
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **arrays)
     partial.replace(path)

@@ -17,6 +17,7 @@ from vae import rng
 from vae.bind import drop_unread
 from vae.build import build, from_operative, operative
 from vae.compose import group_of
+from vae.data import scaling
 from vae.data.load import load_dataset
 from vae.data.splits import Dataset, Split
 from vae.experiment import Experiment
@@ -57,6 +58,7 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
         event_shape=experiment.dataset.event_shape,
         dtype=experiment.data.everything.train.images.dtype,
         preprocess=experiment.preprocess,
+        scaling=experiment.data.everything.scaling,
     )
 
 
@@ -104,6 +106,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),
             "num_labels": labels,
+            **facts_of(experiment.data.everything),
         },
         "config": experiment.config,
     }
@@ -111,13 +114,26 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def _stand_in(shape: list[int], dtype: str, num_labels: int) -> Dataset:
+def facts_of(dataset: Dataset) -> dict[str, Any]:
+    """Returns what a model of vectors needs to know of its data, for JSON."""
+    fitted = dataset.scaling
+    return {} if fitted is None else {"scaling": fitted.as_plain()}
+
+
+def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
+    """Returns data, which are scaled already, with what `facts_of` returned."""
+    if "scaling" in facts:
+        dataset = dataset._replace(scaling=scaling.from_plain(facts["scaling"]))
+    return dataset
+
+
+def _stand_in(shape: list[int], dtype: str, num_labels: int, **facts: Any) -> Dataset:
     """Returns blank data of the shape, type and number of labels that the model was
     trained on."""
     images = np.zeros((max(1, num_labels), *shape), dtype)
     labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
     some = Split(images, labels)
-    return Dataset(some, some[slice(0)], some)
+    return with_facts(Dataset(some, some[slice(0)], some), facts)
 
 
 def _read_weights(experiment: Experiment, folder: Path) -> Params:
@@ -216,9 +232,10 @@ def read_examples(folder: Path) -> Dataset | None:
             Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
             for name in ("train", "test")
         )
+        facts = json.loads(str(arrays.get("facts", "{}")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}); give --data=SOURCE") from error
-    return Dataset(train, Split(train.images[:0], None), test)
+    return with_facts(Dataset(train, Split(train.images[:0], None), test), facts)
 
 
 def read_json(path: Path) -> Any:
