@@ -33,6 +33,9 @@ def get_config(mode: str = "") -> Config:
     # npz:PATH: arrays are [N, C, H, W] (first) or [N, H, W, C] (last) | auto (last, but
     # a shape that looks like first is refused)
     dataset.channels = "auto"
+    # Missing values, nan: refuse | observed_only (the bound is that of the others:
+    # Mattei & Frellsen 2019)
+    dataset.missing = "refuse"
     # Vectors: none | standardize (mean 0, standard deviation 1) | robust (median and
     # interquartile range) | log1p (log(1 + x)); fitted to the training data
     dataset.scale = "none"

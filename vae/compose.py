@@ -17,6 +17,7 @@ from vae.bind import (
     parameters_of,
 )
 from vae.data import preprocess
+from vae.data.options import OBSERVED_ONLY
 from vae.data.splits import Dataset, evenly_spaced
 from vae.fields import Count, Field, same
 from vae.models.base import Model
@@ -194,6 +195,7 @@ def model_maker(
         "likelihood": likelihood,
         "num_labels": _num_labels(dataset) if fields.condition else None,
         "initializer": fields.initializer,
+        "observed_only": config["dataset"]["missing"] == OBSERVED_ONLY,
     }
 
     def examples(count: int) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vae.data.options import ReadOptions, advice
+from vae.data.options import OBSERVED_ONLY, ReadOptions, advice
 from vae.data.splits import Split
 from vae.types import UserError
 
@@ -108,7 +108,7 @@ def _images(
 ) -> np.ndarray:
     """Returns an array of a file as images [N, H, W, C] or vectors [N, D]."""
     if images.ndim == 2 and images.shape[1]:
-        return _vectors(images, key, where)
+        return _vectors(images, key, where, options)
     if images.ndim == 3:
         images = images[..., np.newaxis]
     elif images.ndim == 4:
@@ -121,7 +121,7 @@ def _images(
     if images.dtype == np.bool_:
         return images.astype(np.uint8) * 255
     if np.issubdtype(images.dtype, np.floating):
-        return _as_float32(images, key, where)
+        return _as_float32(images, key, where, options)
     if images.dtype != np.uint8:
         raise UserError(
             f"{where}: {key} is {images.dtype}; it must be uint8 in 0..255, bool, "
@@ -135,12 +135,14 @@ def _images(
     return images
 
 
-def _vectors(rows: np.ndarray, key: str, where: str) -> np.ndarray:
+def _vectors(
+    rows: np.ndarray, key: str, where: str, options: ReadOptions
+) -> np.ndarray:
     """Returns vectors [N, D] as bytes 0 and 255 if they are bool, else as float32."""
     if rows.dtype == np.bool_:
         return rows.astype(np.uint8) * 255
     if np.issubdtype(rows.dtype, np.floating):
-        return _as_float32(rows, key, where)
+        return _as_float32(rows, key, where, options)
     if not np.issubdtype(rows.dtype, np.integer):
         raise UserError(f"{where}: {key} is {rows.dtype}; it must be bool or numbers")
     if rows.size and max(rows.max(), -int(rows.min())) > LARGEST_INTEGER:
@@ -151,8 +153,10 @@ def _vectors(rows: np.ndarray, key: str, where: str) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def _as_float32(values: np.ndarray, key: str, where: str) -> np.ndarray:
-    """Returns finite floating point as float32.
+def _as_float32(
+    values: np.ndarray, key: str, where: str, options: ReadOptions
+) -> np.ndarray:
+    """Returns finite floating point as float32; nan stays where values may be missing.
 
     Raises:
       UserError: says where the first value is that is not finite.
@@ -161,6 +165,8 @@ def _as_float32(values: np.ndarray, key: str, where: str) -> np.ndarray:
         values = values.astype(np.float32)
     for start in range(0, len(values), BLOCK):
         is_finite = np.isfinite(values[start : start + BLOCK])
+        if options.missing == OBSERVED_ONLY:
+            is_finite |= np.isnan(values[start : start + BLOCK])
         if not is_finite.all():
             row, *place = np.argwhere(~is_finite)[0].tolist()
             value = values[start + row, *place]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from vae.data import preprocess, scaling, sources
-from vae.data.options import CHANNELS, read_options
+from vae.data.options import CHANNELS, MISSING, OBSERVED_ONLY, read_options
 from vae.data.pictures import as_type
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
@@ -26,6 +26,7 @@ class DatasetFields(NamedTuple):
     resize: Sizes = ()
     skip_unreadable: Annotated[bool, Field()] = False
     channels: Annotated[str, Field(menu=same(*CHANNELS))] = "auto"
+    missing: Annotated[str, Field(menu=same(*MISSING))] = "refuse"
     scale: Annotated[str, Field(menu=same(*scaling.SCALINGS))] = "none"
     keep_labels: Annotated[tuple[int, ...], Field(at_least=0)] = ()
     batch_size: Count = 100
@@ -54,6 +55,8 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
     if binarize != "auto":
         return binarize, []
     if likelihood != "bernoulli":
+        return "none", []
+    if config.dataset.missing == OBSERVED_ONLY:  # what is missing cannot be drawn
         return "none", []
     if is_image(dataset.event_shape):
         is_binary = preprocess.is_nearly_binary(dataset.train)
@@ -94,7 +97,15 @@ def for_model(
       UserError: some values are outside its support, most are large, or they cannot be
         scaled.
     """
-    dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
+    missing, binarize = config.dataset.missing, config.dataset.binarize
+    if missing == OBSERVED_ONLY and is_image(dataset.event_shape):
+        raise UserError("dataset.missing=observed_only is for vectors, not for images")
+    if missing == OBSERVED_ONLY and binarize != "none":
+        raise UserError(
+            f"dataset.binarize={binarize} would draw missing values, which "
+            f"dataset.missing={missing} takes: set dataset.binarize=none"
+        )
+    dataset = preprocess.binarize_on_host(dataset, binarize)
     if config.dataset.scale != "none" and dataset.scaling is None:
         dataset = scaled(dataset, config.dataset.scale)
     if config.dataset.binarize == "none":
@@ -130,15 +141,12 @@ def scaled(dataset: Dataset, method: str) -> Dataset:
 
 
 def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    """Refuses images that the likelihood called `name` is no density of.
-
-    Raises:
-      UserError: some pixels are outside its support.
-    """
+    """Raises UserError for images outside the support of the likelihood `name`."""
     for split_name, split in dataset.splits.items():
         images = pixels_to_check(split)
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
+            pixels = pixels[~np.isnan(pixels)]  # without missing values
             if not likelihood.supports(pixels):
                 draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
                 raise UserError(
@@ -160,7 +168,7 @@ def check_scale(split: Split) -> None:
     """
     images = pixels_to_check(split)
     pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
-    squares, column = np.square(pixels), ""
+    squares, column = np.square(np.nan_to_num(pixels)), ""
     advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
     if not is_image(images.shape[1:]):
         worst = int(squares.mean(0).argmax())
@@ -169,8 +177,8 @@ def check_scale(split: Split) -> None:
     if np.sqrt(squares.mean()) > LARGEST_PIXELS:
         raise UserError(
             f"the training {noun(images.shape[1:])} hold values from "
-            f"{pixels.min():.4g} to {pixels.max():.4g}{column}, and models begin at a "
-            f"scale of about 1: {advice}"
+            f"{np.nanmin(pixels):.4g} to {np.nanmax(pixels):.4g}{column}, and models "
+            f"begin at a scale of about 1: {advice}"
         )
 
 

@@ -4,12 +4,14 @@ from typing import Any, NamedTuple
 
 from vae.types import UserError
 
+MISSING = REFUSE, OBSERVED_ONLY = ("refuse", "observed_only")  # what nan stand for
 CHANNELS = ("auto", "first", "last")  # where the axis of channels is
 LARGEST_SIDE = 4096  # of pictures after resizing, in pixels
 READ_FOR = {  # the data sets that each option is for
     "resize": "images:DIR",
     "skip_unreadable": "images:DIR",
     "channels": "npz:PATH",
+    "missing": "npz:PATH",
 }
 
 
@@ -21,6 +23,7 @@ class ReadOptions(NamedTuple):
     # In arrays of four axes: [N, C, H, W] is "first", [N, H, W, C] is "last"; "auto" is
     # last, but refuses shapes that look like first.
     channels: str = "auto"
+    missing: str = REFUSE  # nan: refused, or values that were not observed
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -42,7 +45,7 @@ def read_options(config: Any) -> ReadOptions:
             f"dataset.resize={resize} must be one side, as in 64, or height and width, "
             f"as in (48,64), in whole pixels from 1 to {LARGEST_SIDE}; or () for none"
         )
-    options = ReadOptions(resize, group.skip_unreadable, group.channels)
+    options = ReadOptions(resize, group.skip_unreadable, group.channels, group.missing)
     for field, default in _unused(config).items():
         value = getattr(options, field)
         if value != default:

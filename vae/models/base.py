@@ -99,6 +99,11 @@ class Likelihood(nn.Module):
         """Returns the features at which the mean image is `mean`."""
         raise NotImplementedError
 
+    @property
+    def needs_all_values(self) -> bool:
+        """Whether no value of an example may be missing: its average would be."""
+        return type(self).ema_loss is not Likelihood.ema_loss
+
     def ema_loss(
         self, likelihood: Any, x: jax.Array, keys: jax.Array
     ) -> jax.Array | float:
@@ -118,6 +123,7 @@ class Model(Protocol):
     posterior: Posterior
     prior: Prior
     likelihood: Likelihood
+    observed_only: bool  # whether nan in x are missing values
 
     @property
     def inference_parts(self) -> tuple[str, ...]:

@@ -159,9 +159,8 @@ class GaussianOptimal(_RealPixels):
     """
 
     def setup(self) -> None:
-        self.average_variance = self.param(
-            "average_variance", nn.initializers.ones, (), float
-        )
+        ones = nn.initializers.ones
+        self.average_variance = self.param("average_variance", ones, (), float)
 
     def pixels(self, features: jax.Array) -> Distribution:
         variance = jax.lax.stop_gradient(self.average_variance)
