@@ -33,6 +33,18 @@ def get_config(mode: str = "") -> Config:
     # npz:PATH: arrays are [N, C, H, W] (first) or [N, H, W, C] (last) | auto (last, but
     # a shape that looks like first is refused)
     dataset.channels = "auto"
+    # npz:PATH, table:PATH: a missing value (an empty cell, nan, null) is refused
+    # (refuse) or is nan (observed_only).
+    dataset.missing = "refuse"
+    # table:PATH, h5ad:PATH: the column of labels; "": there are none.
+    dataset.label_column = ""
+    # table:PATH, h5ad:PATH: the column that holds train or test; "": a random share of
+    # the rows is test, the same in every run.
+    dataset.split_column = ""
+    dataset.test_share = 0.2
+    # table:PATH: kinds of columns that are not as inferred, as in ("age:count",
+    # "id:ignore"): real | binary | category | count | ignore
+    dataset.column_kinds = ()
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

@@ -43,6 +43,7 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         read_options(config),
         where=where,
         channels=experiment.dataset.event_shape[-1],
+        columns=experiment.dataset.columns,
     )
     likelihood, everything = experiment.model.likelihood, experiment.data.everything
     split = other_images(config, everything, likelihood, split, where, name=name)

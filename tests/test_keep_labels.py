@@ -66,7 +66,7 @@ def test_images_of_other_labels_change_nothing(
             images = np.where(others[:, None, None, None], 255, split.images)
             return split._replace(images=images.astype(np.uint8))
 
-        train, test = load(*source)
+        train, test, _ = load(*source)
         return replace(train), replace(test)
 
     vectors = []

@@ -3,6 +3,7 @@
 import json
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vae import rng
 from vae.bind import drop_unread
 from vae.build import build, from_operative, operative
 from vae.compose import group_of
+from vae.data.columns import as_plain, from_plain
 from vae.data.load import load_dataset
 from vae.data.splits import Dataset, Split
 from vae.experiment import Experiment
@@ -104,6 +106,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),
             "num_labels": labels,
+            **described(experiment.data.everything),
         },
         "config": experiment.config,
     }
@@ -111,13 +114,25 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def _stand_in(shape: list[int], dtype: str, num_labels: int) -> Dataset:
+def described(dataset: Dataset) -> dict[str, Any]:
+    """Returns what the values of its vectors are, as JSON holds it: the inverse of
+    `with_description`."""
+    return {"columns": as_plain(dataset.columns)}
+
+
+def with_description(dataset: Dataset, columns: Sequence[Any] = ()) -> Dataset:
+    return dataset._replace(columns=from_plain(columns))
+
+
+def _stand_in(
+    shape: list[int], dtype: str, num_labels: int, **description: Any
+) -> Dataset:
     """Returns blank data of the shape, type and number of labels that the model was
-    trained on."""
+    trained on, with the same description."""
     images = np.zeros((max(1, num_labels), *shape), dtype)
     labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
     some = Split(images, labels)
-    return Dataset(some, some[slice(0)], some)
+    return with_description(Dataset(some, some[slice(0)], some), **description)
 
 
 def _read_weights(experiment: Experiment, folder: Path) -> Params:
@@ -216,9 +231,11 @@ def read_examples(folder: Path) -> Dataset | None:
             Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
             for name in ("train", "test")
         )
+        description = json.loads(str(arrays.get("description", "{}")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}); give --data=SOURCE") from error
-    return Dataset(train, Split(train.images[:0], None), test)
+    dataset = Dataset(train, Split(train.images[:0], None), test)
+    return with_description(dataset, **description)
 
 
 def read_json(path: Path) -> Any:
