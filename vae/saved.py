@@ -100,7 +100,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     labels = experiment.model.num_labels or 0
     if kept := experiment.config["dataset"]["keep_labels"]:
         labels = max(labels, *(label + 1 for label in kept))
-    described = {
+    held = {
         "model_type": "vae",
         "data": {
             "shape": list(train.images.shape[1:]),
@@ -110,7 +110,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
         },
         "config": experiment.config,
     }
-    text = json.dumps(described, indent=2, allow_nan=False)
+    text = json.dumps(held, indent=2, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from vae.data.bars import bars
 from vae.data.columns import Column
 from vae.data.factors import FactorSource
 from vae.data.folders import all_of_folder, from_folder
+from vae.data.h5ad import all_of_h5ad, from_h5ad
 from vae.data.options import DEFAULT, ReadOptions
 from vae.data.splits import Split
 from vae.data.sprites import KINDS, SIDE, all_sprites, sprites_by_factors
@@ -58,6 +59,7 @@ SOURCES: dict[str, Callable[[Asked], tuple[Any, ...]]] = {
     "bars": lambda asked: bars(),
     "npz": lambda asked: from_npz(asked.place, asked.where, asked.options),
     "images": lambda asked: from_folder(asked.place, asked.where, asked.options),
+    "h5ad": lambda asked: from_h5ad(asked.place, asked.where, asked.options),
     "table": lambda asked: from_table(asked.place, asked.where, asked.options),
     **dict.fromkeys(KINDS, _sprites),
 }
@@ -102,7 +104,7 @@ def load_other(
 
     These are the array `x`, or else `x_test`, of `npz:PATH`; all pictures of
     `images:DIR`, or those of `DIR/test` if there is `DIR/train` too; all rows of
-    `table:PATH`; and the test split of any other data set.
+    `table:PATH` and `h5ad:PATH`; and the test split of any other data set.
 
     Args:
       name: as for `load`.
@@ -129,6 +131,9 @@ def load_other(
         split = Split(images, None)
     elif asked.kind == "table":
         rows, names = all_of_table(asked.place, where, options, columns)
+        split = Split(rows, None)
+    elif asked.kind == "h5ad":
+        rows, names = all_of_h5ad(asked.place, where, columns)
         split = Split(rows, None)
     else:
         try:
