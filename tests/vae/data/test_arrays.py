@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,3 +144,39 @@ def test_odd_shapes_that_are_no_sign_of_channels_first(
     x = bytes_(4, *shape)
     train, _, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
     np.testing.assert_array_equal(train.images, x)
+
+
+ALLOWED = ReadOptions(missing="observed_only")
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2), (2, 2, 1)])
+def test_missing_values_are_nan_if_they_may_be(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(6, *shape))
+    x.reshape(6, 4)[[0, 1], [3, 2]] = np.nan
+    name = save(tmp_path / "a.npz", x_train=x, x_test=x, x=x)
+    with pytest.raises(UserError, match="dataset.missing=observed_only if nan"):
+        load(name)
+    train, test, _ = load(name, "", ALLOWED)
+    other, _ = load_other(name, "", ALLOWED, where="--data")
+    for split in (train, test, other):
+        found = split.images.reshape(x.shape)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(x))
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        ((3,), np.nan, r"x_train has no value at all at \[3\]"),
+        ((slice(None), 1), np.nan, r"x_train has no value at \[:, 1\]"),
+        ((2, 0), np.inf, r"the first \(inf\) at \[2, 0\] .*replace them$"),
+    ],
+)
+def test_what_is_refused_though_values_may_be_missing(
+    tmp_path: Path, index: tuple[Any, ...], value: float, message: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    x[index] = value
+    with pytest.raises(UserError, match=message):
+        load(save(tmp_path / "a.npz", x_train=x, x_test=x[:3]), "", ALLOWED)

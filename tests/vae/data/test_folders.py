@@ -274,7 +274,7 @@ def test_classes_condition_a_model_or_are_kept(photos) -> None:
     assert build(photos).dataset.train.labels.max() == 1
     photos.model.condition = "none"
     photos.dataset.keep_labels = (1,)
-    assert [split.size for split in build(photos).dataset] == [18, 0, 2]
+    assert [split.size for split in build(photos).dataset.splits.values()] == [18, 0, 2]
 
 
 def test_anomalies_are_all_pictures_read_as_the_runs(photos, tmp_path: Path) -> None:
