@@ -84,9 +84,8 @@ Parts = tuple[list[str], dict[str, np.ndarray], np.ndarray]  # of a Sheet
 
 def _read_csv(path: Path, where: str, how: How) -> Parts:
     is_tabs = ".tsv" in path.name.lower()
-    row, records = 0, _records(path, where, "\t" if is_tabs else ",")
     names, rows, blocks, held = [], [], [], []
-    for row, record in records:
+    for row, record in _records(path, where, "\t" if is_tabs else ","):
         if not names:
             names = _checked_names([name.strip() for name in record], where)
             continue
@@ -100,6 +99,8 @@ def _read_csv(path: Path, where: str, how: How) -> Parts:
         if len(held) == BLOCK:
             blocks.append(_parsed(names, held, how))
             held = []
+    if not names:
+        raise UserError(f"{where}: the file is empty")
     blocks.append(_parsed(names, held, how))
     columns = {n: _joined([block[n] for block in blocks]) for n in blocks[0]}
     return names, columns, np.array(rows)
@@ -132,8 +133,6 @@ def _records(path: Path, where: str, separator: str) -> Iterator[tuple[int, list
             raise UserError(f"{where}: row {row + 1} of the file: {error}") from error
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(f"{where}: the file is not a whole .gz") from error
-    if not row:
-        raise UserError(f"{where}: the file is empty")
 
 
 @contextmanager
