@@ -45,6 +45,9 @@ def get_config(mode: str = "") -> Config:
     # table:PATH: kinds of columns that are not as inferred, as in ("age:count",
     # "id:ignore"): real | binary | category | count | ignore
     dataset.column_kinds = ()
+    # Vectors: none | standardize (mean 0, standard deviation 1) | robust (median and
+    # interquartile range) | log1p (log(1 + x)); fitted to the training data
+    dataset.scale = "none"
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

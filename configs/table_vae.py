@@ -12,6 +12,7 @@ from configs import default
 def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.dataset.name = "table:table.csv"
+    config.dataset.scale = "standardize"
     config.dataset.batch_size = 64
     config.model.latent_dim = 8
     config.model.likelihood.name = "gaussian_shared"

@@ -84,7 +84,11 @@ def _draw_columns(trained: Trained, folder: Path) -> None:
     samples = draw(trained.variables, rng.stream(seed, "samples"), given)
     reconstruct, key = trained.compiled(_make_reconstruct), rng.stream(seed, "figures")
     x, means = reconstruct(trained.variables, key, stored)
-    data, sampled, decoded = (np.asarray(a, np.float64) for a in (x, samples, means))
+    scaling = trained.subject.dataset.scaling
+    data, sampled, decoded = (
+        np.asarray(a if scaling is None else scaling.invert(a), np.float64)
+        for a in (x, samples, means)
+    )
     names = value_names(trained.subject.dataset.columns, size)
     columns.save(data, sampled, decoded, folder, names)
 

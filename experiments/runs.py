@@ -15,7 +15,7 @@ from vae.build import Config, Experiment, build
 from vae.data.load import load_dataset
 from vae.data.preprocess import is_drawn
 from vae.data.splits import Split, evenly_spaced
-from vae.saved import EXAMPLES, described, read_examples
+from vae.saved import EXAMPLES, facts_of, read_examples
 from vae.training.checkpoint import Checkpointer, Restored
 from vae.training.state import (
     Carry,
@@ -126,13 +126,14 @@ def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
     if is_drawn(experiment.dataset.train) or _hash_of_examples(path) == data_hash:
         return
     arrays: dict[str, Any] = {"data_sha256": np.array(data_hash)}
-    arrays["description"] = np.array(json.dumps(described(experiment.dataset)))
     for name in ("train", "test"):
         split = getattr(experiment.dataset, name)
         some = split[_chosen(split)]
         arrays[f"x_{name}"] = np.asarray(some.images)
         if some.labels is not None:
             arrays[f"y_{name}"] = np.asarray(some.labels)
+    if facts := facts_of(experiment.data.everything):
+        arrays["facts"] = np.array(json.dumps(facts))
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **arrays)
     partial.replace(path)

@@ -77,8 +77,8 @@ def test_images_of_other_labels_change_nothing(
         vectors.append(carry)
     assert vectors[0] == vectors[1]
     dataset = build(small_config).dataset
-    assert [split.size for split in dataset] == [880, 20, 100]
-    assert all(set(split.labels) == {1, 4} for split in dataset)
+    assert [s.size for s in dataset.splits.values()] == [880, 20, 100]
+    assert all(set(s.labels) == {1, 4} for s in dataset.splits.values())
 
 
 @pytest.mark.parametrize(

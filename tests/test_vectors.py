@@ -56,7 +56,7 @@ def test_vectors_that_no_likelihood_or_scale_fits_are_refused(tmp_path: Path) ->
     with pytest.raises(UserError, match="vectors of 1 columns"):
         attempt(mixed[:, 5:])
     mixed[:, 2] = -30 * random.uniform(1, 2, 16)
-    with pytest.raises(UserError, match="in column 2, .* standardise each column"):
+    with pytest.raises(UserError, match="in column 2, .*dataset.scale=standardize"):
         attempt(mixed, likelihood="gaussian_shared")
     mixed[:, 2] /= 30  # below 0, where pseudo-inputs of images never are
     experiment = attempt(mixed, likelihood="gaussian_shared", prior="vamp")

@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
+from vae.data.scaling import Scaling
 from vae.data.splits import Split
 from vae.evaluation.base import Preprocess, look_at
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
@@ -48,8 +49,9 @@ class FittedVAE:
     Examples x, images [N, H, W, C] or vectors [N, D], are as the training data were:
     bytes in 0..255, or floats. If training drew binary values, these functions do too;
     the draw depends on the place of an example in x alone, so that a call repeated
-    gives the same numbers. Means are in the model's units, [0, 1] for bytes. Labels [N]
-    are for conditional models.
+    gives the same numbers. Means are in [0, 1] for bytes. Vectors that were scaled for
+    training are scaled here, and means and log-densities are in the units of the data.
+    Labels [N] are for conditional models.
 
     Attributes:
       model: the Linen module, without padding.
@@ -65,20 +67,21 @@ class FittedVAE:
         event_shape: Sequence[int],
         dtype: Any,
         preprocess: Preprocess,
+        scaling: Scaling | None = None,
         history: Sequence[dict[str, Any]] = (),
     ):
         self.model, self.variables, self.history = model, variables, history
         self.event_shape, self.dtype = tuple(event_shape), np.dtype(dtype)
-        self._preprocess = preprocess
+        self._preprocess, self._scaling = preprocess, scaling
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
         self._decode = jax.jit(
-            lambda variables, z, label: (
+            lambda variables, z, label: self._unscaled(
                 model.apply(variables, z, label=label, method="decode").mean
             )
         )
         self._generate = jax.jit(
-            lambda variables, key, count, label: (
+            lambda variables, key, count, label: self._unscaled(
                 model.apply(variables, key, count, label=label, method="generate").mean
             ),
             static_argnums=2,
@@ -206,7 +209,8 @@ class FittedVAE:
 
     def _look(self, x: Array, first: Array | int) -> tuple[jax.Array, jax.Array]:
         """Returns images as the model sees them, and a key for each."""
-        images, places = Split(jnp.asarray(x), None), first + jnp.arange(len(x))
+        stored = jnp.asarray(x if self._scaling is None else self._scaling.apply(x))
+        images, places = Split(stored, None), first + jnp.arange(len(x))
         seed = jnp.zeros((), jnp.uint32)
         return look_at(
             self._preprocess, seed, images, jnp.asarray(places), name="given"
@@ -246,9 +250,17 @@ class FittedVAE:
         first: Array | int,
     ) -> ImageBounds:
         images, keys = self._look(x, first)
-        return make_importance_bound(self.model, num_samples)(
+        bounds = make_importance_bound(self.model, num_samples)(
             variables, images, label, keys
         )
+        if self._scaling is None:
+            return bounds
+        return bounds.in_units_of_data(self._scaling.log_jacobian(images))
+
+    def _unscaled(self, means: jax.Array) -> jax.Array:
+        if self._scaling is None:
+            return means
+        return jnp.asarray(self._scaling.invert(means))
 
     def _centre(self, mean: Array) -> Array:
         """Returns the code [..., D] that stands for a posterior of this mean."""

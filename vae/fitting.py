@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Int, Shaped
 
 from vae.bind import Entry, Method, as_json, bind, default_of, entry_of, parameters_of
+from vae.data import scaling
 from vae.data.preprocess import make_preprocess, to_unit
 from vae.data.splits import Split
 from vae.fields import fields_of
@@ -33,7 +34,7 @@ from vae.training.step import (
     make_run_step,
     make_train_step,
 )
-from vae.types import Array, Objective, UserError
+from vae.types import Array, Objective, UserError, one_of
 
 
 class Criterion(NamedTuple):
@@ -90,6 +91,7 @@ def fit(
     steps: int,
     label: Int[Array, " N"] | None = None,
     binarize: bool = False,
+    scale: str = "none",
     optimizer: optax.GradientTransformation | None = None,
     batch_size: int = 100,
     seed: int = 0,
@@ -107,6 +109,8 @@ def fit(
       steps: how many minibatches.
       label: integers [N], for conditional models.
       binarize: whether each look at an image draws its pixels as 0 or 1.
+      scale: of vectors: "standardize", "robust" or "log1p", fitted to x; the model that
+        is returned takes and gives vectors in the units of x.
       optimizer: of the model's parameters; `optax.adam(1e-3)` if None.
       batch_size: examples in a minibatch.
       seed: of every random number.
@@ -117,7 +121,12 @@ def fit(
       UserError: the data do not fit the model or the batch size.
       Diverged: a metric became nan or infinite.
     """
-    images = _as_stored(np.asarray(x))
+    images, fitted = _as_stored(np.asarray(x)), None
+    if one_of("scale", scale, scaling.SCALINGS) != "none":
+        if images.ndim != 2 or images.dtype == np.uint8:
+            raise UserError(f"scale={scale} is for vectors of numbers [N, D]")
+        fitted = scaling.fit(scale, images)
+        images = scaling.scale_rows(images, fitted, "examples x")
     _check(model, images, batch_size, binarize=binarize)
     data = Split(images, None if label is None else np.asarray(label, np.int32))
     preprocess = make_preprocess("dynamic" if binarize else "none", jnp.float32)
@@ -166,6 +175,7 @@ def fit(
         event_shape=images.shape[1:],
         dtype=images.dtype,
         preprocess=preprocess,
+        scaling=fitted,
         history=history,
     )
 

@@ -3,7 +3,6 @@
 import json
 import math
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from vae import rng
 from vae.bind import drop_unread
 from vae.build import build, from_operative, operative
 from vae.compose import group_of
-from vae.data.columns import as_plain, from_plain
+from vae.data import columns, scaling
 from vae.data.load import load_dataset
 from vae.data.splits import Dataset, Split
 from vae.experiment import Experiment
@@ -59,6 +58,7 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
         event_shape=experiment.dataset.event_shape,
         dtype=experiment.data.everything.train.images.dtype,
         preprocess=experiment.preprocess,
+        scaling=experiment.data.everything.scaling,
     )
 
 
@@ -100,39 +100,46 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     labels = experiment.model.num_labels or 0
     if kept := experiment.config["dataset"]["keep_labels"]:
         labels = max(labels, *(label + 1 for label in kept))
-    held = {
+    described = {
         "model_type": "vae",
         "data": {
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),
             "num_labels": labels,
-            **described(experiment.data.everything),
+            **facts_of(experiment.data.everything),
         },
         "config": experiment.config,
     }
-    text = json.dumps(held, indent=2, allow_nan=False)
+    text = json.dumps(described, indent=2, allow_nan=False)
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def described(dataset: Dataset) -> dict[str, Any]:
-    """Returns what the values of its vectors are, as JSON holds it: the inverse of
-    `with_description`."""
-    return {"columns": as_plain(dataset.columns)}
+def facts_of(dataset: Dataset) -> dict[str, Any]:
+    """Returns what a model of vectors needs to know of its data, for JSON."""
+    facts: dict[str, Any] = {}
+    if dataset.scaling is not None:
+        facts["scaling"] = dataset.scaling.as_plain()
+    if dataset.columns:
+        facts["columns"] = columns.as_plain(dataset.columns)
+    return facts
 
 
-def with_description(dataset: Dataset, columns: Sequence[Any] = ()) -> Dataset:
-    return dataset._replace(columns=from_plain(columns))
+def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
+    """Returns data, which are scaled already, with what `facts_of` returned."""
+    if "scaling" in facts:
+        dataset = dataset._replace(scaling=scaling.from_plain(facts["scaling"]))
+    if "columns" in facts:
+        dataset = dataset._replace(columns=columns.from_plain(facts["columns"]))
+    return dataset
 
 
-def _stand_in(
-    shape: list[int], dtype: str, num_labels: int, **description: Any
-) -> Dataset:
+def _stand_in(shape: list[int], dtype: str, num_labels: int, **facts: Any) -> Dataset:
     """Returns blank data of the shape, type and number of labels that the model was
-    trained on, with the same description."""
+    trained on."""
     images = np.zeros((max(1, num_labels), *shape), dtype)
     labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
     some = Split(images, labels)
-    return with_description(Dataset(some, some[slice(0)], some), **description)
+    return with_facts(Dataset(some, some[slice(0)], some), facts)
 
 
 def _read_weights(experiment: Experiment, folder: Path) -> Params:
@@ -231,11 +238,10 @@ def read_examples(folder: Path) -> Dataset | None:
             Split(arrays[f"x_{name}"], arrays.get(f"y_{name}"))
             for name in ("train", "test")
         )
-        description = json.loads(str(arrays.get("description", "{}")))
+        facts = json.loads(str(arrays.get("facts", "{}")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged ({error}); give --data=SOURCE") from error
-    dataset = Dataset(train, Split(train.images[:0], None), test)
-    return with_description(dataset, **description)
+    return with_facts(Dataset(train, Split(train.images[:0], None), test), facts)
 
 
 def read_json(path: Path) -> Any:

@@ -40,16 +40,19 @@ def test_the_largest_misfit_comes_first(tmp_path: Path) -> None:
 def test_a_run_of_vectors_is_scored_and_has_its_page(
     small_config, tmp_path: Path
 ) -> None:
-    """Two of five directions vary together; anomalies leave that plane."""
+    """Two of five directions vary together, in units of their own; anomalies leave that
+    plane."""
     random = np.random.default_rng(0)
     plane = random.normal(size=(2, 5))
     x = random.normal(size=(700, 2)) @ plane + 0.1 * random.normal(size=(700, 5))
     others = x[-50:] + random.normal(size=(50, 5))
+    x, others = (rows * [1e-3, 1, 1, 30, 1e4] - 7 for rows in (x, others))
     labels = np.arange(700) % 3
     kept = {"x_train": x[:600], "y_train": labels[:600]}
     np.savez(tmp_path / "a.npz", **kept, x_test=x[600:], y_test=labels[600:])
     np.savez(tmp_path / "b.npz", x=others)
     small_config.dataset.name = f"npz:{tmp_path}/a.npz"
+    small_config.dataset.scale = "standardize"
     small_config.model.likelihood.name = "gaussian_shared"
     small_config.evaluate.anomalies.source = f"npz:{tmp_path}/b.npz"
     small_config.train.steps = 1500
@@ -64,6 +67,9 @@ def test_a_run_of_vectors_is_scored_and_has_its_page(
         rows = list(csv.DictReader(stream))
     assert len(rows) == 5
     assert min(float(row["explained"]) for row in rows) > 0.8
+    means = {row["column"]: float(row["data_mean"]) for row in rows}
+    expected = x[600:].mean(0)  # in the units of the data
+    np.testing.assert_allclose([means[str(i)] for i in range(5)], expected, rtol=1e-3)
     score.run(folder, f"npz:{tmp_path}/b.npz", 0.05)
     latents_run.run(folder)
     page = (folder / "latents.html").read_text()

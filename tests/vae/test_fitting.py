@@ -126,6 +126,41 @@ def test_bad_input_is_one_sentence() -> None:
         vae.fit(make_model(), beta, binary, steps=5, batch_size=10, optimizer=rate)
 
 
+def test_scaling_changes_no_density_in_the_units_of_the_data() -> None:
+    """Nor what is decoded: the units of the data do not matter."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 2)) @ random.normal(size=(2, 4))
+    x += random.normal(size=(200, 4)) / 3
+    units, shift = np.array([1e-3, 1, 30, 1e4]), np.array([0, 5, 0, -2e4])
+
+    def fit(x: np.ndarray) -> vae.FittedVAE:
+        model = vae.VAE(
+            encoder=vae.MLPEncoder(widths=(8,)),
+            posterior=vae.DiagonalGaussian(latent_dim=2),
+            prior=vae.StandardNormal(latent_dim=2),
+            decoder=vae.MLPDecoder(widths=(8,), event_shape=(4,)),
+            likelihood=vae.GaussianShared(),
+        )
+        given = vae.objective("elbo"), x
+        return vae.fit(model, *given, steps=100, batch_size=50, scale="standardize")
+
+    ours, theirs = fit(x), fit(x * units + shift)
+    expected = ours.log_prob(x).value - np.log(units).sum()
+    np.testing.assert_allclose(
+        theirs.log_prob(x * units + shift).value, expected, atol=0.01
+    )
+    key = jax.random.key(0)
+    for a, b in (
+        (ours.sample(key, 3), theirs.sample(key, 3)),
+        (ours.reconstruct(x[:3]), theirs.reconstruct(x[:3] * units + shift)),
+    ):
+        np.testing.assert_allclose((b - shift) / units, a, atol=0.01)
+    with pytest.raises(vae.UserError, match="scale=zscore is unknown.*choose from"):
+        vae.fit(ours.model, vae.objective("elbo"), x, steps=1, scale="zscore")
+    with pytest.raises(vae.UserError, match="scale=robust is for vectors of numbers"):
+        vae.fit(ours.model, vae.objective("elbo"), x > 0, steps=1, scale="robust")
+
+
 def test_vectors_are_fitted_as_they_are() -> None:
     """Counts are numbers of their own, whatever their type."""
     counts = np.random.default_rng(0).poisson(3, (60, 4))

@@ -41,23 +41,25 @@ KINDS: dict[str, dict[str, Any]] = {
         "model.prior.name": "uniform_codes",
         "objective.name": "vq_vae",
     },
+    "scaled_vectors": {"dataset.scale": "standardize"},
 }
 COUNT = 60
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "data.npz"
+@pytest.fixture
+def data(kind: str) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     x, y = random.integers(0, 256, (COUNT, 8, 8, 1), np.uint8), np.arange(COUNT) % 3
-    np.savez(path, x_train=x, x_test=x[:20], y_train=y, y_test=y[:20])
-    return path
+    if kind == "scaled_vectors":
+        x = x.reshape(COUNT, -1).astype(np.float32)
+    return {"x_train": x, "x_test": x[:20], "y_train": y, "y_test": y[:20]}
 
 
-def train_small(kind: str, data: Path, folder: Path) -> None:
+def train_small(kind: str, data: dict[str, np.ndarray], folder: Path) -> None:
     """Trains a run for two steps, and takes its data away."""
     config = make_small_config()
-    own = Path(shutil.copy(data, folder.with_suffix(".npz")))
+    own = folder.with_suffix(".npz")
+    np.savez(own, **data)
     config.update_from_flattened_dict(
         {
             "dataset.name": f"npz:{own}",
@@ -90,13 +92,12 @@ def outputs(fitted: vae.FittedVAE, x: np.ndarray, label: Any) -> list[np.ndarray
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_run_and_its_export_give_the_same_bits_without_data(
-    kind: str, data: Path, tmp_path: Path
+    kind: str, data: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     train_small(kind, data, folder)
     export.run(folder, tmp_path / "export", license="cc0-1.0")
-    arrays = dict(np.load(data))
-    x, label = arrays["x_test"], arrays["y_test"]
+    x, label = data["x_test"], data["y_test"]
     given = label if kind == "conditional" else None
     of_run = outputs(vae.load(folder), x, given)
     moved = Path(shutil.move(tmp_path / "export", tmp_path / "elsewhere"))
@@ -105,7 +106,17 @@ def test_a_run_and_its_export_give_the_same_bits_without_data(
     for a, b in zip(of_run, of_export, strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.isfinite(a).all()
-    assert read_json(moved / "config.json")["data"]["shape"] == [8, 8, 1]
+    assert read_json(moved / "config.json")["data"]["shape"] == [*x.shape[1:]]
+    if kind == "scaled_vectors":  # means are in the units of the data
+        assert 80 < of_run[2].mean() < 180
+        results: Any = read_json(tmp_path / "away" / "results.json")
+        shift = -np.log(data["x_train"].std(0)).sum()
+        for name in ("elbo", "nll_is3"):
+            sign = -1 if name == "elbo" else 1
+            units = (
+                results[f"test/{name}_nats"] - results[f"test/{name}_data_units_nats"]
+            )
+            np.testing.assert_allclose(sign * units, shift, rtol=1e-2)
     assert "license: cc0-1.0" in (moved / "README.md").read_text()
     if kind == "mixture_of_convolutions":
         opened = runs.open_run(tmp_path / "away")

@@ -9,6 +9,7 @@ Rows are counted as a spreadsheet shows them: the names are row 1.
 
 import csv
 import gzip
+import importlib
 import os
 import zlib
 from collections import Counter
@@ -227,8 +228,8 @@ def is_number(cell: Any) -> bool:
 
 def _read_parquet(path: Path, where: str, how: How) -> Parts:
     try:
-        import pyarrow
-        from pyarrow import parquet
+        pyarrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
         raise UserError(
             f"{where}: Parquet needs pyarrow: pip install pyarrow (or save the table "
@@ -255,8 +256,7 @@ def _read_parquet(path: Path, where: str, how: How) -> Parts:
 
 
 def _check_type(name: str, type_: Any, where: str) -> None:
-    from pyarrow import types
-
+    types = importlib.import_module("pyarrow.types")
     if types.is_dictionary(type_):
         type_ = type_.value_type
     kinds = "boolean", "integer", "floating", "decimal", "null", "string"
@@ -271,8 +271,8 @@ def _check_type(name: str, type_: Any, where: str) -> None:
 
 def _from_arrow(column: Any, *, is_text: bool) -> np.ndarray:
     import pyarrow
-    from pyarrow import types
 
+    types = importlib.import_module("pyarrow.types")
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if is_text or "string" in str(column.type):

@@ -4,6 +4,7 @@ The file is read by h5py, of the extra `h5ad`: a matrix, its names and columns o
 are all that is needed, and anndata would bring pandas and much else.
 """
 
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,7 +82,7 @@ def all_of_h5ad(
 def _opened(path: Path, where: str) -> Iterator[Any]:
     """Opens the file; what goes wrong while it is read is the file's fault."""
     try:
-        import h5py
+        h5py = importlib.import_module("h5py")
     except ImportError as error:
         raise UserError(f"{where}: .h5ad needs h5py: pip install h5py") from error
     if not path.is_file():

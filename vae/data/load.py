@@ -5,7 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
-from vae.data import preprocess, sources
+from vae.data import preprocess, scaling, sources
 from vae.data.columns import Column, value_names
 from vae.data.options import CHANNELS, MISSING, REFUSE, read_options
 from vae.data.pictures import as_type
@@ -33,6 +33,7 @@ class DatasetFields(NamedTuple):
     split_column: Annotated[str, Field()] = ""
     test_share: Annotated[float, Field(above=0.0, below=1.0)] = 0.2
     column_kinds: Annotated[tuple[str, ...], Field()] = ()
+    scale: Annotated[str, Field(menu=same(*scaling.SCALINGS))] = "none"
     keep_labels: Annotated[tuple[int, ...], Field(at_least=0)] = ()
     batch_size: Count = 100
     validation_size: Natural = 0
@@ -93,13 +94,17 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
 def for_model(
     dataset: Dataset, config: Config, likelihood: Any, *, is_used: bool = False
 ) -> Dataset:
-    """Returns images binarised as configured, once it is checked that the likelihood is
-    a density over them and, unless a trained model `is_used`, that training can begin.
+    """Returns examples binarised and scaled as configured, once it is checked that the
+    likelihood is a density over them and, unless a trained model `is_used`, that
+    training can begin.
 
     Raises:
-      UserError: some pixels are outside its support, or most are large.
+      UserError: some values are outside its support, most are large, or they cannot be
+        scaled.
     """
     dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
+    if config.dataset.scale != "none" and dataset.scaling is None:
+        dataset = scaled(dataset, config.dataset.scale)
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:
@@ -107,6 +112,29 @@ def for_model(
     if config.model.condition == "label":
         check_labels(dataset)
     return dataset
+
+
+def scaled(dataset: Dataset, method: str) -> Dataset:
+    """Returns vectors scaled by a method that is fitted to those of training.
+
+    Raises:
+      UserError: the data are not vectors of numbers, or have no logarithm.
+    """
+    rows = dataset.train.images
+    if is_image(dataset.event_shape) or rows.dtype == np.uint8:
+        held = "images" if is_image(dataset.event_shape) else "bool"
+        raise UserError(
+            f"dataset.scale={method} scales vectors of numbers, but the data are "
+            f"{held}: set dataset.scale=none"
+        )
+    fitted = scaling.fit(method, rows, dataset.columns)
+    by_split = {
+        name: split._replace(
+            images=scaling.scale_rows(split.images, fitted, f"{name} data")
+        )
+        for name, split in dataset.splits.items()
+    }
+    return dataset._replace(scaling=fitted, **by_split)
 
 
 def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
@@ -146,7 +174,7 @@ def check_scale(split: Split, columns: Sequence[Column] = ()) -> None:
         worst = int(squares.mean(0).argmax())
         pixels, squares = pixels[:, worst], squares[:, worst]
         name = value_names(columns, images.shape[1])[worst]
-        column, advice = f" in column {name}", "standardise each column"
+        column, advice = f" in column {name}", "set dataset.scale=standardize"
     if np.sqrt(squares.mean()) > LARGEST_PIXELS:
         raise UserError(
             f"the training {noun(images.shape[1:])} hold values from "
@@ -216,9 +244,13 @@ def other_images(
             f"{where}: its {noun(shape)} are {dtype}, the model's {own_dtype}: save "
             f"them as {form}"
         )
+    if everything.scaling is not None:
+        what = f"data of {where}"
+        rows = scaling.scale_rows(images.images, everything.scaling, what)
+        images = images._replace(images=rows)
     none = Split(images.images[:0], None)
     return for_model(
-        Dataset(none, none, images),
+        everything._replace(train=none, validation=none, test=images),
         config,
         likelihood,
         is_used=True,

@@ -15,39 +15,35 @@ NORMAL_IQR = 1.3489795  # of a standard normal: 2 * norm.ppf(.75)
 
 
 class Scaling(NamedTuple):
-    """u = (g(x) - loc) / scale for each value of a vector, g(x) = log(1 + x) or x.
+    """u = (g(x) - loc) / scale for each value of a vector, with g(x) = log(1 + x) or
+    g(x) = x.
 
-    `nan` (a missing value) stays.
+    Missing values (nan) stay missing.
     """
 
     loc: np.ndarray  # float32 [D]
     scale: np.ndarray  # float32 [D], positive
     is_log: np.ndarray  # bool [D]
 
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Returns rows [N, D] as the model sees them, a block at a time."""
-        u = np.empty(x.shape, np.float32)
-        for start in range(0, len(x), BLOCK):
-            block = x[start : start + BLOCK].astype(np.float64)
-            logs = np.log1p(block[:, self.is_log])
-            block[:, self.is_log] = logs
-            u[start : start + BLOCK] = (block - self.loc) / self.scale
-        return u
+    def apply(self, x: Array) -> Array:
+        """Returns vectors x [..., D] as the model sees them."""
+        xp = _module_of(x)
+        logs = xp.log1p(xp.where(self.is_log, x, 0))
+        return (xp.where(self.is_log, logs, x) - self.loc) / self.scale
 
     def invert(self, u: Array) -> Array:
-        """Returns rows [..., D] in the units of the data. Of numbers that are means,
-        those of log(1 + x) become medians."""
-        xp: Any = np if isinstance(u, np.ndarray) else jnp
+        """Returns vectors u [..., D] in the units of the data. The mean of a log(1 + x)
+        does not become that of x, but its geometric mean, less 1."""
+        xp = _module_of(u)
         g = u * self.scale + self.loc
         return xp.where(self.is_log, xp.expm1(xp.where(self.is_log, g, 0)), g)
 
     def log_jacobian(self, u: Array) -> Array:
-        """Returns log |du / dx| [...] of rows u [..., D], in nats: the log-density of x
-        is that of u plus this. Missing values count nothing."""
-        xp: Any = np if isinstance(u, np.ndarray) else jnp
+        """Returns log |du / dx| [...] of vectors u [..., D], in nats: the log-density
+        of x is that of u plus this. Missing values do not count."""
+        xp = _module_of(u)
         of_log = xp.where(self.is_log, u * self.scale + self.loc, 0)  # log(1 + x)
-        each = -np.log(self.scale) - of_log
-        return xp.where(xp.isnan(u), 0, each).sum(-1)
+        return xp.where(xp.isnan(u), 0, -np.log(self.scale) - of_log).sum(-1)
 
     def as_plain(self) -> dict[str, list[Any]]:
         """Returns the numbers as lists, which JSON can hold exactly."""
@@ -63,29 +59,28 @@ def from_plain(plain: dict[str, list[Any]]) -> Scaling:
     )
 
 
-def _standardize(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _standardize(rows: np.ndarray) -> tuple[Any, Any]:
     """Returns mean and standard deviation [D], of all rows."""
-    count = np.maximum(sum(_each(rows, lambda b: (~np.isnan(b)).sum(0))), 1)
-    mean = sum(_each(rows, lambda b: np.nansum(b, 0))) / count
-    squares = sum(_each(rows, lambda b: np.nansum((b - mean) ** 2, 0)))
-    return mean, np.sqrt(squares / count)
+    count = np.maximum(_sum(rows, lambda block: ~np.isnan(block)), 1)
+    mean = _sum(rows, lambda block: block) / count
+    return mean, np.sqrt(_sum(rows, lambda block: (block - mean) ** 2) / count)
 
 
-def _robust(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns median and interquartile range [D], the latter in standard deviations of
-    a normal; where it is zero, the standard deviation."""
+def _robust(rows: np.ndarray) -> tuple[Any, Any]:
+    """Returns the median and the interquartile range [D], the latter in standard
+    deviations of a normal; where it is zero, the standard deviation."""
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(int)]
     low, median, high = np.nanquantile(some.astype(np.float64), (0.25, 0.5, 0.75), 0)
     spread = (high - low) / NORMAL_IQR
     return median, np.where(spread > 0, spread, _standardize(rows)[1])
 
 
-def _log1p(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _log1p(rows: np.ndarray) -> tuple[Any, Any]:
     return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
 
 
 # What each name of `dataset.scale` fits: rows [N, D] -> loc and scale [D].
-METHODS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+METHODS: dict[str, Callable[[np.ndarray], tuple[Any, Any]]] = {
     "standardize": _standardize,
     "robust": _robust,
     "log1p": _log1p,
@@ -94,11 +89,10 @@ SCALINGS = ("none", *METHODS)
 
 
 def fit(method: str, rows: np.ndarray, columns: Sequence[Column] = ()) -> Scaling:
-    """Returns the scaling of rows [N, D] by a method of `METHODS`. Of a table it scales
-    the columns of real numbers, and leaves the others as they are.
+    """Returns the scaling of rows [N, D] by a method of `METHODS`.
 
-    Raises:
-      UserError: log(1 + x) of a value of -1 or less.
+    Of a table it scales the columns of real numbers and leaves the others as they are.
+    A constant column is shifted but not stretched.
     """
     width = rows.shape[1]
     kinds = value_kinds(columns) if columns else [REAL] * width
@@ -106,30 +100,41 @@ def fit(method: str, rows: np.ndarray, columns: Sequence[Column] = ()) -> Scalin
     loc, scale = np.zeros(width), np.ones(width)
     with np.errstate(all="ignore"):
         loc[is_real], scale[is_real] = METHODS[method](rows[:, is_real])
-    loc = np.nan_to_num(loc)  # of columns without any value
-    scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1)
-    is_log = is_real & (method == "log1p")
-    return Scaling(loc.astype(np.float32), scale.astype(np.float32), is_log)
+    loc = np.where(np.isfinite(loc), loc, 0).astype(np.float32)
+    scale = np.where(np.isfinite(scale), scale, 1).astype(np.float32)
+    # Of a column that is constant but for rounding errors.
+    is_varied = scale > np.finfo(np.float32).eps * np.abs(loc)
+    return Scaling(loc, np.where(is_varied, scale, 1), is_real & (method == "log1p"))
 
 
-def check_log(rows: np.ndarray, scaling: Scaling, where: str) -> None:
-    """Refuses rows [N, D] that the scaling has no logarithm of.
+def scale_rows(rows: np.ndarray, scaling: Scaling, what: str) -> np.ndarray:
+    """Returns rows [N, D] scaled, a block at a time.
 
     Raises:
-      UserError: says where the first is.
+      UserError: log(1 + x) of -1 or less.
     """
-    is_low = (rows <= -1) & scaling.is_log
-    if is_low.any():
-        row, column = np.argwhere(is_low)[0].tolist()
-        raise UserError(
-            f"dataset.scale=log1p takes log(1 + x), but the {where} data hold "
-            f"{rows[row, column]:.4g} in row {row}, column {column} (counted from 0): "
-            "use standardize or robust"
-        )
+    scaled = np.empty(rows.shape, np.float32)
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        is_low = (block <= -1) & scaling.is_log
+        if is_low.any():
+            row, column = np.argwhere(is_low)[0].tolist()
+            raise UserError(
+                f"dataset.scale=log1p takes log(1 + x), but the {what} hold "
+                f"{block[row, column]:.4g} at {[start + row, column]} counted from 0: "
+                "use standardize or robust"
+            )
+        scaled[start : start + len(block)] = scaling.apply(block)
+    return scaled
 
 
-def _each(rows: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> list[Any]:
-    return [
-        function(rows[start : start + BLOCK].astype(np.float64))
+def _sum(rows: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Returns the sum over rows of a function of each block, without missing values."""
+    return sum(
+        np.nansum(function(rows[start : start + BLOCK].astype(np.float64)), 0)
         for start in range(0, len(rows), BLOCK)
-    ]
+    )
+
+
+def _module_of(x: Array) -> Any:
+    return np if isinstance(x, np.ndarray) else jnp

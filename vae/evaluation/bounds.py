@@ -37,6 +37,15 @@ class ImageBounds(NamedTuple):
     mean_error: Array | None  # [B, D], its variance; None if one sample tells nothing
     kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
 
+    def in_units_of_data(self, log_jacobian: Array) -> "ImageBounds":
+        """Returns the bounds on log p of data that were scaled, by log |du / dx| [B]
+        (`Scaling.log_jacobian`)."""
+        return self._replace(
+            distortion=self.distortion - log_jacobian,
+            log_likelihood=self.log_likelihood + log_jacobian,
+            reconstruction_log_prob=self.reconstruction_log_prob + log_jacobian,
+        )
+
 
 def make_importance_bound(
     model: Model, num_samples: int, *, rows: int = ROWS_PER_CHUNK
@@ -205,9 +214,28 @@ def summarise(
 
 
 def run(trained: Trained, *, importance_samples: Count = 100) -> dict[str, Any]:
-    """Evaluates the test split; see `evaluate_split`."""
-    test = trained.subject.dataset.test
-    return evaluate_split(trained, test, name="test", num_samples=importance_samples)
+    """Evaluates the test split.
+
+    Returns:
+      `summarise` of its bounds, and of scaled data `test/elbo_data_units_nats` and
+      `test/nll_is{K}_data_units_nats` with their standard errors: scaling changes a
+      log-density, but not one in the units of the data.
+    """
+    dataset, name = trained.subject.dataset, f"nll_is{importance_samples}"
+    bounds = trained.bounds(dataset.test, "test", importance_samples, trained.on_batch)
+    results = summarise(trained.subject, bounds, "test", importance_samples)
+    if dataset.scaling is None:
+        return results
+    given = np.asarray(dataset.test.images, np.float64)
+    bounds = bounds.in_units_of_data(dataset.scaling.log_jacobian(given))
+    found = summarise(trained.subject, bounds, "test", importance_samples)
+    of_units = {
+        key.replace(measure, f"{measure}_data_units"): found[key]
+        for measure in ("elbo", name)
+        for key in (f"test/{measure}_nats", f"test/{measure}_stderr")
+        if key in found
+    }
+    return results | of_units
 
 
 def run_validation(trained: Trained) -> dict[str, float]:
