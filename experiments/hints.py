@@ -66,9 +66,7 @@ def wrong_type(field: str, value: Any, current: Any) -> str:
     """
     example = current
     if field in OF_WORDS:
-        return (
-            f"{field}={value} must be {WORDS[str]}s in quotes, as in {OF_WORDS[field]}"
-        )
+        return f"{field}={value} must be names in quotes, as in {OF_WORDS[field]}"
     if isinstance(current, tuple):
         example = ",".join(map(str, current or (1, 2)))
     elif type(current) is int and _is_whole(value):
