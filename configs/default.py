@@ -33,9 +33,18 @@ def get_config(mode: str = "") -> Config:
     # npz:PATH: arrays are [N, C, H, W] (first) or [N, H, W, C] (last) | auto (last, but
     # a shape that looks like first is refused)
     dataset.channels = "auto"
-    # Missing values, nan: refuse | observed_only (the bound is that of the others:
-    # Mattei & Frellsen 2019)
+    # npz:PATH, table:PATH: missing values (nan, null, empty cells): refuse |
+    # observed_only (bounds are those of the other values: Mattei & Frellsen 2019)
     dataset.missing = "refuse"
+    # table:PATH, h5ad:PATH: the column of labels; "": there are none.
+    dataset.label_column = ""
+    # table:PATH, h5ad:PATH: the column that holds train or test; "": a random share of
+    # the rows is test, the same in every run.
+    dataset.split_column = ""
+    dataset.test_share = 0.2
+    # table:PATH: kinds of columns that are not as inferred, as in ("age:count",
+    # "id:ignore"): real | binary | category | count | ignore
+    dataset.column_kinds = ()
     # Vectors: none | standardize (mean 0, standard deviation 1) | robust (median and
     # interquartile range) | log1p (log(1 + x)); fitted to the training data
     dataset.scale = "none"

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from experiments import workdir
 from experiments.latents.section import Section, Table
 
 SHOWN, ACROSS = 12, 4  # histograms, and those in a row
+LETTERS = 20  # of a name above a histogram
 LISTED = 100  # columns in the table of the page
 TAIL = 0.002  # of the data, at each end; it falls into the outer bins
 
@@ -72,22 +73,31 @@ def show_columns(folder: Path) -> Section:
 
 
 def save(
-    data: np.ndarray, samples: np.ndarray, means: np.ndarray, folder: Path
+    data: np.ndarray,
+    samples: np.ndarray,
+    means: np.ndarray,
+    folder: Path,
+    names: Sequence[str],
 ) -> None:
     """Writes `columns.csv`, a row per column of the data, that of the largest misfit
-    first; and `columns.png`, histograms of the first of these."""
+    first; and `columns.png`, histograms of the first of these. `names` are those of the
+    columns."""
     found = compare(data, samples, means)
     order = np.argsort(-found.misfit, kind="stable")
     rows = [
-        [column, *(f"{values[column]:.6g}" for values in found)] for column in order
+        [names[column], *(f"{values[column]:.6g}" for values in found)]
+        for column in order
     ]
     workdir.write_csv(folder / "columns.csv", [["column", *Columns._fields], *rows])
     sets = {"test data": data, "samples": samples, "reconstructions": means}
-    _draw(order, found.misfit, sets).savefig(folder / "columns.png", dpi=150)
+    _draw(order, found.misfit, sets, names).savefig(folder / "columns.png", dpi=150)
 
 
 def _draw(
-    order: np.ndarray, misfit: np.ndarray, sets: Mapping[str, np.ndarray]
+    order: np.ndarray,
+    misfit: np.ndarray,
+    sets: Mapping[str, np.ndarray],
+    names: Sequence[str],
 ) -> Figure:
     """Draws histograms of columns of each set [N, D], the first ones of `order`, over
     the range of the first set."""
@@ -108,7 +118,10 @@ def _draw(
             inside = np.clip(known, low, high)
             axis.hist(inside, weights=shares, label=name, **how, **style)
         axis.set(yticks=[])
-        axis.set_title(f"column {column}, misfit {misfit[column]:.2g}", size=9)
+        name = names[column]
+        name = name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}\u2026"
+        title = f"column {name}, misfit {misfit[column]:.2g}"
+        axis.set_title(title, size=9, parse_math=False)
         axis.spines[["top", "right", "left"]].set_visible(False)
     for axis in axes[len(shown) :]:
         axis.set_axis_off()

@@ -12,6 +12,7 @@ from experiments import columns, figures, plots
 from experiments.agreement import CODES_FILE
 from experiments.figures import COLUMNS, ROWS
 from vae import rng
+from vae.data.columns import value_names
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.anomaly import KINDS, PRIMARY, make_look
 from vae.evaluation.base import Trained
@@ -88,7 +89,8 @@ def _draw_columns(trained: Trained, folder: Path) -> None:
         np.asarray(a if scaling is None else scaling.invert(a), np.float64)
         for a in (x, samples, means)
     )
-    columns.save(data, sampled, decoded, folder)
+    names = value_names(trained.subject.dataset.columns, size)
+    columns.save(data, sampled, decoded, folder, names)
 
 
 def _save_fitted(trained: Trained, arrays: Arrays, folder: Path) -> None:

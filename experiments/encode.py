@@ -43,9 +43,12 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         read_options(config),
         where=where,
         channels=experiment.dataset.event_shape[-1],
+        columns=experiment.dataset.columns,
     )
     likelihood, everything = experiment.model.likelihood, experiment.data.everything
-    split = other_images(config, everything, likelihood, split, where, name=name)
+    checked = other_images(config, everything, likelihood, split, where, name=name)
+    if everything.scaling is None:  # else the model scales them itself
+        split = checked
     if experiment.model.num_labels is None:
         split = split._replace(labels=None)
     elif split.labels is None:

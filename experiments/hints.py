@@ -19,6 +19,8 @@ WORDS = {  # what a value of each type is called
     str: "a name",
     tuple: "whole numbers with commas between",
 }
+# Fields that hold tuples of words, each with an example.
+OF_WORDS = {"dataset.column_kinds": "\"('age:count','id:ignore')\""}
 
 
 class Refused(Exception):
@@ -63,6 +65,8 @@ def wrong_type(field: str, value: Any, current: Any) -> str:
       current: a value of the right type.
     """
     example = current
+    if field in OF_WORDS:
+        return f"{field}={value} must be names in quotes, as in {OF_WORDS[field]}"
     if isinstance(current, tuple):
         example = ",".join(map(str, current or (1, 2)))
     elif type(current) is int and _is_whole(value):
@@ -79,11 +83,15 @@ def _is_whole(value: Any) -> bool:
 
 
 def check_tuples(overrides: Mapping[str, Any]) -> None:
-    """Refuses words in lists of numbers: ml_collections reads (a,) as a list of one
-    word."""
+    """Refuses words in lists of numbers, and numbers in lists of words: ml_collections
+    reads (a,) as a list of one word."""
     for field, value in overrides.items():
-        if isinstance(value, tuple) and any(isinstance(each, str) for each in value):
-            raise Refused(wrong_type(field, ",".join(value), _fields().get(field, ())))
+        if not isinstance(value, tuple):
+            continue
+        is_word = [isinstance(each, str) for each in value]
+        if not all(is_word) if field in OF_WORDS else any(is_word):
+            said = ",".join(map(str, value))
+            raise Refused(wrong_type(field, said, _fields().get(field, ())))
 
 
 def missing_file(file: str) -> str:

@@ -57,6 +57,7 @@ def run(
         read_options(own),
         where=where,
         channels=experiment.data.everything.event_shape[-1],
+        columns=experiment.data.everything.columns,
     )
     split = other_images(
         own,
@@ -112,7 +113,7 @@ def slug(name: str) -> str:
     """Returns a file's name for a data set: that of the user's file or folder, told
     from others of that name by a hash of the path."""
     kind, _, path = name.partition(":")
-    if kind not in ("npz", "images"):
+    if kind not in ("npz", "images", "table", "h5ad"):
         return name.replace("/", "_").replace(":", "_")
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f"{Path(path).stem}_{digest[:6]}"

@@ -60,14 +60,14 @@ def test_images_of_other_labels_change_nothing(
     small_config.dataset.validation_size = 100
     load = sources.load
 
-    def others_replaced(*source: Any) -> tuple[Split, Split]:
+    def others_replaced(*source: Any) -> sources.Loaded:
         def replace(split: Split) -> Split:
             others = ~np.isin(split.labels, (1, 4))
             images = np.where(others[:, None, None, None], 255, split.images)
             return split._replace(images=images.astype(np.uint8))
 
-        train, test = load(*source)
-        return replace(train), replace(test)
+        train, test, _ = load(*source)
+        return sources.Loaded(replace(train), replace(test))
 
     vectors = []
     for name, source in (("digits", load), ("replaced", others_replaced)):

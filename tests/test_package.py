@@ -22,6 +22,7 @@ PINS = {  # the file of pins, and the extras that it stands for
     "requirements.txt": (),
     "requirements-dev.txt": ("dev",),
     "requirements-ray.txt": ("ray",),
+    "requirements-table.txt": ("table", "h5ad"),
     "requirements-tfds.txt": ("tfds",),
     "requirements-benchmark.txt": ("benchmark",),
 }

@@ -222,6 +222,8 @@ def _is_good(value: Any, parameter: Parameter) -> bool:
     type_, field = parameter.type, parameter.field
     if type_ in (bool, str):
         return isinstance(value, type_)
+    if type_ == tuple[str, ...]:
+        return isinstance(value, str)
     kind = (int, float) if type_ is float else int
     if isinstance(value, bool) or not isinstance(value, kind):
         return False
@@ -242,6 +244,8 @@ def describe(parameter: Parameter) -> str:
     type_, field = parameter.type, parameter.field
     if type_ in (bool, str):
         return {bool: "true or false", str: "a text"}[type_]
+    if type_ == tuple[str, ...]:
+        return "a tuple of texts"
     noun = "number" if type_ is float else "integer"
     bounds = [
         text.format(bound)

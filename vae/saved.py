@@ -17,7 +17,7 @@ from vae import rng
 from vae.bind import drop_unread
 from vae.build import build, from_operative, operative
 from vae.compose import group_of
-from vae.data import scaling
+from vae.data import columns, scaling
 from vae.data.load import load_dataset
 from vae.data.splits import Dataset, Split
 from vae.experiment import Experiment
@@ -116,14 +116,20 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
 
 def facts_of(dataset: Dataset) -> dict[str, Any]:
     """Returns what a model of vectors needs to know of its data, for JSON."""
-    fitted = dataset.scaling
-    return {} if fitted is None else {"scaling": fitted.as_plain()}
+    facts: dict[str, Any] = {}
+    if dataset.scaling is not None:
+        facts["scaling"] = dataset.scaling.as_plain()
+    if dataset.columns:
+        facts["columns"] = columns.as_plain(dataset.columns)
+    return facts
 
 
 def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
     """Returns data, which are scaled already, with what `facts_of` returned."""
     if "scaling" in facts:
         dataset = dataset._replace(scaling=scaling.from_plain(facts["scaling"]))
+    if "columns" in facts:
+        dataset = dataset._replace(columns=columns.from_plain(facts["columns"]))
     return dataset
 
 

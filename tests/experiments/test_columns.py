@@ -26,10 +26,11 @@ def test_a_shift_is_the_misfit_and_noise_is_not_explained() -> None:
 def test_the_largest_misfit_comes_first(tmp_path: Path) -> None:
     data = np.random.default_rng(0).normal(size=(100, 15))
     data /= data.std(0)
-    columns.save(data, data + np.arange(15), data, tmp_path)
+    given = [f"$price <{i}>, and more to make it long" for i in range(15)]
+    columns.save(data, data + np.arange(15), data, tmp_path, given)
     section = columns.show_columns(tmp_path)
     names = [row[0] for row in section.tables[0].rows]
-    assert names == [str(column) for column in reversed(range(15))]
+    assert names == given[::-1]
     assert section.pictures["columns"].exists()
     (tmp_path / "columns.csv").unlink()
     assert "evaluate it again" in columns.show_columns(tmp_path).left_out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import vae
-from experiments import encode
+from experiments import encode, export, train
 from tests.experiments.test_runs import FIRST_DATA
 from vae.types import UserError
 
@@ -30,6 +30,40 @@ def test_three_formats_hold_the_librarys_codes(tmp_path: Path, kept_run: Path) -
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(tmp_path / "in/codes.parquet").to_pydict()
     np.testing.assert_array_equal(table["elbo_nats"], found["elbo_nats"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale", ["none", "standardize"])
+def test_a_table_is_encoded_by_the_names_of_its_columns(
+    small_config, tmp_path: Path, scale: str
+) -> None:
+    """Once the run's own table is gone; from the run and from its export."""
+    age = np.random.default_rng(0).uniform(0, 5, 60)
+    lines = [f"{a},{['no', 'yes'][a > 2]},{i % 3}" for i, a in enumerate(age)]
+    own, other, folder = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "run"
+    own.write_text("\n".join(["age,is_old,label", *lines]))
+    other.write_text("new,is_old,age\n?,yes,3\n?,no,1\n")
+    small_config.dataset.name = f"table:{own}"
+    small_config.dataset.label_column = "label"
+    small_config.dataset.scale = scale
+    small_config.dataset.batch_size = 10
+    small_config.model.likelihood.name = "gaussian_shared"
+    small_config.train.steps = 2
+    train.run(small_config, folder)
+    with (folder / "images/columns.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["column"] for row in rows} == {"age", "is_old=no", "is_old=yes"}
+    own.unlink()
+    export.run(folder, tmp_path / "export", license="cc0-1.0")
+    expected = vae.load(folder).encode(np.float32([[3, 0, 1], [1, 1, 0]]))
+    for place in (folder, tmp_path / "export"):
+        encode.run(place, f"table:{other}", tmp_path / "codes.npz")
+        found = np.load(tmp_path / "codes.npz")
+        assert found["names"].tolist() == ["row 2", "row 3"]
+        np.testing.assert_allclose(found["mean"], expected.mean, rtol=1e-5, atol=1e-6)
+    other.write_text("is_old,age\nperhaps,3\n")
+    with pytest.raises(UserError, match="^--data=.*'perhaps'.*training data: no, yes$"):
+        encode.run(folder, f"table:{other}", tmp_path / "codes.npz")
 
 
 @pytest.mark.slow

@@ -38,6 +38,15 @@ REFUSED = {
         [CONFIG, "--config.model.encoder.widths=a"],
         "widths=a must be whole numbers with commas between, as in",
     ),
+    "names": (
+        [CONFIG, "--config.dataset.column_kinds=a:count,b:ignore"],
+        "column_kinds=a:count,b:ignore must be names in quotes, as in "
+        "\"('age:count','id:ignore')\"",
+    ),
+    "names as numbers": (
+        [CONFIG, "--config.dataset.column_kinds=(1,2)"],
+        "column_kinds=1,2 must be names in quotes",
+    ),
     "group": ([CONFIG, "--config.model.encoder=3"], "model.encoder is a group"),
     "unknown flag": ([CONFIG, "--confg.seed=1"], "did you mean --config.seed=1?"),
     "misspelt flag": ([CONFIG, "--wrokdir=run"], "did you mean --workdir=run?"),

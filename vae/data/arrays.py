@@ -23,7 +23,8 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
 
     Images are [N, H, W] or [N, H, W, C] (with channels "first" [N, C, H, W]) and uint8
     in 0..255, bool, or finite floating point. Vectors are [N, D]: bool, or finite
-    numbers, which are taken as they are.
+    numbers, which are taken as they are. With `options.missing`, floating point may be
+    nan too.
 
     Raises:
       UserError: the arrays are not there or not as they should be.
@@ -47,6 +48,14 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
             f"{where}: one of x_train and x_test is bytes or bool and the other "
             "numbers; they must be the same"
         )
+    if options.missing == OBSERVED_ONLY and train.size:
+        least = np.fmin.reduce(train.images)
+        if (unseen := np.isnan(least)).any():
+            place = [":", *np.argwhere(unseen)[0].tolist()]
+            raise UserError(
+                f"{where}: x_train has no value at [{', '.join(map(str, place))}] "
+                "counted from 0; leave it out"
+            )
     return train, test
 
 
@@ -156,23 +165,32 @@ def _vectors(
 def _as_float32(
     values: np.ndarray, key: str, where: str, options: ReadOptions
 ) -> np.ndarray:
-    """Returns finite floating point as float32; nan stays where values may be missing.
+    """Returns floating point as float32: finite, or nan if missing values are allowed.
 
     Raises:
-      UserError: says where the first value is that is not finite.
+      UserError: says where the first value is that is not so, or which example has no
+        value at all.
     """
+    allows = options.missing == OBSERVED_ONLY
     with np.errstate(over="ignore"):
         values = values.astype(np.float32)
     for start in range(0, len(values), BLOCK):
-        is_finite = np.isfinite(values[start : start + BLOCK])
-        if options.missing == OBSERVED_ONLY:
-            is_finite |= np.isnan(values[start : start + BLOCK])
-        if not is_finite.all():
-            row, *place = np.argwhere(~is_finite)[0].tolist()
+        block = values[start : start + BLOCK]
+        is_good = ~np.isinf(block) if allows else np.isfinite(block)
+        if not is_good.all():
+            row, *place = np.argwhere(~is_good)[0].tolist()
             value = values[start + row, *place]
+            otherwise = "remove or replace them"
+            setting = f"missing={OBSERVED_ONLY} if nan are missing values"
+            what = advice(where, setting, otherwise) if np.isnan(value) else otherwise
             raise UserError(
                 f"{where}: {key} holds nan or infinite values, the first ({value}) at "
-                f"{[start + row, *place]} counted from 0; remove or replace them"
+                f"{[start + row, *place]} counted from 0; {what}"
+            )
+        if (empty := np.isnan(block.reshape(len(block), -1)).all(1)).any():
+            raise UserError(
+                f"{where}: {key} has no value at all at "
+                f"{[start + int(empty.argmax())]} counted from 0; leave it out"
             )
     return values
 

@@ -1,11 +1,13 @@
 """From a configuration to data: loaded, binarised, checked against the likelihood."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from vae.data import preprocess, scaling, sources
-from vae.data.options import CHANNELS, MISSING, OBSERVED_ONLY, read_options
+from vae.data.columns import Column, value_names
+from vae.data.options import CHANNELS, MISSING, OBSERVED_ONLY, REFUSE, read_options
 from vae.data.pictures import as_type
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
@@ -26,7 +28,11 @@ class DatasetFields(NamedTuple):
     resize: Sizes = ()
     skip_unreadable: Annotated[bool, Field()] = False
     channels: Annotated[str, Field(menu=same(*CHANNELS))] = "auto"
-    missing: Annotated[str, Field(menu=same(*MISSING))] = "refuse"
+    missing: Annotated[str, Field(menu=same(*MISSING))] = REFUSE
+    label_column: Annotated[str, Field()] = ""
+    split_column: Annotated[str, Field()] = ""
+    test_share: Annotated[float, Field(above=0.0, below=1.0)] = 0.2
+    column_kinds: Annotated[tuple[str, ...], Field()] = ()
     scale: Annotated[str, Field(menu=same(*scaling.SCALINGS))] = "none"
     keep_labels: Annotated[tuple[int, ...], Field(at_least=0)] = ()
     batch_size: Count = 100
@@ -40,8 +46,9 @@ def load_dataset(config: Config) -> Dataset:
       UserError: there is no such data set, or its files cannot be used.
     """
     c = config.dataset
-    train, test = sources.load(c.name, config.runtime.data_dir, read_options(config))
-    return cut_validation(train, test, c.validation_size)
+    loaded = sources.load(c.name, config.runtime.data_dir, read_options(config))
+    dataset = cut_validation(loaded.train, loaded.test, c.validation_size)
+    return dataset._replace(columns=loaded.columns)
 
 
 def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
@@ -111,7 +118,7 @@ def for_model(
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:
-            check_scale(dataset.train)
+            check_scale(dataset.train, dataset.columns)
     if config.model.condition == "label":
         check_labels(dataset)
     return dataset
@@ -159,7 +166,7 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
                 )
 
 
-def check_scale(split: Split) -> None:
+def check_scale(split: Split, columns: Sequence[Column] = ()) -> None:
     """Refuses images of another scale than models begin at.
 
     Raises:
@@ -173,7 +180,8 @@ def check_scale(split: Split) -> None:
     if not is_image(images.shape[1:]):
         worst = int(squares.mean(0).argmax())
         pixels, squares = pixels[:, worst], squares[:, worst]
-        column, advice = f" in column {worst}", "set dataset.scale=standardize"
+        name = value_names(columns, images.shape[1])[worst]
+        column, advice = f" in column {name}", "set dataset.scale=standardize"
     if np.sqrt(squares.mean()) > LARGEST_PIXELS:
         raise UserError(
             f"the training {noun(images.shape[1:])} hold values from "
@@ -284,6 +292,7 @@ def load_anomalies(
             read_options(config),
             where=where,
             channels=everything.event_shape[-1],
+            columns=everything.columns,
         )
         images = images._replace(labels=None)
         return other_images(config, everything, likelihood, images, where, name=name)

@@ -4,22 +4,32 @@ import importlib.resources
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from vae.data import tfds
 from vae.data.arrays import all_of_npz, from_npz
 from vae.data.bars import bars
+from vae.data.columns import Column
 from vae.data.factors import FactorSource
 from vae.data.folders import all_of_folder, from_folder
-from vae.data.options import ReadOptions
+from vae.data.h5ad import all_of_h5ad, from_h5ad
+from vae.data.options import DEFAULT, ReadOptions
 from vae.data.splits import Split
 from vae.data.sprites import KINDS, SIDE, all_sprites, sprites_by_factors
+from vae.data.tables import all_of_table, from_table
 from vae.types import UserError
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of images that are drawn
-DEFAULT = ReadOptions()
+
+
+class Loaded(NamedTuple):
+    """The splits of a data set."""
+
+    train: Split
+    test: Split
+    columns: tuple[Column, ...] = ()  # of a table
 
 
 class Asked(NamedTuple):
@@ -43,12 +53,14 @@ def _sprites(asked: Asked) -> tuple[Split, Split]:
     return all_sprites(asked.kind, _side_of(asked))
 
 
-# What a kind of data set gives: its train and its test split.
-SOURCES: dict[str, Callable[[Asked], tuple[Split, Split]]] = {
+# What a kind of data set gives: the fields of `Loaded`.
+SOURCES: dict[str, Callable[[Asked], tuple[Any, ...]]] = {
     "mnist_5k": lambda asked: mnist_5k(),
     "bars": lambda asked: bars(),
     "npz": lambda asked: from_npz(asked.place, asked.where, asked.options),
     "images": lambda asked: from_folder(asked.place, asked.where, asked.options),
+    "h5ad": lambda asked: from_h5ad(asked.place, asked.where, asked.options),
+    "table": lambda asked: from_table(asked.place, asked.where, asked.options),
     **dict.fromkeys(KINDS, _sprites),
 }
 
@@ -58,9 +70,7 @@ def _ask(name: str, where: str, options: ReadOptions = DEFAULT) -> Asked:
     return Asked(name, kind, path, where, options)
 
 
-def load(
-    name: str, data_dir: str = "", options: ReadOptions = DEFAULT
-) -> tuple[Split, Split]:
+def load(name: str, data_dir: str = "", options: ReadOptions = DEFAULT) -> Loaded:
     """Returns the train and test splits of the data set called `name`.
 
     `name` is a key of `SOURCES`, some with a path or size after a colon, or the name of
@@ -72,13 +82,13 @@ def load(
     """
     asked = _ask(name, f"dataset.name={name}", options)
     if asked.kind in SOURCES:
-        train, test = SOURCES[asked.kind](asked)
+        loaded = Loaded(*SOURCES[asked.kind](asked))
     else:
-        train, test = tfds.load(name, data_dir)
-    for split, which in ((train, "train"), (test, "test")):
+        loaded = Loaded(*tfds.load(name, data_dir))
+    for split, which in ((loaded.train, "train"), (loaded.test, "test")):
         if split.size == 0:
             raise UserError(f"{asked.where}: its {which} split is empty")
-    return train, test
+    return loaded
 
 
 def load_other(
@@ -88,12 +98,13 @@ def load_other(
     *,
     where: str,
     channels: int = 1,
+    columns: tuple[Column, ...] = (),
 ) -> tuple[Split, list[str]]:
     """Returns the images that another field or flag than `dataset.name` names.
 
     These are the array `x`, or else `x_test`, of `npz:PATH`; all pictures of
-    `images:DIR`, or those of `DIR/test` if there is `DIR/train` too; and the test split
-    of any other data set.
+    `images:DIR`, or those of `DIR/test` if there is `DIR/train` too; all rows of
+    `table:PATH` and `h5ad:PATH`; and the test split of any other data set.
 
     Args:
       name: as for `load`.
@@ -101,9 +112,11 @@ def load_other(
       options: those of the run that the images are for.
       where: the field or flag and its value, for messages.
       channels: of the run's images; for 3, grey pictures are read as RGB.
+      columns: of the run's table, if it has one; a table gives these, by their names.
 
     Returns:
-      The images, and what each is called: a path relative to the folder, or a number.
+      The images, and what each is called: a path relative to the folder, the row of a
+      table, or a number.
       Bytes of a path that are not UTF-8 are surrogates, which not every stream prints.
 
     Raises:
@@ -116,9 +129,15 @@ def load_other(
         least = channels if channels == 3 else 1
         images, names = all_of_folder(asked.place, where, options, least)
         split = Split(images, None)
+    elif asked.kind == "table":
+        rows, names = all_of_table(asked.place, where, options, columns)
+        split = Split(rows, None)
+    elif asked.kind == "h5ad":
+        rows, names = all_of_h5ad(asked.place, where, columns)
+        split = Split(rows, None)
     else:
         try:
-            split = load(name, data_dir)[1]
+            split = load(name, data_dir).test
         except UserError as error:
             said = str(error).replace(f"dataset.name={name}", where)
             raise UserError(said) from error

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from vae.data.columns import Column
+from vae.data.columns import Column, as_plain
 from vae.data.scaling import Scaling
 from vae.types import UserError, noun
 
@@ -69,6 +69,21 @@ def first_are_test(split: Split, count: int) -> tuple[Split, Split]:
     return split[count:], split[:count]
 
 
+def cut_test(split: Split, is_test: np.ndarray) -> tuple[Split, Split]:
+    """Cuts rows [N] that are test off. The others are put into a fixed random order, so
+    that validation examples cut from their end are of all kinds."""
+    order = np.random.RandomState(0).permutation(split.size)
+    return split[order[~is_test[order]]], split[is_test]
+
+
+def random_test(size: int, share: float) -> np.ndarray:
+    """Returns which of `size` rows are test: a fixed random share [size]."""
+    is_test = np.zeros(size, bool)
+    order = np.random.RandomState(1).permutation(size)
+    is_test[order[: round(size * share)]] = True
+    return is_test
+
+
 def cut_validation(train: Split, test: Split, validation_size: int) -> Dataset:
     """Cuts the last `validation_size` training examples off as validation split.
 
@@ -117,11 +132,13 @@ def epoch_size(split: Split, num_kept: int) -> int:
 
 
 def content_hash(dataset: Dataset) -> str:
-    """Returns the SHA-256 of all that is stored, shapes and types included, and of some
-    images that are drawn."""
+    """Returns the SHA-256 of all that is stored, shapes, types and columns included,
+    and of some images that are drawn."""
     digest = hashlib.sha256()
     if dataset.train.size and not isinstance(dataset.train.images, np.ndarray):
         digest.update(np.asarray(dataset.train.images[:DRAWN]).tobytes())
+    if dataset.columns:
+        digest.update(repr(as_plain(dataset.columns)).encode())
     for array in jax.tree.leaves([*dataset.splits.values()]):
         digest.update(f"{array.shape}{array.dtype}".encode())
         for start in range(0, len(array), 4096):

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def bytes_(count: int, *shape: int) -> np.ndarray:
 def test_npz_round_trip(tmp_path: Path) -> None:
     x, y = bytes_(6, 4, 5), np.arange(6)
     name = save(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:2])
-    train, test = load(name)
+    train, test, _ = load(name)
     np.testing.assert_array_equal(train.images[..., 0], x)
     np.testing.assert_array_equal(train.labels, y)
     assert train.labels.dtype == np.int32
@@ -29,7 +30,7 @@ def test_npz_round_trip(tmp_path: Path) -> None:
 
 def test_npz_bool_becomes_bytes(tmp_path: Path) -> None:
     x = bytes_(6, 4, 4) > 127
-    train, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
+    train, _, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
     assert set(np.unique(train.images)) == {0, 255}
 
 
@@ -82,7 +83,7 @@ def test_vectors_are_taken_as_they_are(tmp_path: Path) -> None:
         (np.float64([[0.5, -2]]), np.float32([[0.5, -2]])),
         (np.array([[True, False]]), np.uint8([[255, 0]])),  # as of images
     ):
-        train, test = load(save(tmp_path / "a.npz", x_train=values, x_test=values))
+        train, test, _ = load(save(tmp_path / "a.npz", x_train=values, x_test=values))
         for split in (train, test):
             np.testing.assert_array_equal(split.images, held)
             assert split.images.dtype == held.dtype
@@ -102,7 +103,7 @@ def test_npz_truncated_or_absent(tmp_path: Path) -> None:
 def test_arrays_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
     objects = np.array([{}, 1])
     arrays = {"x_train": IMAGES, "x_test": IMAGES, "names": objects}
-    train, _ = load(save(tmp_path / "a.npz", **arrays))
+    train, _, _ = load(save(tmp_path / "a.npz", **arrays))
     np.testing.assert_array_equal(train.images[..., 0], IMAGES)
     name = save(tmp_path / "b.npz", x=IMAGES[:2], x_test=objects, y_test=objects)
     split, names = load_other(name, where="--score")
@@ -141,5 +142,41 @@ def test_odd_shapes_that_are_no_sign_of_channels_first(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     x = bytes_(4, *shape)
-    train, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
+    train, _, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
     np.testing.assert_array_equal(train.images, x)
+
+
+ALLOWED = ReadOptions(missing="observed_only")
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2), (2, 2, 1)])
+def test_missing_values_are_nan_if_they_may_be(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    x = np.random.default_rng(0).normal(size=(6, *shape))
+    x.reshape(6, 4)[[0, 1], [3, 2]] = np.nan
+    name = save(tmp_path / "a.npz", x_train=x, x_test=x, x=x)
+    with pytest.raises(UserError, match="dataset.missing=observed_only if nan"):
+        load(name)
+    train, test, _ = load(name, "", ALLOWED)
+    other, _ = load_other(name, "", ALLOWED, where="--data")
+    for split in (train, test, other):
+        found = split.images.reshape(x.shape)
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(x))
+
+
+@pytest.mark.parametrize(
+    ("index", "value", "message"),
+    [
+        ((3,), np.nan, r"x_train has no value at all at \[3\]"),
+        ((slice(None), 1), np.nan, r"x_train has no value at \[:, 1\]"),
+        ((2, 0), np.inf, r"the first \(inf\) at \[2, 0\] .*replace them$"),
+    ],
+)
+def test_what_is_refused_though_values_may_be_missing(
+    tmp_path: Path, index: tuple[Any, ...], value: float, message: str
+) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    x[index] = value
+    with pytest.raises(UserError, match=message):
+        load(save(tmp_path / "a.npz", x_train=x, x_test=x[:3]), "", ALLOWED)

@@ -62,7 +62,7 @@ def test_images_and_factors_are_decoded_once(store: Store) -> None:
     source = source_of(store.name)
     again = load(store.name)
     assert sorted(store.decoded) == sorted(store.factors)
-    for split, cached in zip(first, again, strict=True):
+    for split, cached in zip(first[:2], again[:2], strict=True):
         np.testing.assert_array_equal(split.labels, cached.labels)
         for images in (split.images, cached.images):  # views of the file, no copies
             assert isinstance(images, np.memmap)
@@ -72,7 +72,7 @@ def test_images_and_factors_are_decoded_once(store: Store) -> None:
 
 
 def test_the_first_of_a_shuffled_store_are_test(store: Store) -> None:
-    train, test = load("dsprites")
+    train, test, _ = load("dsprites")
     factors = store.factors["train"]
     count = len(factors) // 10
     np.testing.assert_array_equal(test.images, pictures(factors[:count]))
@@ -84,12 +84,12 @@ def test_no_more_are_test_than_of_sprites(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tfds, "TEST_SIZE", 5)
-    assert [split.size for split in load("dsprites")] == [139, 5]
+    assert [split.size for split in load("dsprites")[:2]] == [139, 5]
 
 
 @pytest.mark.parametrize("store", ["smallnorb"], indirect=True)
 def test_splits_of_tfds_are_kept(store: Store) -> None:
-    for split, which in zip(load("smallnorb"), ("train", "test"), strict=True):
+    for split, which in zip(load("smallnorb")[:2], ("train", "test"), strict=True):
         np.testing.assert_array_equal(split.images, pictures(store.factors[which]))
         np.testing.assert_array_equal(split.labels, store.factors[which][:, 0])
 
