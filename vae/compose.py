@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import optax
 from flax import linen as nn
 
@@ -198,7 +199,8 @@ def model_maker(
 
     def examples(count: int) -> Any:
         chosen = evenly_spaced(dataset.train.size, count)
-        return preprocess.to_unit(dataset.train.images[chosen])
+        stored = preprocess.to_unit(dataset.train.images[chosen])
+        return np.asarray(likelihood.encoder_view(stored))
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}

@@ -1,5 +1,6 @@
 """From a configuration to data: loaded, binarised, checked against the likelihood."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -95,7 +96,7 @@ def for_model(
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:
-            check_scale(dataset.train)
+            check_scale(dataset.train, likelihood.encoder_view)
     if config.model.condition == "label":
         check_labels(dataset)
     return dataset
@@ -123,8 +124,8 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
                 )
 
 
-def check_scale(split: Split) -> None:
-    """Refuses images of another scale than models begin at.
+def check_scale(split: Split, encoder_view: Callable[[Any], Any]) -> None:
+    """Refuses images of another scale than models begin at, as the encoder sees them.
 
     Raises:
       UserError: the root mean square of their pixels, or of a column of vectors, is
@@ -132,7 +133,7 @@ def check_scale(split: Split) -> None:
     """
     images = pixels_to_check(split)
     pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
-    squares, column = np.square(pixels), ""
+    squares, column = np.square(np.asarray(encoder_view(pixels))), ""
     advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
     if not is_image(images.shape[1:]):
         worst = int(squares.mean(0).argmax())

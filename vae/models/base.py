@@ -90,6 +90,11 @@ class Likelihood(nn.Module):
         """Says if all pixels are in the support."""
         raise NotImplementedError
 
+    @staticmethod
+    def encoder_view(x: Any) -> Any:
+        """Returns what the encoder is given of the pixels, of any shape."""
+        return x
+
     @classmethod
     def is_binary(cls) -> bool:
         """Says if pixels must be 0 or 1."""

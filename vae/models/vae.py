@@ -119,7 +119,8 @@ class VAE(nn.Module):
         """Encodes images x [B, H, W, C], with labels [B] if the model has them."""
         del train  # none of the present layers behaves otherwise in training
         condition = self._condition(label)
-        posterior = self.posterior(self.encoder(x, condition))
+        view = self.likelihood.encoder_view(x)
+        posterior = self.posterior(self.encoder(view, condition))
         return Encoded(self._in_use(posterior), condition)
 
     def infer(
