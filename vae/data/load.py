@@ -14,9 +14,10 @@ from vae.fields import Count, Field, Natural, Sizes, same
 from vae.types import UserError, is_image, noun
 
 Config = Any  # a ConfigDict
-# Root mean square of pixels above which no model here begins near the data: the scales
-# of likelihoods and networks begin near 1.
-LARGEST_PIXELS = 10.0
+# Root mean square of what the encoder sees above which no model here begins near the
+# data: the scales of likelihoods and networks begin near 1. All counts are within: of
+# 2^24, the largest that float32 holds with all others, the encoder sees 16.6.
+LARGEST_PIXELS = 17.0
 
 
 class DatasetFields(NamedTuple):
