@@ -98,7 +98,8 @@ class Likelihood(nn.Module):
     @classmethod
     def is_binary(cls) -> bool:
         """Says if pixels must be 0 or 1."""
-        return cls.supports(np.array([0.0, 1.0])) and not cls.supports(np.array([0.5]))
+        others = (cls.supports(np.array([other])) for other in (0.5, 2.0))
+        return cls.supports(np.array([0.0, 1.0])) and not any(others)
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean image is `mean`."""
