@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import optax
 from flax import linen as nn
 
@@ -199,8 +198,8 @@ def model_maker(
 
     def examples(count: int) -> Any:
         chosen = evenly_spaced(dataset.train.size, count)
-        stored = preprocess.to_unit(dataset.train.images[chosen])
-        return np.asarray(likelihood.encoder_view(stored))
+        pixels = preprocess.to_unit(dataset.train.images[chosen])
+        return likelihood.encoder_view(pixels)
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}

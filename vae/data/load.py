@@ -134,7 +134,7 @@ def check_scale(split: Split, encoder_view: Callable[[Any], Any]) -> None:
     """
     images = pixels_to_check(split)
     pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
-    squares, column = np.square(np.asarray(encoder_view(pixels))), ""
+    squares, column = np.square(encoder_view(pixels)), ""
     advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
     if not is_image(images.shape[1:]):
         worst = int(squares.mean(0).argmax())

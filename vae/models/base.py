@@ -92,7 +92,8 @@ class Likelihood(nn.Module):
 
     @staticmethod
     def encoder_view(x: Any) -> Any:
-        """Returns what the encoder is given of the pixels, of any shape."""
+        """Returns what the encoder is given of pixels of any shape; of numpy arrays, a
+        numpy array."""
         return x
 
     @classmethod

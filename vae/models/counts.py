@@ -54,7 +54,7 @@ class _Counts(PixelLikelihood):
     @staticmethod
     def encoder_view(x: Any) -> Any:
         """Returns log(1 + x)."""
-        return jnp.log1p(x)
+        return np.log1p(x) if isinstance(x, np.ndarray) else jnp.log1p(x)
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean is `mean`, or `MIN_MEAN` where it is

@@ -120,7 +120,10 @@ def test_support_and_what_the_encoder_sees(module) -> None:
     ):
         assert module.supports(np.float32(x)) is accepted
     x = np.float32([0, 1, 1e7])
-    np.testing.assert_allclose(module.encoder_view(x), np.log1p(x), rtol=1e-6)
+    on_host, seen = module.encoder_view(x), module.encoder_view(jnp.asarray(x))
+    assert isinstance(on_host, np.ndarray) and isinstance(seen, jax.Array)
+    np.testing.assert_allclose(on_host, np.log1p(x.astype(float)), rtol=1e-6)
+    np.testing.assert_allclose(seen, on_host, rtol=1e-6)
 
 
 def test_scale_is_judged_by_what_the_encoder_sees() -> None:
