@@ -11,6 +11,8 @@ import pytest
 from scipy import stats
 
 import vae
+from experiments.program import make_program
+from tests.helpers.counts import save_counts
 from tests.vae.test_registry import tiny_config
 from vae.build import build
 from vae.data.load import check_scale
@@ -232,6 +234,17 @@ def test_a_model_of_clusters_beats_independent_counts_at_their_means(module) -> 
     assert fitted.history[-1]["elbo_nats"] > alone + 10
     mean = fitted.reconstruct(x)
     assert np.abs(mean - x).mean() < 0.8 * np.abs(x - x.mean(0)).mean()
+
+
+def test_pseudo_inputs_are_what_the_encoder_sees(tmp_path: Path) -> None:
+    data = save_counts(tmp_path / "counts.npz")
+    experiment = build(tiny_config(data, likelihood="poisson", prior="vamp"))
+    state, _ = make_program(experiment).initialize(experiment)
+    inputs = state.params["model"]["prior"]["pseudo_inputs"]
+    stored = experiment.dataset.train.images
+    assert stored.max() > 3
+    for row in np.asarray(inputs):
+        assert np.isclose(row, np.log1p(stored)).all(-1).any()
 
 
 @pytest.mark.parametrize(
