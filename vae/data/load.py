@@ -68,7 +68,8 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         of, real = f"{channels} channels", "shades and colours"
         kind, models = noun(dataset.event_shape), "models black or white"
         if not is_image(dataset.event_shape):
-            of, real, models = f"{channels} columns", "real numbers", "models 0 or 1"
+            of, models = f"{channels} columns", "models 0 or 1"
+            real = "real numbers or negative_binomial for counts"
         raise UserError(
             f"dataset.name={config.dataset.name} holds {kind} of {of}, with values "
             f"from {low:.4g} to {high:.4g}, and model.likelihood.name={likelihood} "
@@ -114,12 +115,13 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
             if not likelihood.supports(pixels):
+                advice = likelihood.advice and f": {likelihood.advice}"
                 draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
                     f"{likelihood.support}, but the {split_name} "
                     f"{noun(dataset.event_shape)} hold other values, between "
-                    f"{pixels.min():.4g} and {pixels.max():.4g}"
+                    f"{pixels.min():.4g} and {pixels.max():.4g}{advice}"
                     + draws
                     * likelihood.is_binary()
                 )

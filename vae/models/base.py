@@ -77,6 +77,7 @@ class Likelihood(nn.Module):
 
     is_discrete = False  # whether log p(x | z) is a mass
     support = ""  # in words
+    advice = ""  # what to do with data outside of it
     features_per_channel = 1
 
     def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:

@@ -39,10 +39,10 @@ class _Counts(PixelLikelihood):
     or the logit of a share of the total."""
 
     is_discrete = True
-    support = (
-        "counts 0, 1, 2, ... (save counts as integers [N, D], or as floating point: "
-        "bytes of images are divided by 255; other numbers suit gaussian_shared or "
-        "student_t)"
+    support = "counts 0, 1, 2, ..."
+    advice = (
+        "do not scale counts, and save them as integers [N, D] or as floating point, "
+        "for bytes of images are divided by 255"
     )
 
     @staticmethod
