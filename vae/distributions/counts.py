@@ -79,7 +79,8 @@ class NegativeBinomial(numpyro.distributions.Distribution):
     with d(t) = exp(-t) - 1 + t and s the error of Stirling's formula.
 
     References:
-      Loader 2000, eq. 5 and 10, of the binomial that this is a multiple of.
+      Loader 2000, the binomial, of which this is a multiple: p(x) = r / n times the
+      mass of r successes in n trials.
     """
 
     pytree_data_fields = ("log_mean", "log_r")

@@ -95,7 +95,7 @@ class _Rates(_Counts):
     and `sample` are at a typical total, a moving average that only `ema_loss` moves.
 
     References:
-      Lopez et al. 2018, doi 10.1038/s41592-018-0229-2 (scVI), eq. 1 to 5; there the
+      Lopez et al. 2018, doi 10.1038/s41592-018-0229-2 (scVI), methods; there the
       total has a posterior of its own.
     """
 
