@@ -98,6 +98,11 @@ def get_config(mode: str = "") -> Config:
     likelihood.name = "bernoulli"
     likelihood.scale = 0.1  # gaussian: standard deviation, pixels in [0, 1]
     likelihood.num_components = 10  # discretized_logistic_mixture
+    # poisson, (zero_inflated_)negative_binomial: means are shares of the example's own
+    # total, an observed covariate (scVI)
+    likelihood.library = False
+    likelihood.dispersion = "per_column"  # (zero_inflated_)negative_binomial: | shared
+    likelihood.degrees = 4.0  # student_t: degrees of freedom
 
     objective = config.objective = ConfigDict()
     # A key of OBJECTIVES in vae/registry.py, as iwae.

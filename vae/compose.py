@@ -200,7 +200,8 @@ def model_maker(
 
     def examples(count: int) -> Any:
         chosen = evenly_spaced(dataset.train.size, count)
-        return preprocess.to_unit(dataset.train.images[chosen])
+        pixels = preprocess.to_unit(dataset.train.images[chosen])
+        return likelihood.encoder_view(pixels)
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}

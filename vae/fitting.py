@@ -209,9 +209,10 @@ def _check(
     if binarize and not 0 <= low <= high <= 1:
         raise UserError(f"binarize needs pixels in [0, 1]: x has {low:.4g}..{high:.4g}")
     if not binarize and not model.likelihood.supports(pixels):
+        advice = model.likelihood.advice and f": {model.likelihood.advice}"
         raise UserError(
             f"the likelihood is a density over {model.likelihood.support}, but x has "
-            f"values between {low:.4g} and {high:.4g}"
+            f"values between {low:.4g} and {high:.4g}{advice}"
             + ": binarize=True draws each as 0 or 1"
             * model.likelihood.is_binary()
         )

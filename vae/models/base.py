@@ -77,6 +77,7 @@ class Likelihood(nn.Module):
 
     is_discrete = False  # whether log p(x | z) is a mass
     support = ""  # in words
+    advice = ""  # what to do with data outside of it
     features_per_channel = 1
 
     def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
@@ -90,10 +91,17 @@ class Likelihood(nn.Module):
         """Says if all pixels are in the support."""
         raise NotImplementedError
 
+    @staticmethod
+    def encoder_view(x: Any) -> Any:
+        """Returns what the encoder is given of pixels of any shape; of numpy arrays, a
+        numpy array."""
+        return x
+
     @classmethod
     def is_binary(cls) -> bool:
         """Says if pixels must be 0 or 1."""
-        return cls.supports(np.array([0.0, 1.0])) and not cls.supports(np.array([0.5]))
+        others = (cls.supports(np.array([other])) for other in (0.5, 2.0))
+        return cls.supports(np.array([0.0, 1.0])) and not any(others)
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean image is `mean`."""

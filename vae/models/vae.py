@@ -129,10 +129,11 @@ class VAE(nn.Module):
         """Encodes images x [B, H, W, C], with labels [B] if the model has them."""
         del train  # none of the present layers behaves otherwise in training
         condition = self._condition(label)
-        if self.observed_only:
-            filled, is_observed = fill(x)
-            x = jnp.concatenate([filled, is_observed.astype(x.dtype)], -1)
-        posterior = self.posterior(self.encoder(x, condition))
+        seen, is_observed = fill(x) if self.observed_only else (x, None)
+        seen = self.likelihood.encoder_view(seen)
+        if is_observed is not None:
+            seen = jnp.concatenate([seen, is_observed.astype(seen.dtype)], -1)
+        posterior = self.posterior(self.encoder(seen, condition))
         return Encoded(self._in_use(posterior), condition)
 
     def infer(
