@@ -54,11 +54,12 @@ class OneHot(PixelLikelihood):
 
     def supports_observed(self, x: np.ndarray) -> bool:
         """See `Likelihood`: of a category all values are missing, or none."""
-        totals = np.add.reduceat(x, np.cumsum([0, *self.widths[:-1]]), -1)
-        return all(
-            bool((np.isin(values, of_one) | np.isnan(values)).all())
-            for values, of_one in ((x, (0, 1)), (totals, 1))
-        )
+        starts, is_missing = np.cumsum([0, *self.widths[:-1]]), np.isnan(x)
+        ones = np.add.reduceat(np.where(is_missing, 0, x), starts, -1)
+        missing = np.add.reduceat(is_missing.astype(int), starts, -1)
+        is_observed = (missing == 0) & (ones == 1)
+        is_good = is_observed | (missing == np.array(self.widths))
+        return bool(is_good.all() and (is_missing | np.isin(x, (0, 1))).all())
 
     @staticmethod
     def features_of_mean(mean: np.ndarray) -> np.ndarray:
@@ -95,12 +96,13 @@ class PerColumn(PixelLikelihood):
         return False
 
     def pixels(self, features: jax.Array) -> Distribution:
-        places = {kind: self.places[kind] for kind in self.parts}
+        places = tuple(self.places[kind] for kind in self.parts)
+        values = [distributions.take(features[..., 0], place) for place in places]
         parts = tuple(
-            self.parts[kind].pixels(features[..., np.array(place), :])
-            for kind, place in places.items()
+            part.pixels(of_part[..., jnp.newaxis])
+            for part, of_part in zip(self.parts.values(), values, strict=True)
         )
-        return distributions.PerColumn(parts, tuple(places.values()))
+        return distributions.PerColumn(parts, places)
 
     def supports(self, pixels: np.ndarray) -> bool:
         """Says if vectors [..., D] are in the support."""
