@@ -9,7 +9,7 @@ from experiments.filled import end_of, sibling, write_filled, write_values
 from experiments.score import slug
 from experiments.terminal import say
 from vae.build import from_operative
-from vae.data.columns import Column
+from vae.data.columns import Column, first_values
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
@@ -62,7 +62,8 @@ def run(
         config, everything, experiment.model.likelihood, rows, where, name=name
     )
     is_missing = np.isnan(rows.images)
-    say(f"imputing {is_missing.sum()} of {is_missing.size} values of {name}")
+    cells = is_missing[:, first_values(everything.columns, is_missing.shape[1])]
+    say(f"imputing {cells.sum()} of {cells.size} values of {name}")
     fitted = as_fitted(experiment, variables)
     found = impute(fitted, rows.images, num_samples, num_draws)
     try:

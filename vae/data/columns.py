@@ -1,5 +1,6 @@
 """What the columns of a table are, and where they stand in a vector."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -40,6 +41,13 @@ def value_names(columns: Sequence[Column], width: int) -> list[str]:
 def value_kinds(columns: Sequence[Column]) -> list[str]:
     """Returns the kind of column that each value of a vector belongs to."""
     return [column.kind for column in columns for _ in range(column.width)]
+
+
+def first_values(columns: Sequence[Column], width: int) -> list[int]:
+    """Returns the place of the first value of each column in a vector [width]; without
+    columns, every place."""
+    widths = [column.width for column in columns] or [1] * width
+    return [0, *itertools.accumulate(widths[:-1])]
 
 
 def blank(columns: Sequence[Column]) -> list[float]:
