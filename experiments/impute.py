@@ -48,7 +48,7 @@ def run(
         raise UserError(f"--samples={num_samples} must be at least 1, --draws 0")
     path = _path_of(folder, name, output)
     experiment, variables = open_model(folder)
-    _check_model(experiment, folder)
+    check_model(experiment, folder)
     everything = experiment.data.everything
     config, where = from_operative(experiment.config), f"--data={name}"
     rows, _ = load_other(
@@ -97,7 +97,7 @@ def _path_of(folder: Path, name: str, output: Path | None) -> Path:
     return path
 
 
-def _check_model(experiment: Experiment, folder: Path) -> None:
+def check_model(experiment: Experiment, folder: Path) -> None:
     """Raises UserError for models that impute nothing."""
     if not experiment.model.observed_only:
         raise UserError(

@@ -96,11 +96,13 @@ def test_every_config_is_an_experiment(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FIRSTS)
 def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latent, "MOST", 100)  # more are slow in unoptimised programs
-    train.run(fitting(load(name), tmp_path), tmp_path)
+    config = fitting(load(name), tmp_path)
+    train.run(config, tmp_path)
     results = read_json(tmp_path / "results.json") or {}
     assert results["train/steps"] == 20
     assert results["test/images"] == (2048 if "sprites" in name else 500)
-    assert (tmp_path / "images" / "samples.png").exists()
+    picture = "columns" if config.model.likelihood.name == "per_column" else "samples"
+    assert (tmp_path / "images" / f"{picture}.png").exists()
 
 
 def test_smoke_anneals_briefly() -> None:

@@ -10,6 +10,7 @@ from configs import default
 from experiments import evaluate, impute, runs, score, train
 from experiments.latents import run as latents_run
 from tests.helpers.tables import COLOURS, SEXES, use_table
+from vae.build import build
 from vae.saved import read_json
 from vae.types import UserError
 
@@ -157,3 +158,21 @@ def test_a_model_of_whole_rows_imputes_nothing(
         impute.run(tmp_path / "run", name, None, **given)
     with pytest.raises(UserError, match="--samples=0 must be at least 1"):
         impute.run(tmp_path / "run", name, None, num_samples=0, num_draws=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("dataset.scale", "log1p", "^run: dataset.scale=log1p gives no means"),
+        ("model.condition", "label", "^run: the model is conditional"),
+    ],
+)
+def test_models_without_imputations_are_refused(
+    small_config, tmp_path: Path, field: str, value: str, message: str
+) -> None:
+    use_table(small_config, tmp_path / "a.csv", missing=0.2)
+    small_config.model.likelihood.name = "per_column"
+    small_config.dataset.missing = "observed_only"
+    small_config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=message):
+        impute.check_model(build(small_config), Path("run"))
