@@ -26,8 +26,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from experiments import environment, hints, interrupt, terminal
+from experiments.flags import Chosen, Launch
 from experiments.hints import Refused
-from experiments.launches import EXPERIMENTS, Chosen, Launch
+from experiments.launches import EXPERIMENTS
 
 # Overrides of the config that a run in --workdir has are read as those of this one,
 # which has the same fields: the run's own needs libraries that take long to import.
@@ -78,7 +79,11 @@ def _define(name: str, kind: Any, text: str) -> None:
     elif get_origin(kind) is tuple:
         flags.DEFINE_multi_string(name, None, text)
     else:
-        kinds = {bool: flags.DEFINE_bool, float: flags.DEFINE_float}
+        kinds = {
+            bool: flags.DEFINE_bool,
+            float: flags.DEFINE_float,
+            int: flags.DEFINE_integer,
+        }
         kinds.get(kind, flags.DEFINE_string)(name, None, text)
 
 

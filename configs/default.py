@@ -33,8 +33,8 @@ def get_config(mode: str = "") -> Config:
     # npz:PATH: arrays are [N, C, H, W] (first) or [N, H, W, C] (last) | auto (last, but
     # a shape that looks like first is refused)
     dataset.channels = "auto"
-    # npz:PATH, table:PATH: a missing value (an empty cell, nan, null) is refused
-    # (refuse) or is nan (observed_only).
+    # npz:PATH, table:PATH: missing values (nan, null, empty cells): refuse |
+    # observed_only (bounds are those of the other values: Mattei & Frellsen 2019)
     dataset.missing = "refuse"
     # table:PATH, h5ad:PATH: the column of labels; "": there are none.
     dataset.label_column = ""
@@ -98,6 +98,11 @@ def get_config(mode: str = "") -> Config:
     likelihood.name = "bernoulli"
     likelihood.scale = 0.1  # gaussian: standard deviation, pixels in [0, 1]
     likelihood.num_components = 10  # discretized_logistic_mixture
+    # poisson, (zero_inflated_)negative_binomial: means are shares of the example's own
+    # total, an observed covariate (scVI)
+    likelihood.library = False
+    likelihood.dispersion = "per_column"  # (zero_inflated_)negative_binomial: | shared
+    likelihood.degrees = 4.0  # student_t: degrees of freedom
 
     objective = config.objective = ConfigDict()
     # A key of OBJECTIVES in vae/registry.py, as iwae.

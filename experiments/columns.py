@@ -36,17 +36,19 @@ def compare(data: np.ndarray, samples: np.ndarray, means: np.ndarray) -> Columns
     with its reconstruction, means [N, D] of p(x | z).
 
     `misfit` is the Wasserstein-1 distance of data and samples in standard deviations of
-    the data; for a constant column the unit is 1. `explained` is the share of the
+    the data; for a constant column the unit is 1. Missing values (nan) of the data do
+    not count. `explained` is the share of the
     variance that the reconstruction explains, nan for a constant column.
     """
-    std = data.std(0)
+    std = np.nanstd(data, 0)
     unit = np.where(std > 0, std, 1)
-    rmse = np.sqrt(np.mean((data - means) ** 2, 0))
+    rmse = np.sqrt(np.nanmean((data - means) ** 2, 0))
     distances = [
-        wasserstein_distance(a, b) for a, b in zip(data.T, samples.T, strict=True)
+        wasserstein_distance(a[~np.isnan(a)], b)
+        for a, b in zip(data.T, samples.T, strict=True)
     ]
     return Columns(
-        data_mean=data.mean(0),
+        data_mean=np.nanmean(data, 0),
         data_std=std,
         samples_mean=samples.mean(0),
         samples_std=samples.std(0),
@@ -105,14 +107,15 @@ def _draw(
     figure = Figure(figsize=(10, 2.2 * down + 0.4), layout="constrained")
     axes = figure.subplots(down, ACROSS, squeeze=False).ravel()
     for axis, column in zip(axes, shown, strict=False):
-        low, high = np.quantile(data[:, column], (TAIL, 1 - TAIL))
+        low, high = np.nanquantile(data[:, column], (TAIL, 1 - TAIL))
         if low == high:
             low, high = low - 0.5, high + 0.5
         how: dict[str, Any] = {"bins": bins, "range": (low, high)}
         for name, values in sets.items():
             style = {"color": "0.8"} if values is data else {"histtype": "step"}
-            shares = np.full(len(values), 1 / len(values))
-            inside = np.clip(values[:, column], low, high)
+            known = values[~np.isnan(values[:, column]), column]
+            shares = np.full(len(known), 1 / len(known))
+            inside = np.clip(known, low, high)
             axis.hist(inside, weights=shares, label=name, **how, **style)
         axis.set(yticks=[])
         name = names[column]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.program import make_program
+from tests.helpers.counts import COUNTS
 from tests.vae.test_registry import choices, tiny_config
 from vae.build import build
 from vae.registry import LIKELIHOODS
@@ -23,6 +24,8 @@ def test_vectors_are_images_of_one_row(tmp_path: Path, likelihood: str) -> None:
     values = random.integers(0, 256, (16, 6)).astype(np.float32) / 255
     if likelihood == "bernoulli":
         values = values.round()
+    if likelihood in COUNTS:
+        values = (9 * values).round()
     for shape in ((16, 6), (16, 1, 6, 1)):
         path = tmp_path / f"{len(shape)}.npz"
         x = values.reshape(shape)

@@ -17,6 +17,13 @@ it on arrays, or load a finished run:
 from vae.data.sources import mnist_5k
 from vae.fitted import Codes, Estimate, FittedVAE
 from vae.fitting import Criterion, fit, objective
+from vae.models.counts import (
+    Multinomial,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    ZeroInflatedNegativeBinomial,
+)
 from vae.models.likelihoods import (
     Bernoulli,
     Categorical256,
@@ -85,18 +92,23 @@ __all__ = [
     "MLPDecoder",
     "MLPEncoder",
     "MixtureOfDiscretizedLogistics",
+    "Multinomial",
+    "NegativeBinomial",
     "OBJECTIVES",
     "Objective",
+    "Poisson",
     "RelaxedCategorical",
     "ResNetDecoder",
     "ResNetEncoder",
     "StandardNormal",
+    "StudentT",
     "TrainState",
     "UniformOnSphere",
     "UserError",
     "VAE",
     "VectorQuantized",
     "VonMisesFisher",
+    "ZeroInflatedNegativeBinomial",
     "autoregressive_codes",
     "coupling_flow",
     "create_train_state",

@@ -17,6 +17,7 @@ from vae.bind import (
     parameters_of,
 )
 from vae.data import preprocess
+from vae.data.options import OBSERVED_ONLY
 from vae.data.splits import Dataset, evenly_spaced
 from vae.fields import Count, Field, same
 from vae.models.base import Model
@@ -194,11 +195,13 @@ def model_maker(
         "likelihood": likelihood,
         "num_labels": _num_labels(dataset) if fields.condition else None,
         "initializer": fields.initializer,
+        "observed_only": config["dataset"]["missing"] == OBSERVED_ONLY,
     }
 
     def examples(count: int) -> Any:
         chosen = evenly_spaced(dataset.train.size, count)
-        return preprocess.to_unit(dataset.train.images[chosen])
+        pixels = preprocess.to_unit(dataset.train.images[chosen])
+        return likelihood.encoder_view(pixels)
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}

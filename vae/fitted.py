@@ -6,17 +6,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
+from vae.data.given import as_stored
 from vae.data.scaling import Scaling
 from vae.data.splits import Split
 from vae.evaluation.base import Preprocess, look_at
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
+from vae.evaluation.impute import Imputed, make_impute
 from vae.latents.interpolate import linear, spherical
 from vae.models.base import CODES, SPHERE, Model
-from vae.types import Array, Params, is_image
+from vae.types import Array, Params, Unsupported
 
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
 
@@ -87,6 +88,7 @@ class FittedVAE:
             static_argnums=2,
         )
         self._bounds = jax.jit(self._bounds_now, static_argnums=3)
+        self._impute = jax.jit(self._impute_now, static_argnums=(3, 4))
 
     def encode(self, x: Array, label: Array | None = None, *, first: int = 0) -> Codes:
         """Returns the codes of examples x; for `first` see `bounds`."""
@@ -148,6 +150,40 @@ class FittedVAE:
         x = self._checked(x, label)
         return self._bounds(self.variables, x, label, num_samples, first)
 
+    def impute(
+        self,
+        x: Events,
+        num_samples: int = 1000,
+        num_draws: int = 0,
+        label: Labels = None,
+        *,
+        first: int = 0,
+    ) -> Imputed:
+        """Returns mean, standard deviation and draws of the missing values (nan) of
+        vectors x, given the others; for `first` see `bounds`.
+
+        Args:
+          x: [N, D].
+          num_samples: of the importance sampling; the result is exact as it grows.
+          num_draws: multiple imputations, M.
+          label: [N], of a conditional model.
+
+        Raises:
+          ValueError: the model was not trained with `dataset.missing=observed_only`.
+          Unsupported: of values scaled by log1p no moments are known.
+        """
+        if not self.model.observed_only:
+            raise ValueError("the model takes no missing values")
+        if self._scaling is not None and self._scaling.is_log.any():
+            raise Unsupported("has no moments in the units of the data")
+        x = self._checked(x, label)
+        found = self._impute(self.variables, x, label, num_samples, num_draws, first)
+        is_missing = jnp.isnan(jnp.asarray(x))
+        return found._replace(  # scaling there and back has rounded the others
+            mean=jnp.where(is_missing, found.mean, x),
+            draws=jnp.where(is_missing, found.draws, x),
+        )
+
     def interpolate(
         self,
         a: Shaped[Array, "..."],
@@ -182,26 +218,7 @@ class FittedVAE:
             label has no use.
         """
         self._check_label(label)
-        shape = np.shape(x)
-        if shape[1:] != self.event_shape or not shape[0]:
-            wanted = ", ".join(map(str, self.event_shape))
-            raise ValueError(f"x must be [N, {wanted}], but is {list(shape)}")
-        x = x if isinstance(x, jax.Array) else np.asarray(x)
-        if x.dtype == bool:
-            scale = 255 if self.dtype == np.uint8 else 1
-            return x.astype(self.dtype) * self.dtype.type(scale)
-        if x.dtype == self.dtype:
-            return x
-        is_float = jnp.issubdtype(x.dtype, jnp.floating)
-        if self.dtype != np.uint8 and (is_float or not is_image(self.event_shape)):
-            return x.astype(self.dtype)  # integers of vectors are numbers
-        if self.dtype == np.uint8 and is_float and not _exceeds_one(x):
-            return x
-        needs = "x must be bytes (uint8), or floats in [0, 1]"
-        if self.dtype != np.uint8:
-            needs = "x must be floats, scaled as the training data were"
-        held = f"{x.dtype} beyond [0, 1]" if is_float else f"{x.dtype}"
-        raise ValueError(f"{needs}, but is {held}")
+        return as_stored(x, self.event_shape, self.dtype)
 
     def _check_label(self, label: Any) -> None:
         if label is not None and self.model.num_labels is None:
@@ -257,6 +274,20 @@ class FittedVAE:
             return bounds
         return bounds.in_units_of_data(self._scaling.log_jacobian(images))
 
+    def _impute_now(
+        self,
+        variables: Params,
+        x: Array,
+        label: Any,
+        num_samples: int,
+        num_draws: int,
+        first: Array | int,
+    ) -> Imputed:
+        images, keys = self._look(x, first)
+        impute = make_impute(self.model, num_samples, num_draws)
+        found = impute(variables, images, label, keys)
+        return found if self._scaling is None else found.in_units_of_data(self._scaling)
+
     def _unscaled(self, means: jax.Array) -> jax.Array:
         if self._scaling is None:
             return means
@@ -267,8 +298,3 @@ class FittedVAE:
         if self.model.space != SPHERE:
             return mean
         return mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
-
-
-def _exceeds_one(x: Array) -> bool:
-    """Whether values are outside [0, 1]; those that are being traced are not known."""
-    return not isinstance(x, Tracer) and bool((x.min() < 0) | (x.max() > 1))

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vae.bind import Entry, Menu, Method
-from vae.models import likelihoods, posteriors, priors
+from vae.models import counts, likelihoods, posteriors, priors
 from vae.nn import convnext, decoders, encoders
 from vae.objectives import (
     constrained,
@@ -70,6 +70,11 @@ LIKELIHOODS: Menu = {
     "discretized_logistic": likelihoods.DiscretizedLogistic,
     "discretized_logistic_mixture": likelihoods.MixtureOfDiscretizedLogistics,
     "categorical": likelihoods.Categorical256,
+    "poisson": counts.Poisson,
+    "negative_binomial": counts.NegativeBinomial,
+    "zero_inflated_negative_binomial": counts.ZeroInflatedNegativeBinomial,
+    "multinomial": counts.Multinomial,
+    "student_t": counts.StudentT,
 }
 
 

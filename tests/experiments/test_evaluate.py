@@ -12,6 +12,7 @@ from experiments import evaluate, members, sweep, train
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_train import read
+from tests.helpers.counts import COUNTS, save_counts
 from tests.helpers.trained import untrained
 from vae.build import build
 from vae.evaluation import bounds, log_likelihood
@@ -192,8 +193,12 @@ def test_other_models_are_annealed(tiny, tmp_path: Path, changes: dict) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LIKELIHOODS)
-def test_simulated_images_are_such_as_the_likelihood_describes(tiny, name: str) -> None:
+def test_simulated_images_are_such_as_the_likelihood_describes(
+    tiny, name: str, tmp_path: Path
+) -> None:
     tiny.model.likelihood.name = name
+    if name in COUNTS:
+        tiny.dataset.name, tiny.dataset.batch_size = save_counts(tmp_path / "a.npz"), 8
     if name != "bernoulli":
         tiny.dataset.binarize = "none"
     experiment = build(tiny)

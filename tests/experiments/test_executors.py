@@ -12,7 +12,8 @@ import pytest
 from configs import quickstart
 from experiments import executors, members, sweep
 from experiments.cells import identify
-from experiments.launches import Chosen, Sweep
+from experiments.flags import Chosen
+from experiments.launches import Sweep
 from tests.conftest import ROOT, launch_command, launch_environment
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_sweep import SWEEP_FLAGS, rows_of

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from experiments import failures, members, reproduce, train, workdir
+from experiments.flags import Chosen
 from experiments.hints import Refused
-from experiments.launches import Chosen, Reproduce
+from experiments.launches import Reproduce
 from experiments.table_plan import check_plan
 from tests.conftest import ROOT
 from tests.experiments.test_cells import cells_of

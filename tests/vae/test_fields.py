@@ -48,6 +48,11 @@ FIELDS: dict[str, dict[str, set[str]]] = {
         "gaussian": {"scale"},
         "gaussian_shared": set(),
         "discretized_logistic_mixture": {"num_components"},
+        "poisson": {"library"},
+        "negative_binomial": {"library", "dispersion"},
+        "zero_inflated_negative_binomial": {"library", "dispersion"},
+        "multinomial": set(),
+        "student_t": {"degrees"},
     },
 }
 CASES = [(part, name) for part, names in FIELDS.items() for name in names]

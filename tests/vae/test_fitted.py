@@ -118,20 +118,6 @@ def test_wrong_shapes_are_refused() -> None:
         make_fitted().encode(np.zeros((3, 2)))
 
 
-def test_examples_of_another_type_are_refused() -> None:
-    """A model of bytes must not take 255 for a number of that size."""
-    fitted, x = make_fitted(), images(3)
-    codes = np.asarray(fitted.encode(x).mean)
-    for same in (x / 255, jnp.asarray(x), (x / 255).astype(np.float32)):
-        np.testing.assert_allclose(fitted.encode(same).mean, codes, rtol=1e-5)
-    for other in (x.astype(int), x.astype(np.float32), x / 255 - 1):
-        with pytest.raises(ValueError, match=r"must be bytes .uint8., or floats in"):
-            fitted.encode(other)
-    of_floats = make_fitted("none", np.float32)
-    with pytest.raises(ValueError, match="must be floats, scaled as"):
-        of_floats.encode(x)
-
-
 def test_what_does_not_fit_is_one_sentence() -> None:
     fitted, x = make_fitted(), images(2)
     for call, said in (

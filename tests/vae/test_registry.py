@@ -14,6 +14,7 @@ import pytest
 
 from configs import default
 from experiments.program import make_program, own_model
+from tests.helpers.counts import COUNTS, save_counts
 from vae.bind import bind, default_of, parameters_of
 from vae.build import Experiment, build, operative
 from vae.compose import HOLDERS, bind_menus, group_of, latent_parts, objective_maker
@@ -26,12 +27,13 @@ from vae.types import Unsupported, UserError
 
 @pytest.fixture(scope="module")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Sixteen labelled images of 4x4 bytes."""
+    """Sixteen labelled images of 4x4 bytes, and beside them vectors of counts."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (16, 4, 4), np.uint8)
     labels = np.arange(16) % 3
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    save_counts(path.with_name("counts.npz"))
     return f"npz:{path}"
 
 
@@ -114,6 +116,8 @@ def composed(data: str, composition: tuple[str, str, str]) -> tuple[Experiment, 
     """An experiment of a composition, and its first state."""
     parts = ("posterior", "prior", "likelihood")
     names = dict(zip(parts, composition, strict=True))
+    if names["likelihood"] in COUNTS:
+        data = data.replace("tiny.npz", "counts.npz")
     experiment = build(tiny_config(data, objective="elbo", **names))
     state, _ = make_program(experiment).initialize(experiment)
     return experiment, state

@@ -1,23 +1,19 @@
 """From a configuration to data: loaded, binarised, checked against the likelihood."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 
 from vae.data import preprocess, scaling, sources
-from vae.data.columns import Column, value_names
-from vae.data.options import CHANNELS, MISSING, REFUSE, read_options
+from vae.data.checks import check_labels, check_scale, check_support
+from vae.data.options import CHANNELS, MISSING, OBSERVED_ONLY, REFUSE, read_options
 from vae.data.pictures import as_type
-from vae.data.preprocess import pixels_to_check, to_unit
-from vae.data.splits import Dataset, Split, cut_validation, evenly_spaced
+from vae.data.preprocess import to_unit
+from vae.data.splits import Dataset, Split, cut_validation
 from vae.fields import Count, Field, Natural, Sizes, same
 from vae.types import UserError, is_image, noun
 
 Config = Any  # a ConfigDict
-# Root mean square of pixels above which no model here begins near the data: the scales
-# of likelihoods and networks begin near 1.
-LARGEST_PIXELS = 10.0
 
 
 class DatasetFields(NamedTuple):
@@ -63,6 +59,8 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         return binarize, []
     if likelihood != "bernoulli":
         return "none", []
+    if config.dataset.missing == OBSERVED_ONLY:  # what is missing cannot be drawn
+        return "none", []
     if is_image(dataset.event_shape):
         is_binary = preprocess.is_nearly_binary(dataset.train)
     else:  # a column of shares is not a smooth edge: only 0 and 1 are binary
@@ -75,7 +73,8 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
         of, real = f"{channels} channels", "shades and colours"
         kind, models = noun(dataset.event_shape), "models black or white"
         if not is_image(dataset.event_shape):
-            of, real, models = f"{channels} columns", "real numbers", "models 0 or 1"
+            of, models = f"{channels} columns", "models 0 or 1"
+            real = "real numbers or negative_binomial for counts"
         raise UserError(
             f"dataset.name={config.dataset.name} holds {kind} of {of}, with values "
             f"from {low:.4g} to {high:.4g}, and model.likelihood.name={likelihood} "
@@ -102,13 +101,21 @@ def for_model(
       UserError: some values are outside its support, most are large, or they cannot be
         scaled.
     """
-    dataset = preprocess.binarize_on_host(dataset, config.dataset.binarize)
+    missing, binarize = config.dataset.missing, config.dataset.binarize
+    if missing == OBSERVED_ONLY and is_image(dataset.event_shape):
+        raise UserError("dataset.missing=observed_only is for vectors, not for images")
+    if missing == OBSERVED_ONLY and binarize != "none":
+        raise UserError(
+            f"dataset.binarize={binarize} would draw missing values, which "
+            f"dataset.missing={missing} takes: set dataset.binarize=none"
+        )
+    dataset = preprocess.binarize_on_host(dataset, binarize)
     if config.dataset.scale != "none" and dataset.scaling is None:
         dataset = scaled(dataset, config.dataset.scale)
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:
-            check_scale(dataset.train, dataset.columns)
+            check_scale(dataset, likelihood.encoder_view)
     if config.model.condition == "label":
         check_labels(dataset)
     return dataset
@@ -135,70 +142,6 @@ def scaled(dataset: Dataset, method: str) -> Dataset:
         for name, split in dataset.splits.items()
     }
     return dataset._replace(scaling=fitted, **by_split)
-
-
-def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
-    """Refuses images that the likelihood called `name` is no density of.
-
-    Raises:
-      UserError: some pixels are outside its support.
-    """
-    for split_name, split in dataset.splits.items():
-        images = pixels_to_check(split)
-        for start in range(0, len(images), 4096):
-            pixels = to_unit(images[start : start + 4096])
-            if not likelihood.supports(pixels):
-                draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
-                raise UserError(
-                    f"model.likelihood.name={name} is a density over "
-                    f"{likelihood.support}, but the {split_name} "
-                    f"{noun(dataset.event_shape)} hold other values, between "
-                    f"{pixels.min():.4g} and {pixels.max():.4g}"
-                    + draws
-                    * likelihood.is_binary()
-                )
-
-
-def check_scale(split: Split, columns: Sequence[Column] = ()) -> None:
-    """Refuses images of another scale than models begin at.
-
-    Raises:
-      UserError: the root mean square of their pixels, or of a column of vectors, is
-        above `LARGEST_PIXELS`.
-    """
-    images = pixels_to_check(split)
-    pixels = to_unit(images[evenly_spaced(len(images), min(len(images), 4096))])
-    squares, column = np.square(pixels), ""
-    advice = "rescale them to [0, 1] (values of 0 to 255 may be saved as uint8)"
-    if not is_image(images.shape[1:]):
-        worst = int(squares.mean(0).argmax())
-        pixels, squares = pixels[:, worst], squares[:, worst]
-        name = value_names(columns, images.shape[1])[worst]
-        column, advice = f" in column {name}", "set dataset.scale=standardize"
-    if np.sqrt(squares.mean()) > LARGEST_PIXELS:
-        raise UserError(
-            f"the training {noun(images.shape[1:])} hold values from "
-            f"{pixels.min():.4g} to {pixels.max():.4g}{column}, and models begin at a "
-            f"scale of about 1: {advice}"
-        )
-
-
-def check_labels(dataset: Dataset) -> None:
-    """Refuses data whose labels cannot condition a model.
-
-    Raises:
-      UserError: a split has none, or they are not small natural numbers.
-    """
-    for name, split in dataset.splits.items():
-        if split.size and split.labels is None:
-            raise UserError(
-                f"model.condition=label needs labels, but the {name} data have none"
-            )
-        if split.size and not 0 <= split.labels.min() <= split.labels.max() < 10_000:
-            raise UserError(
-                f"model.condition=label needs labels 0, 1, ... below 10,000, but those "
-                f"of {name} range from {split.labels.min()} to {split.labels.max()}"
-            )
 
 
 def other_images(

@@ -109,12 +109,14 @@ def pixel_range(split: Split) -> tuple[float, float]:
 
 def mean_image(split: Split) -> np.ndarray:
     """Returns the mean [H, W, C] of the scaled images, or of `MOST` of them evenly
-    spaced."""
+    spaced; of each pixel over the images where it is not missing (nan)."""
     chosen = evenly_spaced(split.size, min(split.size, MOST))
-    total = np.zeros(split.images.shape[1:])
+    total, count = (np.zeros(split.images.shape[1:]) for _ in range(2))
     for start in range(0, len(chosen), BLOCK):
-        total += to_unit(split.images[chosen[start : start + BLOCK]]).sum(0)
-    return total / len(chosen)
+        pixels = to_unit(split.images[chosen[start : start + BLOCK]])
+        total += np.nansum(pixels, 0)
+        count += (~np.isnan(pixels)).sum(0)
+    return total / np.maximum(count, 1)
 
 
 def _check_unit_interval(split: Split, binarize: str) -> None:

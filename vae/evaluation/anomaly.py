@@ -9,7 +9,8 @@ In nats, of an image x:
   atypicality: how far `neg_bound` is from its mean over training images.
   complexity_ratio: `neg_bound` less the length of x as PNG; of images only.
   regret: likelihood regret, see `regret.py`.
-  ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1].
+  ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1];
+    not where values may be missing.
 
 References:
   An & Cho 2015, SNU Data Mining Center technical report 2015-2, algorithm 4; Nalisnick
@@ -93,14 +94,16 @@ def score_splits(
     has_png = is_image(train.images.shape[1:])
     pixels = int(np.prod(train.images.shape[1:]))
     fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
-    ppca = fit_ppca(np.asarray(fitted.images), ppca_components)
+    ppca = None
+    if not trained.subject.model.observed_only:
+        ppca = fit_ppca(np.asarray(fitted.images), ppca_components)
     return [
         scores_of_bounds(
             of_split,
             typical_bound=float(np.mean(bounds[0].log_likelihood)),
             code_lengths=_code_lengths(trained, split) if has_png else None,
         )
-        | {"ppca": ppca(np.asarray(split.images))}
+        | ({"ppca": ppca(np.asarray(split.images))} if ppca else {})
         | _regrets(trained, split, regret_images)
         for split, of_split in zip(splits, bounds[1:], strict=True)
     ]

@@ -180,7 +180,7 @@ def summarise(
       `{name}/elbo_nats`, `/elbo_stderr` (over images, if there are two or more),
       `/distortion_nats`, `/rate_nats`, `/nll_is{K}_nats`, `/nll_is{K}_stderr` (as that
       of the ELBO), `/nll_is{K}_ess` (mean over images, of K), `/bits_per_dim` (if the
-      likelihood is discrete), `/images`, and `latent/active_units`,
+      likelihood is discrete and no value is missing), `/images`, `latent/active_units`,
       `latent/mean_variance` (of the posterior means, for each dimension; both of two
       images or more), and `latent/kl_per_dim` (where the rate is a sum over
       dimensions).
@@ -206,7 +206,7 @@ def summarise(
         kl = np.mean(bounds.kl_per_dimension[:, :size], 0)
         results["latent/kl_per_dim"] = kl.tolist()
     # The negative logarithm of a density is not a code length.
-    if subject.model.likelihood.is_discrete:
+    if subject.model.likelihood.is_discrete and not subject.model.observed_only:
         pixels = np.prod(subject.dataset.event_shape)
         nats = results[f"{nll_name}_nats"]
         results[f"{name}/bits_per_dim"] = float(nats / (pixels * np.log(2)))

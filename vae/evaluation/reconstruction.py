@@ -19,7 +19,7 @@ def run(trained: Trained) -> dict[str, float]:
     difference between an image and the mean of p(x | z), with one z of q(z | x) for
     each image, and its standard error over images, if there are two or more.
 
-    Pixels are as the model sees them.
+    Pixels are as the model sees them; those that are missing (nan) do not count.
     """
     test = trained.subject.dataset.test
     errors_of = trained.compiled(make_errors)
@@ -44,6 +44,7 @@ def make_errors(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array
         key = rng.stream(seed, "reconstruction")
         x, inference = infer_stored(model, variables, preprocess, stored, places, key)
         squares = (x - inference.likelihood.mean[0]) ** 2
-        return jnp.mean(squares, axis=tuple(range(1, x.ndim)))
+        mean = jnp.nanmean if model.observed_only else jnp.mean
+        return mean(squares, axis=tuple(range(1, x.ndim)))
 
     return errors

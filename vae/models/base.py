@@ -77,6 +77,7 @@ class Likelihood(nn.Module):
 
     is_discrete = False  # whether log p(x | z) is a mass
     support = ""  # in words
+    advice = ""  # what to do with data outside of it
     features_per_channel = 1
 
     def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
@@ -90,14 +91,26 @@ class Likelihood(nn.Module):
         """Says if all pixels are in the support."""
         raise NotImplementedError
 
+    @staticmethod
+    def encoder_view(x: Any) -> Any:
+        """Returns what the encoder is given of pixels of any shape; of numpy arrays, a
+        numpy array."""
+        return x
+
     @classmethod
     def is_binary(cls) -> bool:
         """Says if pixels must be 0 or 1."""
-        return cls.supports(np.array([0.0, 1.0])) and not cls.supports(np.array([0.5]))
+        others = (cls.supports(np.array([other])) for other in (0.5, 2.0))
+        return cls.supports(np.array([0.0, 1.0])) and not any(others)
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean image is `mean`."""
         raise NotImplementedError
+
+    @property
+    def needs_all_values(self) -> bool:
+        """Whether no value of an example may be missing: its average would be."""
+        return type(self).ema_loss is not Likelihood.ema_loss
 
     def ema_loss(
         self, likelihood: Any, x: jax.Array, keys: jax.Array
@@ -118,6 +131,7 @@ class Model(Protocol):
     posterior: Posterior
     prior: Prior
     likelihood: Likelihood
+    observed_only: bool  # whether nan in x are missing values
 
     @property
     def inference_parts(self) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ LOG_SCALE_BOUNDS = (-7 - math.log(2), 2.0)
 INITIAL_LOGISTIC_SCALE = 0.1
 
 
-class _Likelihood(Likelihood):
+class PixelLikelihood(Likelihood):
     """Pixels independent given z; subclasses say how one is distributed."""
 
     def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
@@ -62,7 +62,7 @@ class _Likelihood(Likelihood):
         raise NotImplementedError
 
 
-class Bernoulli(_Likelihood):
+class Bernoulli(PixelLikelihood):
     """Binary pixels, parameterised by logits (finite with finite gradients at any)."""
 
     is_discrete = True
@@ -82,7 +82,7 @@ class Bernoulli(_Likelihood):
         return np.log(mean / (1 - mean))
 
 
-class ContinuousBernoulli(_Likelihood):
+class ContinuousBernoulli(PixelLikelihood):
     """Pixels between 0 and 1, by logits: the Bernoulli formula, normalised on [0, 1].
 
     References:
@@ -106,7 +106,7 @@ class ContinuousBernoulli(_Likelihood):
         return logits_of_mean(mean, limit=100)
 
 
-class _RealPixels(_Likelihood):
+class RealPixels(PixelLikelihood):
     """What the Gaussians have in common; the first feature is the mean."""
 
     is_discrete = False
@@ -122,7 +122,7 @@ class _RealPixels(_Likelihood):
         return mean
 
 
-class Gaussian(_RealPixels):
+class Gaussian(RealPixels):
     """Real pixels with one fixed standard deviation, in units of the scaled pixel."""
 
     scale: Positive = 0.1
@@ -131,7 +131,7 @@ class Gaussian(_RealPixels):
         return Normal(features[..., 0], self.scale)
 
 
-class GaussianShared(_RealPixels):
+class GaussianShared(RealPixels):
     """Real pixels with one standard deviation, learned by gradient descent.
 
     References:
@@ -147,7 +147,7 @@ class GaussianShared(_RealPixels):
         return Normal(features[..., 0], jnp.exp(log_scale))
 
 
-class GaussianOptimal(_RealPixels):
+class GaussianOptimal(RealPixels):
     """Real pixels with one variance, kept where it is best: at the mean squared error.
 
     The paper takes the error of the minibatch at hand, but a density must not depend on
@@ -159,9 +159,8 @@ class GaussianOptimal(_RealPixels):
     """
 
     def setup(self) -> None:
-        self.average_variance = self.param(
-            "average_variance", nn.initializers.ones, (), float
-        )
+        ones = nn.initializers.ones
+        self.average_variance = self.param("average_variance", ones, (), float)
 
     def pixels(self, features: jax.Array) -> Distribution:
         variance = jax.lax.stop_gradient(self.average_variance)
@@ -175,7 +174,7 @@ class GaussianOptimal(_RealPixels):
         return ema(self.average_variance, ((x - likelihood.mean) ** 2).mean())
 
 
-class GaussianPerPixel(_RealPixels):
+class GaussianPerPixel(RealPixels):
     """Real pixels, each with a mean and a log-variance of its own.
 
     `MIN_VARIANCE` bounds the variance smoothly: at pixels that hardly vary the
@@ -188,16 +187,16 @@ class GaussianPerPixel(_RealPixels):
     features_per_channel = 2
 
     def pixels(self, features: jax.Array) -> Distribution:
-        log_variance = _at_least(features[..., 1], math.log(MIN_VARIANCE))
+        log_variance = at_least(features[..., 1], math.log(MIN_VARIANCE))
         return Normal(features[..., 0], jnp.exp(log_variance / 2))
 
     @staticmethod
     def features_of_mean(mean: np.ndarray) -> np.ndarray:
         """Returns the features at which the mean image is `mean`, the variances 1."""
-        return _join(mean[..., None], np.zeros((*mean.shape, 1)))
+        return join(mean[..., None], np.zeros((*mean.shape, 1)))
 
 
-class _Bytes(_Likelihood):
+class _Bytes(PixelLikelihood):
     """What the likelihoods over 256 levels have in common."""
 
     is_discrete = True
@@ -228,7 +227,7 @@ class DiscretizedLogistic(_Bytes):
     def features_of_mean(mean: np.ndarray) -> np.ndarray:
         """Returns features at which the mean image is `mean`, the scales 0.1."""
         loc = centers_of_mean(mean, np.zeros(1), INITIAL_LOGISTIC_SCALE)
-        return _join(loc, np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE)))
+        return join(loc, np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE)))
 
 
 class MixtureOfDiscretizedLogistics(_Bytes):
@@ -261,7 +260,7 @@ class MixtureOfDiscretizedLogistics(_Bytes):
         offsets = 2 * INITIAL_LOGISTIC_SCALE * steps
         loc = centers_of_mean(mean, offsets, INITIAL_LOGISTIC_SCALE) + offsets
         log_scale = np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE))
-        return _join(np.zeros_like(loc), loc, log_scale)
+        return join(np.zeros_like(loc), loc, log_scale)
 
 
 class Categorical256(_Bytes):
@@ -281,20 +280,20 @@ class Categorical256(_Bytes):
         """Returns the logits of a continuous Bernoulli, which has the most entropy at
         the mean image `mean`; on levels that is right to 1 / 510."""
         slopes = ContinuousBernoulli.features_of_mean(mean)
-        return _join(slopes[..., None] * np.arange(TOP_LEVEL + 1) / TOP_LEVEL)
+        return join(slopes[..., None] * np.arange(TOP_LEVEL + 1) / TOP_LEVEL)
 
 
 def _logistic(loc: jax.Array, log_scale: jax.Array) -> ByteLogistic:
     low, high = LOG_SCALE_BOUNDS
-    return ByteLogistic(loc, -_at_least(-_at_least(log_scale, low), -high))
+    return ByteLogistic(loc, -at_least(-at_least(log_scale, low), -high))
 
 
-def _at_least(x: jax.Array, bound: float) -> jax.Array:
+def at_least(x: jax.Array, bound: float) -> jax.Array:
     """A smooth maximum of x and the bound."""
     return bound + jax.nn.softplus(x - bound)
 
 
-def _join(*parameters: np.ndarray) -> np.ndarray:
+def join(*parameters: np.ndarray) -> np.ndarray:
     """Parameters [..., C, n] of each channel as features [..., C * sum of n]."""
     joined = np.concatenate(parameters, -1)
     return joined.reshape(*joined.shape[:-2], -1)

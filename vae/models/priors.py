@@ -127,8 +127,8 @@ def vamp(
     Args:
       encoder: the model's own.
       posterior: the model's own.
-      examples: returns as many training examples [K, *event] as it is asked for,
-        scaled.
+      examples: returns as many training examples [K, *event] as it is asked for, as
+        the encoder sees them (`Likelihood.encoder_view`).
       num_components: K.
       dtype: of the layers.
 

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from vae import rng
 from vae.distributions import reparameterization
+from vae.distributions.observed import fill, of_observed
 from vae.distributions.padded import in_use, restrict, restrict_codes
 from vae.fields import Field
 from vae.models.base import Likelihood, Posterior, Prior, check_space
@@ -32,10 +33,12 @@ class VAE(nn.Module):
 
     References:
       Kingma & Welling 2013, arXiv 1312.6114; Kingma et al. 2014, arXiv 1406.5298, eq.
-      6, for the conditional model with labels observed.
+      6, for the conditional model with labels observed; Mattei & Frellsen 2019, arXiv
+      1812.02633, for missing values.
 
     Raises:
-      Unsupported: the prior does not go with the posterior or the labels.
+      Unsupported: the prior does not go with the posterior, the labels or missing
+        values.
     """
 
     encoder: nn.Module  # [B, H, W, C], condition -> [B, F]
@@ -44,6 +47,9 @@ class VAE(nn.Module):
     decoder: nn.Module  # [N, D], condition -> [N, H, W, C * features per channel]
     likelihood: Likelihood  # [..., H, W, C * features per channel] -> p(x | z)
     num_labels: int | None = None
+    # Whether nan in x are missing values. The encoder sees zeros in their place, and a
+    # mask of what was observed beside x; p(x | z) is that of the observed values.
+    observed_only: bool = False
     # See `redraw_kernels`; None: Glorot's.
     initializer: Annotated[Initializer | None, Field(menu=INITIALIZERS)] = None
 
@@ -57,6 +63,10 @@ class VAE(nn.Module):
             raise Unsupported(
                 "depends on the label, which the model is not given", "prior"
             )
+        if self.observed_only and self.prior.shares_inference:
+            raise Unsupported("encodes examples that have no missing values", "prior")
+        if self.observed_only and self.likelihood.needs_all_values:
+            raise Unsupported("needs every value of an example", "likelihood")
         super().__post_init__()
 
     @property
@@ -119,7 +129,11 @@ class VAE(nn.Module):
         """Encodes images x [B, H, W, C], with labels [B] if the model has them."""
         del train  # none of the present layers behaves otherwise in training
         condition = self._condition(label)
-        posterior = self.posterior(self.encoder(x, condition))
+        seen, is_observed = fill(x) if self.observed_only else (x, None)
+        seen = self.likelihood.encoder_view(seen)
+        if is_observed is not None:
+            seen = jnp.concatenate([seen, is_observed.astype(seen.dtype)], -1)
+        posterior = self.posterior(self.encoder(seen, condition))
         return Encoded(self._in_use(posterior), condition)
 
     def infer(
@@ -174,4 +188,6 @@ class VAE(nn.Module):
             condition = jnp.broadcast_to(condition, shape).reshape(-1, shape[-1])
         features = self.decoder(z.reshape(-1, z.shape[-1]), condition)
         shape = (*z.shape[:-1], *features.shape[1:])
-        return self.likelihood(features.reshape(shape), event_dim=features.ndim - 1)
+        event_dim = features.ndim - 1
+        likelihood = self.likelihood(features.reshape(shape), event_dim=event_dim)
+        return of_observed(likelihood) if self.observed_only else likelihood

@@ -23,6 +23,7 @@ from experiments.latents.equations import (
     trace,
 )
 from tests.experiments.latents.conftest import config_of
+from tests.helpers.counts import COUNTS, save_counts
 from vae import rng
 from vae.build import build
 from vae.registry import DECODERS, LIKELIHOODS
@@ -182,8 +183,12 @@ def test_every_decoder_is_known(name: str, convolution: str) -> None:
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", sorted(set(LIKELIHOODS) - {"bernoulli"}))
-def test_every_likelihood_is_known(name: str) -> None:
-    changes = {"model.likelihood.name": name, "dataset.binarize": "none"}
+def test_every_likelihood_is_known(name: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"model.likelihood.name": name}
+    changes["dataset.binarize"] = "none"
+    if name in COUNTS:
+        changes["dataset.name"] = save_counts(tmp_path / "counts.npz")
+        changes["dataset.batch_size"] = 8
     check_complete(traced(**changes))
 
 

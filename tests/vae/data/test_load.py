@@ -55,15 +55,6 @@ def test_colours_are_not_drawn_as_black_or_white_unless_asked(tmp_path: Path) ->
     build(config_of(COLOUR, tmp_path, binarize="dynamic"))
 
 
-@pytest.mark.parametrize("likelihood", ["gaussian", "gaussian_shared"])
-def test_floats_of_bytes_are_refused_with_their_range(
-    tmp_path: Path, likelihood: str
-) -> None:
-    config = config_of(GREY.astype(np.float32), tmp_path, likelihood=likelihood)
-    with pytest.raises(UserError, match="hold values from 0 to 255"):
-        build(config)
-
-
 def test_pictures_of_8_and_of_16_bits_can_be_scored_by_runs_on_either() -> None:
     own = default.get_config()
     own.dataset.name, own.dataset.binarize = "images:own", "none"

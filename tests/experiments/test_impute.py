@@ -1,0 +1,79 @@
+"""Imputations of a run, from its launch to the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import evaluate, impute, runs, score, train
+from experiments.latents import run as latents_run
+from vae.saved import read_json
+from vae.types import UserError
+
+
+@pytest.fixture(scope="module")
+def rows() -> np.ndarray:
+    """Four columns that follow one code, in units of their own; a fifth is missing."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(700, 1)) * [1, -2, 300, 1e-3] + [0, 1, 1000, 0]
+    x += random.normal(size=x.shape) * [0.1, 0.2, 30, 1e-4]
+    return np.where(random.random(x.shape) < 0.25, np.nan, x)
+
+
+def test_a_run_imputes_in_the_units_of_the_data(
+    small_config, rows: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "a.npz", x_train=rows[:600], x_test=rows[600:])
+    small_config.dataset.name = f"npz:{tmp_path}/a.npz"
+    small_config.dataset.scale = "standardize"
+    small_config.model.likelihood.name = "gaussian_shared"
+    with pytest.raises(UserError, match="missing=observed_only"):
+        train.run(small_config, tmp_path / "refused")
+    small_config.dataset.missing = "observed_only"
+    small_config.train.steps = 1500
+    small_config.optimizer.learning_rate = 3e-3
+    folder = tmp_path / "run"
+    train.run(small_config, folder)
+    results = read_json(folder / "results.json") or {}
+    assert results["latent/active_units"] == 1
+    asked = np.float32([[1, *[np.nan] * 3], [np.nan, np.nan, 1600, 2e-3]])
+    np.savez(tmp_path / "b.npz", x=asked)
+    output = tmp_path / "imputed.npz"
+    given = {"num_samples": 300, "num_draws": 7}
+    impute.run(folder, f"npz:{tmp_path}/b.npz", output, **given)
+    with np.load(output) as file:
+        found = dict(file)
+    expected = np.array([[1, -1, 1300, 1e-3], [2, -3, 1600, 2e-3]])
+    spread = np.array([0.3, 0.6, 90, 3e-4])
+    assert (np.abs(found["x"] - expected) < spread).all()
+    is_missing = np.isnan(asked)
+    np.testing.assert_array_equal(
+        found["x"][~is_missing], np.float32(asked[~is_missing])
+    )
+    np.testing.assert_array_equal(found["std"] > 0, is_missing)
+    assert (found["std"] < spread).all()
+    assert found["draws"].shape == (7, 2, 4)
+    score.run(folder, f"npz:{tmp_path}/b.npz", 0.05)  # by what is observed
+    latents_run.run(folder)
+    page = (folder / "latents.html").read_text()
+    assert "could not be computed" not in page
+    evaluate.run(None, folder)
+    assert runs.open_run(folder).experiment.model.observed_only
+    with pytest.raises(UserError, match="must end in .npz"):
+        impute.run(folder, f"npz:{tmp_path}/b.npz", tmp_path / "c.txt", **given)
+
+
+def test_a_model_of_whole_rows_imputes_nothing(
+    small_config, rows: np.ndarray, tmp_path: Path
+) -> None:
+    whole = np.nan_to_num(rows)
+    np.savez(tmp_path / "a.npz", x_train=whole[:600], x_test=whole[600:], x=rows)
+    small_config.dataset.name = f"npz:{tmp_path}/a.npz"
+    small_config.dataset.scale = "standardize"
+    small_config.model.likelihood.name = "gaussian_shared"
+    train.run(small_config, tmp_path / "run")
+    name, given = f"npz:{tmp_path}/a.npz", {"num_samples": 3, "num_draws": 1}
+    with pytest.raises(UserError, match="was trained without missing values"):
+        impute.run(tmp_path / "run", name, None, **given)
+    with pytest.raises(UserError, match="--samples=0 must be at least 1"):
+        impute.run(tmp_path / "run", name, None, num_samples=0, num_draws=1)

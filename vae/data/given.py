@@ -1,0 +1,48 @@
+"""Examples that a user gives to a trained model."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from vae.types import Array, is_image
+
+
+def as_stored(x: Array, event_shape: Sequence[int], dtype: np.dtype) -> Array:
+    """Returns examples as those of training are stored: bytes, or floats.
+
+    Args:
+      x: [N, *event_shape]; bool, bytes, or numbers.
+      event_shape: of an example of training.
+      dtype: of the examples of training.
+
+    Raises:
+      ValueError: they are of another shape or type.
+    """
+    shape = np.shape(x)
+    if shape[1:] != event_shape or not shape[0]:
+        wanted = ", ".join(map(str, event_shape))
+        raise ValueError(f"x must be [N, {wanted}], but is {list(shape)}")
+    x = x if isinstance(x, jax.Array) else np.asarray(x)
+    if x.dtype == bool:
+        scale = 255 if dtype == np.uint8 else 1
+        return x.astype(dtype) * dtype.type(scale)
+    if x.dtype == dtype:
+        return x
+    is_float = jnp.issubdtype(x.dtype, jnp.floating)
+    if dtype != np.uint8 and (is_float or not is_image(event_shape)):
+        return x.astype(dtype)  # integers of vectors are numbers
+    if dtype == np.uint8 and is_float and not _exceeds_one(x):
+        return x
+    needs = "x must be bytes (uint8), or floats in [0, 1]"
+    if dtype != np.uint8:
+        needs = "x must be floats, scaled as the training data were"
+    held = f"{x.dtype} beyond [0, 1]" if is_float else f"{x.dtype}"
+    raise ValueError(f"{needs}, but is {held}")
+
+
+def _exceeds_one(x: Array) -> bool:
+    """Whether values are outside [0, 1]; those that are being traced are not known."""
+    return not isinstance(x, Tracer) and bool((x.min() < 0) | (x.max() > 1))
