@@ -24,7 +24,6 @@ def test_floats_of_bytes_are_refused_with_their_range(
         build(config)
 
 
-
 def of_train(rows: np.ndarray, labels: np.ndarray | None = None) -> Dataset:
     split = Split(np.asarray(rows, np.float32), labels)
     return Dataset(split, split[:0], split)
