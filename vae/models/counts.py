@@ -62,7 +62,7 @@ class _Counts(PixelLikelihood):
         return np.log(np.maximum(mean, MIN_MEAN))
 
     @property
-    def knows_total(self) -> bool:
+    def needs_all_values(self) -> bool:
         """Whether the density is one given the total of the example."""
         return False
 
@@ -79,7 +79,7 @@ class _Counts(PixelLikelihood):
         """See `Likelihood`; no key is used. The average is a sum of totals and the sum
         of their weights, so that it forgets its start at once."""
         del likelihood, keys
-        if not self.knows_total:
+        if not self.needs_all_values:
             return 0.0
         total = x.reshape(len(x), -1).sum(-1).mean()
         average = self.get_variable("params", "average_total")
@@ -102,7 +102,7 @@ class _Rates(_Counts):
     library: Library = False
 
     @property
-    def knows_total(self) -> bool:
+    def needs_all_values(self) -> bool:
         return self.library
 
     @nn.compact
@@ -178,7 +178,7 @@ class Multinomial(_Counts):
     """
 
     @property
-    def knows_total(self) -> bool:
+    def needs_all_values(self) -> bool:
         return True
 
     @nn.compact

@@ -16,7 +16,7 @@ from tests.helpers.counts import save_counts
 from tests.vae.test_registry import tiny_config
 from vae.build import build
 from vae.data.checks import check_scale
-from vae.data.splits import Split
+from vae.data.splits import Dataset, Split
 from vae.models.counts import (
     MIN_MEAN,
     Multinomial,
@@ -36,7 +36,7 @@ MENU = [
     ZeroInflatedNegativeBinomial(library=True),
     Multinomial(),
 ]
-GIVEN_TOTAL = [module for module in MENU if module.knows_total]
+GIVEN_TOTAL = [module for module in MENU if module.needs_all_values]
 every_count = pytest.mark.parametrize("module", MENU)
 every_given_total = pytest.mark.parametrize("module", GIVEN_TOTAL)
 
@@ -102,7 +102,7 @@ def test_features_of_mean_invert_the_mean(module) -> None:
     mean = np.array([0.0, 0.25, 700.0, 1e7])
     likelihood, _ = begun(module, module.features_of_mean(mean))
     expected = np.maximum(mean, MIN_MEAN)
-    if module.knows_total:  # the typical one begins at 1, and some are lost as zeros
+    if module.needs_all_values:  # the typical one begins at 1, and some are lost as zeros
         kept = 0.9 if isinstance(module, ZeroInflatedNegativeBinomial) else 1
         np.testing.assert_allclose(likelihood.mean.sum(), kept, rtol=1e-5)
         expected = expected / expected.sum() * likelihood.mean.sum()
@@ -130,9 +130,10 @@ def test_support_and_what_the_encoder_sees(module) -> None:
 
 def test_scale_is_judged_by_what_the_encoder_sees() -> None:
     split = Split(np.full((5, 3), 2.0**24, np.float32), None)
-    check_scale(split, Poisson.encoder_view)
-    with pytest.raises(UserError, match="standardise each column"):
-        check_scale(split, StudentT.encoder_view)
+    data = Dataset(split, split[:0], split)
+    check_scale(data, Poisson.encoder_view)
+    with pytest.raises(UserError, match="scale=standardize"):
+        check_scale(data, StudentT.encoder_view)
 
 
 def test_dispersions_are_parameters_of_columns_or_one() -> None:
