@@ -7,6 +7,7 @@ import numpy as np
 from experiments.score import slug
 from experiments.terminal import say
 from vae.build import from_operative
+from vae.data.columns import value_names
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
@@ -50,11 +51,12 @@ def run(
             "dataset.missing=observed_only"
         )
     config, where = from_operative(experiment.config), f"--data={name}"
-    rows, _ = load_other(
+    rows, names = load_other(
         name,
         config.runtime.data_dir,
         read_options(config),
         where=where,
+        columns=everything.columns,
     )
     other_images(
         config, everything, experiment.model.likelihood, rows, where, name=name
@@ -65,7 +67,8 @@ def run(
     found = impute(fitted, rows.images, num_samples, num_draws)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_npz(path, found)
+        columns = value_names(everything.columns, rows.images.shape[1])
+        _write_npz(path, found, names, columns)
     except OSError as error:
         raise UserError(f"--output={path} cannot be written ({error})") from error
     ess = float(np.median(found.effective_sample_size))
@@ -90,10 +93,13 @@ def impute(
     return found._replace(draws=found.draws.swapaxes(0, 1))
 
 
-def _write_npz(path: Path, found: Imputed) -> None:
-    """Writes `x` [N, D], `std` [N, D], `draws` [M, N, D] and
-    `effective_sample_size` [N]."""
+def _write_npz(
+    path: Path, found: Imputed, names: list[str], columns: list[str]
+) -> None:
+    """Writes `x` [N, D], `std` [N, D], `draws` [M, N, D], `effective_sample_size` [N],
+    and what rows and columns are called, `names` [N] and `columns` [D]."""
     named = {"x" if name == "mean" else name: v for name, v in found._asdict().items()}
+    named |= {"names": np.array(names), "columns": np.array(columns)}
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **named)
     partial.replace(path)

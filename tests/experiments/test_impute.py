@@ -77,3 +77,29 @@ def test_a_model_of_whole_rows_imputes_nothing(
         impute.run(tmp_path / "run", name, None, **given)
     with pytest.raises(UserError, match="--samples=0 must be at least 1"):
         impute.run(tmp_path / "run", name, None, num_samples=0, num_draws=1)
+
+
+def test_a_table_is_imputed_by_the_names_of_its_columns(
+    small_config, tmp_path: Path
+) -> None:
+    lines = [f"{'' if i % 7 == 0 else i},{i % 5},{'xy'[i % 2]}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,c", *lines]))
+    (tmp_path / "b.csv").write_text("c,b,a\n,7,\nx,,9\n")
+    small_config.dataset.update(
+        name=f"table:{tmp_path}/a.csv",
+        missing="observed_only",
+        scale="standardize",
+        batch_size=10,
+    )
+    small_config.model.likelihood.name = "gaussian_shared"
+    small_config.train.steps = 2
+    train.run(small_config, tmp_path / "run")
+    name, output = f"table:{tmp_path}/b.csv", tmp_path / "c.npz"
+    impute.run(tmp_path / "run", name, output, num_samples=3, num_draws=1)
+    with np.load(output) as file:
+        found = dict(file)
+    assert found["names"].tolist() == ["row 2", "row 3"]
+    assert found["columns"].tolist() == ["a", "b", "c=x", "c=y"]
+    is_missing = [[1, 0, 1, 1], [0, 1, 0, 0]]
+    np.testing.assert_array_equal(found["std"] > 0, is_missing)
+    assert found["x"][0, 1] == 7 and found["x"][1, [0, 2, 3]].tolist() == [9, 1, 0]
