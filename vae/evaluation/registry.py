@@ -32,9 +32,10 @@ EVALUATIONS = {
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
         anomaly.run,
-        shows=lambda samples, *, source, regret_images, **_: {
+        shows=lambda samples, *, source, regret_images, baselines, **_: {
             "anomalies": source,
             **({"anomaly/regret_auroc": None} if regret_images else {}),
+            **({"anomaly/knn_auroc": None} if baselines else {}),
         },
         switch="source",
         replaces=("anomalies", "anomaly/"),
