@@ -73,7 +73,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.likelihood.name = "gaussian_per_pixel"
     for part in (config.model.encoder, config.model.decoder):
         part.widths = (128, 128)
-    config.train.steps = 1_000
+    config.train.steps = 2_000
     config.optimizer.schedule.name = "cosine"
     config.evaluate.bounds.importance_samples = 50
     config.evaluate.anomalies.source = "other_labels"
