@@ -169,6 +169,11 @@ def get_config(mode: str = "") -> Config:
     # Whether k nearest neighbours, isolation forest, one-class SVM and local outlier
     # factor score them, too.
     evaluate.anomalies.baselines = False
+    # The share of the test values that are hidden and imputed, by a model of missing
+    # values; 0: none.
+    evaluate.imputation = ConfigDict()
+    evaluate.imputation.hide = 0.0
+    evaluate.imputation.samples = 1_000  # of the importance sampling, K
     # Components of a Gaussian mixture fitted to the codes of the training images, to
     # draw samples from beside the prior's; 0: none.
     evaluate.fitted_density = ConfigDict()

@@ -12,12 +12,11 @@ from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.evaluation.base import map_batches
-from vae.evaluation.impute import Imputed
+from vae.evaluation.impute import ROWS, Imputed
 from vae.fitted import FittedVAE
 from vae.saved import as_fitted, open_model
 from vae.types import UserError
 
-ROWS = 20_000  # of the decoder, computed at once
 LOW_ESS = 30  # below, importance sampling is not exact
 
 

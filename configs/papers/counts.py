@@ -10,9 +10,9 @@ from typing import Any
 
 from configs import default
 
-NOTES = """The negative log-likelihood of the Gaussian is that of a density, in the units
-of the counts (`NLL, data units`). A density can be as large as it likes at the zeros, of
-which these data have 93%, so that it does not compare with probabilities of counts."""
+NOTES = """The negative log-likelihood of the Gaussian is that of a density, in units of
+the counts (`NLL, data units`). A density has no bound at the zeros, which are 93% of
+these data, so that it does not compare with probabilities of counts."""
 
 
 def get_config(mode: str = "") -> default.Config:

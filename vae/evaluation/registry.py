@@ -4,6 +4,7 @@ from vae.evaluation import (
     anomaly,
     bounds,
     fitted_density,
+    imputation,
     latent,
     log_likelihood,
     reconstruction,
@@ -40,6 +41,13 @@ EVALUATIONS = {
         switch="source",
         replaces=("anomalies", "anomaly/"),
         on_all_hosts=True,
+    ),
+    "imputation": Evaluation(
+        imputation.run,
+        shows=lambda samples, *, hide, **_: {"imputation/hide": hide},
+        applies=imputation.applies,
+        switch="hide",
+        replaces=("imputation/",),
     ),
     "fitted_density": Evaluation(
         fitted_density.run,
