@@ -173,7 +173,7 @@ def get_config(mode: str = "") -> Config:
     # values; 0: none.
     evaluate.imputation = ConfigDict()
     evaluate.imputation.hide = 0.0
-    evaluate.imputation.samples = 1_000  # of the importance sampling, K
+    evaluate.imputation.importance_samples = 1_000  # K
     # Components of a Gaussian mixture fitted to the codes of the training images, to
     # draw samples from beside the prior's; 0: none.
     evaluate.fitted_density = ConfigDict()

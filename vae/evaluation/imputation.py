@@ -33,7 +33,7 @@ def applies(subject: Subject, **_: Any) -> str | None:
 
 
 def run(
-    trained: Trained, *, hide: Hide = 0.0, samples: Count = 1_000
+    trained: Trained, *, hide: Hide = 0.0, importance_samples: Count = 1_000
 ) -> dict[str, Any]:
     """Hides a random share of the test values, and imputes them.
 
@@ -45,12 +45,12 @@ def run(
       `imputation/knn_rmse`, `imputation/iterative_rmse`.
     """
     test, train = trained.subject.dataset.test, trained.subject.dataset.train
-    compute = trained.compiled(make_hidden, hide, samples)
+    compute = trained.compiled(make_hidden, hide, importance_samples)
 
     def of_batch(places: np.ndarray) -> Any:
         return compute(trained.variables, trained.seed, test[places], places)
 
-    batch_size = min(test.size, max(1, ROWS // samples))
+    batch_size = min(test.size, max(1, ROWS // importance_samples))
     found = map_batches(of_batch, np.arange(test.size), batch_size)
     given, mean, std = (array.reshape(test.size, -1) for array in found)
     truth = np.asarray(test.images, np.float64).reshape(given.shape)

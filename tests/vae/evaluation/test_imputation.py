@@ -25,7 +25,7 @@ def make(count: int) -> Trained:
 def test_the_exact_model_covers_and_no_regression_is_better() -> None:
     """Regressions, with enough data, are as good as the model that drew the data."""
     count = 2_000
-    found = imputation.run(make(count), hide=0.5, samples=2_000)
+    found = imputation.run(make(count), hide=0.5, importance_samples=2_000)
     error = np.sqrt(0.9 * 0.1 / (2 * count))
     assert abs(found["imputation/coverage90"] - 0.9) < 5 * error
     least = found["imputation/rmse"]
@@ -38,9 +38,9 @@ def test_the_exact_model_covers_and_no_regression_is_better() -> None:
 
 
 def test_what_is_hidden_does_not_depend_on_the_batch(monkeypatch) -> None:
-    whole = imputation.run(make(50), hide=0.3, samples=50)
+    whole = imputation.run(make(50), hide=0.3, importance_samples=50)
     monkeypatch.setattr(imputation, "ROWS", 7 * 50)
-    again = imputation.run(make(50), hide=0.3, samples=50)
+    again = imputation.run(make(50), hide=0.3, importance_samples=50)
     assert whole["imputation/mean_rmse"] == again["imputation/mean_rmse"]
     np.testing.assert_allclose(
         whole["imputation/rmse"], again["imputation/rmse"], rtol=1e-5
@@ -49,6 +49,6 @@ def test_what_is_hidden_does_not_depend_on_the_batch(monkeypatch) -> None:
 
 def test_a_model_of_whole_rows_says_why_not() -> None:
     subject = linear(4, exact.params(), 1).subject
-    said = imputation.applies(subject, hide=0.5, samples=3) or ""
+    said = imputation.applies(subject, hide=0.5, importance_samples=3) or ""
     assert "set dataset.missing=observed_only" in said
-    assert imputation.applies(make(4).subject, hide=0.5, samples=3) is None
+    assert imputation.applies(make(4).subject, hide=0.5, importance_samples=3) is None
