@@ -1,9 +1,10 @@
 """A VAE on a table of your own, in CSV or Parquet.
 
-Purpose:  a first model of a table whose columns are numbers, truths and categories.
+Purpose:  a first model of a table: each column has the likelihood of its kind.
 Command:  python launch.py --config=configs/table_vae.py \\
               --config.dataset.name=table:FILE.csv
-          (--config.dataset.label_column=NAME for a column that is not to be modelled)
+          (--config.dataset.label_column=NAME for a column that is not to be modelled;
+          configs/missing_vae.py for a table with empty cells)
 """
 
 from configs import default
@@ -15,7 +16,7 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.scale = "standardize"
     config.dataset.batch_size = 64
     config.model.latent_dim = 8
-    config.model.likelihood.name = "gaussian_shared"
+    config.model.likelihood.name = "per_column"
     for part in (config.model.encoder, config.model.decoder):
         part.widths = (128, 128)
     config.train.steps = 5_000

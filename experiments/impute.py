@@ -1,18 +1,21 @@
 """Fills in the missing values of a user's own rows by a trained model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from experiments.filled import end_of, sibling, write_filled, write_values
 from experiments.score import slug
 from experiments.terminal import say
 from vae.build import from_operative
-from vae.data.columns import value_names
+from vae.data.columns import Column, value_names
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.evaluation.base import map_batches
 from vae.evaluation.impute import ROWS, Imputed
+from vae.experiment import Experiment
 from vae.fitted import FittedVAE
 from vae.saved import as_fitted, open_model
 from vae.types import UserError
@@ -25,11 +28,14 @@ def run(
 ) -> None:
     """Writes rows whose missing values are filled in, with their uncertainty.
 
+    A table becomes a table with the same columns, and beside it NAME_std of the
+    standard deviations and NAME_draw1, NAME_draw2, ... of the multiple imputations.
+
     Args:
       folder: of a run or of an exported model, trained with
         `dataset.missing=observed_only`.
       name: of the rows, as for `dataset.name`.
-      output: a file; None: `imputed/NAME.npz` in the folder.
+      output: a file; None: `imputed/NAME` in the folder, which ends as the input does.
       num_samples: importance samples for each row, K.
       num_draws: multiple imputations, M.
 
@@ -39,16 +45,10 @@ def run(
     """
     if num_samples < 1 or num_draws < 0:
         raise UserError(f"--samples={num_samples} must be at least 1, --draws 0")
-    path = output or folder / "imputed" / f"{slug(name)}.npz"
-    if path.suffix != ".npz":
-        raise UserError(f"--output={path} must end in .npz")
+    path = _path_of(folder, name, output)
     experiment, variables = open_model(folder)
+    _check_model(experiment, folder)
     everything = experiment.data.everything
-    if not experiment.model.observed_only:
-        raise UserError(
-            f"{folder}: the model was trained without missing values; train one with "
-            "dataset.missing=observed_only"
-        )
     config, where = from_operative(experiment.config), f"--data={name}"
     rows, names = load_other(
         name,
@@ -60,14 +60,17 @@ def run(
     other_images(
         config, everything, experiment.model.likelihood, rows, where, name=name
     )
+    is_missing = np.isnan(rows.images)
+    say(f"imputing {is_missing.sum()} of {is_missing.size} values of {name}")
     fitted = as_fitted(experiment, variables)
-    missing = int(np.isnan(rows.images).sum())
-    say(f"imputing {missing} of {rows.images.size} values of {name}")
     found = impute(fitted, rows.images, num_samples, num_draws)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        columns = value_names(everything.columns, rows.images.shape[1])
-        _write_npz(path, found, names, columns)
+        if path.suffix == ".npz":
+            columns = value_names(everything.columns, rows.images.shape[1])
+            _write_npz(path, found, names, columns)
+        else:
+            _write_tables(path, name, everything.columns, found, is_missing)
     except OSError as error:
         raise UserError(f"--output={path} cannot be written ({error})") from error
     ess = float(np.median(found.effective_sample_size))
@@ -75,6 +78,57 @@ def run(
         f"written to {path}; effective sample size {ess:.0f} of {num_samples} (median)"
         + "; more --samples are more exact" * (ess < LOW_ESS)
     )
+
+
+def _path_of(folder: Path, name: str, output: Path | None) -> Path:
+    """Returns the file to write.
+
+    Raises:
+      UserError: it does not end as the input does, or it is the input.
+    """
+    kind, _, place = name.partition(":")
+    end = (end_of(place) if kind == "table" else "") or ".npz"
+    path = output or folder / "imputed" / f"{slug(name.removesuffix('.gz'))}{end}"
+    if not path.name.endswith(end):
+        raise UserError(f"--output={path} must end in {end}")
+    if kind == "table" and path.resolve() == Path(place).resolve():
+        raise UserError(f"--output={path} is the input: name another file")
+    return path
+
+
+def _check_model(experiment: Experiment, folder: Path) -> None:
+    """Raises UserError for models that impute nothing."""
+    if not experiment.model.observed_only:
+        raise UserError(
+            f"{folder}: the model was trained without missing values; train one with "
+            "dataset.missing=observed_only"
+        )
+    if experiment.model.num_labels is not None:
+        raise UserError(
+            f"{folder}: the model is conditional and needs labels; train one with "
+            "model.condition=none"
+        )
+    scaling = experiment.data.everything.scaling
+    if scaling is not None and scaling.is_log.any():
+        raise UserError(
+            f"{folder}: dataset.scale=log1p gives no means in the units of the data; "
+            "train with dataset.scale=standardize"
+        )
+
+
+def _write_tables(
+    path: Path,
+    name: str,
+    columns: Sequence[Column],
+    found: Imputed,
+    is_missing: np.ndarray,
+) -> None:
+    """Writes the table filled by means and by each draw, and standard deviations."""
+    source = Path(name.partition(":")[2])
+    by_path = {sibling(path, f"draw{m}"): x for m, x in enumerate(found.draws, 1)}
+    for target, values in {path: found.mean, **by_path}.items():
+        write_filled(source, target, columns, np.asarray(values), is_missing)
+    write_values(sibling(path, "std"), columns, np.asarray(found.std))
 
 
 def impute(

@@ -16,6 +16,7 @@ from experiments.cells import make_cell
 from experiments.workdir import read_json
 from tests.conftest import ROOT
 from tests.helpers.counts import COUNTS
+from tests.helpers.tables import use_table
 from vae.build import build, operative
 from vae.data.sources import mnist_5k
 from vae.evaluation import latent
@@ -46,12 +47,15 @@ def load(name: str) -> Any:
 
 
 def fitting(config: Any, folder: Path) -> Any:
-    """The config with data that its likelihood takes: digits, or their bytes as
-    counts."""
+    """The config with data that its likelihood takes: digits, their bytes as counts, or
+    a table."""
     if config.model.likelihood.name in COUNTS:
         train, test = (np.float32(split.images) for split in mnist_5k())
         np.savez(folder / "digits.npz", x_train=train[:1_000], x_test=test)
         config.dataset.name = f"npz:{folder}/digits.npz"
+    if config.model.likelihood.name == "per_column":
+        use_table(config, folder / "table.csv", rows=2_500, missing=0.1)
+        config.dataset.missing = "observed_only"
     return config
 
 

@@ -69,7 +69,7 @@ def build(
     everything = load_dataset(config) if dataset is None else dataset
     config = config.copy_and_resolve_references()
     config.dataset.binarize, notes = settle_binarize(config, everything)
-    likelihood = make_likelihood(bound)
+    likelihood = make_likelihood(operative(config), bound, everything)
     everything = for_model(everything, config, likelihood, is_used=is_used)
     plain = operative(config)
     data = _load_others(config, everything, likelihood, is_used=is_used)

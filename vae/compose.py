@@ -163,8 +163,16 @@ def latent_parts(
     return {"posterior": posterior, "prior": prior}
 
 
-def make_likelihood(bound: Mapping[str, Binding]) -> Any:
-    return bound["model.likelihood"].build()
+def make_likelihood(
+    config: Config, bound: Mapping[str, Binding], dataset: Dataset
+) -> Any:
+    """Returns the likelihood, which may be built from the columns of a table.
+
+    Raises:
+      UserError: the data have none of which the likelihood could be built.
+    """
+    with naming(config, "model.likelihood"):
+        return bound["model.likelihood"].build(columns=dataset.columns)
 
 
 def model_maker(
@@ -177,7 +185,7 @@ def model_maker(
     """
     fields = bind_method("model", config["model"], ModelFields)()
     dtype = PRECISIONS[config["precision"]]
-    likelihood = make_likelihood(bound)
+    likelihood = make_likelihood(config, bound, dataset)
     *size, channels = dataset.event_shape
     event_shape = (*size, channels * likelihood.features_per_channel)
     bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)

@@ -203,18 +203,19 @@ def _check(
     if not 0 < batch_size <= len(images):
         raise UserError(f"batch_size={batch_size} must be 1 to {len(images)} (len(x))")
     pixels = to_unit(images)
+    likelihood, given, supports = model.likelihood, pixels, model.likelihood.supports
     if model.observed_only:
-        pixels = pixels[~np.isnan(pixels)]
-    low, high = pixels.min(), pixels.max()
+        given, supports = pixels[~np.isnan(pixels)], likelihood.supports_observed
+    low, high = given.min(), given.max()
     if binarize and not 0 <= low <= high <= 1:
         raise UserError(f"binarize needs pixels in [0, 1]: x has {low:.4g}..{high:.4g}")
-    if not binarize and not model.likelihood.supports(pixels):
-        advice = model.likelihood.advice and f": {model.likelihood.advice}"
+    if not binarize and not supports(pixels):
+        advice = likelihood.advice and f": {likelihood.advice}"
         raise UserError(
-            f"the likelihood is a density over {model.likelihood.support}, but x has "
+            f"the likelihood is a density over {likelihood.support}, but x has "
             f"values between {low:.4g} and {high:.4g}{advice}"
             + ": binarize=True draws each as 0 or 1"
-            * model.likelihood.is_binary()
+            * likelihood.is_binary()
         )
     made = jax.eval_shape(lambda: _likelihood_of(model, images[:1]))
     if made.event_shape != images.shape[1:]:

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from vae.bind import Entry, Menu, Method
-from vae.models import counts, likelihoods, posteriors, priors
+from vae.models import counts, likelihoods, per_column, posteriors, priors
 from vae.nn import convnext, decoders, encoders
 from vae.objectives import (
     constrained,
@@ -75,6 +75,7 @@ LIKELIHOODS: Menu = {
     "zero_inflated_negative_binomial": counts.ZeroInflatedNegativeBinomial,
     "multinomial": counts.Multinomial,
     "student_t": counts.StudentT,
+    "per_column": per_column.per_column,
 }
 
 

@@ -137,6 +137,8 @@ def _stand_in(shape: list[int], dtype: str, num_labels: int, **facts: Any) -> Da
     """Returns blank data of the shape, type and number of labels that the model was
     trained on."""
     images = np.zeros((max(1, num_labels), *shape), dtype)
+    if "columns" in facts:
+        images[:] = columns.blank(columns.from_plain(facts["columns"]))
     labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
     some = Split(images, labels)
     return with_facts(Dataset(some, some[slice(0)], some), facts)

@@ -13,6 +13,7 @@ from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_train import read
 from tests.helpers.counts import COUNTS, save_counts
+from tests.helpers.tables import use_table
 from tests.helpers.trained import untrained
 from vae.build import build
 from vae.evaluation import bounds, log_likelihood
@@ -199,6 +200,8 @@ def test_simulated_images_are_such_as_the_likelihood_describes(
     tiny.model.likelihood.name = name
     if name in COUNTS:
         tiny.dataset.name, tiny.dataset.batch_size = save_counts(tmp_path / "a.npz"), 8
+    if name == "per_column":
+        use_table(tiny, tmp_path / "a.csv")
     if name != "bernoulli":
         tiny.dataset.binarize = "none"
     experiment = build(tiny)

@@ -1,12 +1,15 @@
 """Imputations of a run, from its launch to the file."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from configs import default
 from experiments import evaluate, impute, runs, score, train
 from experiments.latents import run as latents_run
+from tests.helpers.tables import COLOURS, SEXES, use_table
 from vae.saved import read_json
 from vae.types import UserError
 
@@ -61,6 +64,83 @@ def test_a_run_imputes_in_the_units_of_the_data(
     assert runs.open_run(folder).experiment.model.observed_only
     with pytest.raises(UserError, match="must end in .npz"):
         impute.run(folder, f"npz:{tmp_path}/b.npz", tmp_path / "c.txt", **given)
+
+
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a table with holes, and beside it the table, called a.csv."""
+    folder = tmp_path_factory.mktemp("table")
+    config = default.get_config("smoke")
+    use_table(config, folder / "a.csv", rows=600, missing=0.2)
+    config.runtime.num_devices = 1
+    config.model.latent_dim = 4
+    config.model.encoder.widths = config.model.decoder.widths = (32,)
+    config.model.likelihood.name = "per_column"
+    config.dataset.missing = "observed_only"
+    config.dataset.batch_size = 50
+    config.objective.name, config.objective.num_samples = "iwae", 5
+    config.train.steps, config.runtime.steps_per_call = 1500, 500
+    config.train.log_every, config.runtime.checkpoint_every = 500, 0
+    config.optimizer.learning_rate = 3e-3
+    train.run(config, folder / "run")
+    return folder / "run"
+
+
+def cells_of(path: Path) -> list[list[str]]:
+    with path.open(newline="") as stream:
+        return list(csv.reader(stream, delimiter="\t" if "tsv" in path.name else ","))
+
+
+@pytest.mark.slow
+def test_a_table_becomes_a_table(table_run: Path) -> None:
+    """The same cells in the same places, and sensible ones where there were none."""
+    held = cells_of(table_run.with_name("a.csv"))
+    name = f"table:{table_run.with_name('a.csv')}"
+    impute.run(table_run, name, None, num_samples=50, num_draws=2)
+    written = sorted((table_run / "imputed").iterdir())
+    mean, *draws, std = (cells_of(path) for path in written)
+    kinds = {"colour": COLOURS, "sex": SEXES, "is_healthy": ("True", "False")}
+    for found in (mean, *draws):
+        assert found[0] == held[0] and len(found) == len(held)
+        for row, own in zip(found[1:], held[1:], strict=True):
+            for column, cell, was in zip(held[0], row, own, strict=True):
+                assert cell == was or not was
+                assert cell in kinds.get(column, (cell,))
+                assert column != "visits" or cell.isdecimal()
+    assert draws[0] != draws[1]
+    assert std[0] == ["age", *(f"colour={c}" for c in COLOURS), *std[0][4:]]
+    is_hole = np.array([not row[2] for row in held[1:]])
+    spread = np.array([float(row[std[0].index("visits")]) for row in std[1:]])
+    np.testing.assert_array_equal(spread > 0, is_hole)
+    age, visits = (np.array([float(r[i]) for r in mean[1:]]) for i in (0, 2))
+    assert np.corrcoef(age[is_hole], visits[is_hole])[0, 1] > 0.7
+
+
+@pytest.mark.slow
+def test_other_tables_are_filled_in_their_own_form(
+    table_run: Path, tmp_path: Path
+) -> None:
+    head = "id\tsex\tis_healthy\tvisits\tcolour\tage"
+    (tmp_path / "b.tsv").write_text(
+        f"{head}\n01\t\ttrue\t2\tblue\t30\n02\tf\t\t\t\t70\n"
+    )
+    name, given = f"table:{tmp_path}/b.tsv", {"num_samples": 50, "num_draws": 1}
+    impute.run(table_run, name, tmp_path / "c.tsv", **given)
+    names, first, second = cells_of(tmp_path / "c.tsv")
+    assert names == head.split("\t")
+    assert (
+        first[0] == "01"
+        and first[1] in SEXES
+        and first[2:] == ["true", "2", "blue", "30"]
+    )
+    assert second[2] in ("true", "false") and second[4] in COLOURS
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("b.tsv", "c.tsv", "c_std.tsv", "c_draw1.tsv")
+    }
+    with pytest.raises(UserError, match=r"c.csv must end in .tsv$"):
+        impute.run(table_run, name, tmp_path / "c.csv", **given)
+    with pytest.raises(UserError, match="is the input: name another file"):
+        impute.run(table_run, name, tmp_path / "b.tsv", **given)
 
 
 def test_a_model_of_whole_rows_imputes_nothing(

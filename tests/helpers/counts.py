@@ -9,7 +9,8 @@ from vae.registry import LIKELIHOODS
 COUNTS = [
     name
     for name, likelihood in LIKELIHOODS.items()
-    if likelihood.supports(np.array([0.0, 300.0]))
+    if isinstance(likelihood, type)
+    and likelihood.supports(np.array([0.0, 300.0]))
     and not likelihood.supports(np.array([0.5]))
 ]
 

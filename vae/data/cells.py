@@ -84,9 +84,8 @@ Parts = tuple[list[str], dict[str, np.ndarray], np.ndarray]  # of a Sheet
 
 
 def _read_csv(path: Path, where: str, how: How) -> Parts:
-    is_tabs = ".tsv" in path.name.lower()
     names, rows, blocks, held = [], [], [], []
-    for row, record in _records(path, where, "\t" if is_tabs else ","):
+    for row, record in records(path, where):
         if not names:
             names = _checked_names([name.strip() for name in record], where)
             continue
@@ -115,12 +114,16 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return cells
 
 
-def _records(path: Path, where: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Gives the rows that are not blank, each with its number."""
+def separator_of(path: Path) -> str:
+    return "\t" if ".tsv" in path.name.lower() else ","
+
+
+def records(path: Path, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Gives the rows of a text file that are not blank, each with its number."""
     row = 0
     with _opened(path) as stream:
         lines = _without_nul(stream, where)
-        reader = csv.reader(lines, delimiter=separator, strict=True)
+        reader = csv.reader(lines, delimiter=separator_of(path), strict=True)
         try:
             for row, record in enumerate(reader, 1):
                 if record:

@@ -22,15 +22,14 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
         images = pixels_to_check(split)
         for start in range(0, len(images), 4096):
             pixels = to_unit(images[start : start + 4096])
-            pixels = pixels[~np.isnan(pixels)]  # without missing values
-            if not likelihood.supports(pixels):
+            if not likelihood.supports_observed(pixels):
                 advice = likelihood.advice and f": {likelihood.advice}"
                 draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"
                 raise UserError(
                     f"model.likelihood.name={name} is a density over "
                     f"{likelihood.support}, but the {split_name} "
                     f"{noun(dataset.event_shape)} hold other values, between "
-                    f"{pixels.min():.4g} and {pixels.max():.4g}{advice}"
+                    f"{np.nanmin(pixels):.4g} and {np.nanmax(pixels):.4g}{advice}"
                     + draws
                     * likelihood.is_binary()
                 )

@@ -42,6 +42,15 @@ def value_kinds(columns: Sequence[Column]) -> list[str]:
     return [column.kind for column in columns for _ in range(column.width)]
 
 
+def blank(columns: Sequence[Column]) -> list[float]:
+    """Returns a vector that every table could hold: zeros, and first categories."""
+    return [
+        float(column.kind == CATEGORY and place == 0)
+        for column in columns
+        for place in range(column.width)
+    ]
+
+
 def as_plain(columns: Sequence[Column]) -> list[list[Any]]:
     """Returns the columns as lists, which JSON can hold."""
     return [[c.name, c.kind, list(c.categories)] for c in columns]

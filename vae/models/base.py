@@ -91,6 +91,11 @@ class Likelihood(nn.Module):
         """Says if all pixels are in the support."""
         raise NotImplementedError
 
+    def supports_observed(self, x: np.ndarray) -> bool:
+        """Says if examples x [N, *event] are in the support, apart from missing values
+        (nan)."""
+        return self.supports(x[~np.isnan(x)])
+
     @staticmethod
     def encoder_view(x: Any) -> Any:
         """Returns what the encoder is given of pixels of any shape; of numpy arrays, a

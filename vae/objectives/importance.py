@@ -105,7 +105,14 @@ def _loss_of(
 
 
 def iwae(inference: Inference, terms: ElboTerms) -> jax.Array:
-    """L_K = log 1/K sum_k w_k with all K samples in one bound (IWAE, eq. 8)."""
+    """L_K = log 1/K sum_k w_k with all K samples in one bound (IWAE, eq. 8).
+
+    Of a model with `observed_only` it bounds the log-density of the observed values.
+    Mattei & Frellsen call that MIWAE, the missing data IWAE.
+
+    References:
+      Mattei & Frellsen 2019, arXiv 1812.02633, eq. 4.
+    """
     del inference
     return _log_mean_exp(terms.log_weights).mean()
 
@@ -113,7 +120,9 @@ def iwae(inference: Inference, terms: ElboTerms) -> jax.Array:
 def miwae(
     inference: Inference, terms: ElboTerms, *, num_bounds: Count = 1
 ) -> jax.Array:
-    """The mean of `num_bounds` bounds, which share the samples equally (MIWAE).
+    """The mean of `num_bounds` bounds, which share the samples equally: the multiply
+    importance-weighted autoencoder of Rainforth et al. The MIWAE for missing data of
+    Mattei & Frellsen is another, `iwae` with missing values.
 
     Raises:
       Unsupported: the number of samples is not a multiple of `num_bounds`.

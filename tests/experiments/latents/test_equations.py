@@ -24,6 +24,7 @@ from experiments.latents.equations import (
 )
 from tests.experiments.latents.conftest import config_of
 from tests.helpers.counts import COUNTS, save_counts
+from tests.helpers.tables import save_table
 from vae import rng
 from vae.build import build
 from vae.registry import DECODERS, LIKELIHOODS
@@ -188,6 +189,11 @@ def test_every_likelihood_is_known(name: str, tmp_path: Path) -> None:
     changes["dataset.binarize"] = "none"
     if name in COUNTS:
         changes["dataset.name"] = save_counts(tmp_path / "counts.npz")
+        changes["dataset.batch_size"] = 8
+    if name == "per_column":
+        changes["dataset.name"] = save_table(tmp_path / "table.csv")
+        changes["dataset.column_kinds"] = ("visits:count",)
+        changes["dataset.scale"] = "standardize"
         changes["dataset.batch_size"] = 8
     check_complete(traced(**changes))
 
