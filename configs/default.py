@@ -166,6 +166,14 @@ def get_config(mode: str = "") -> Config:
     # Of each kind, scored by likelihood regret too, which trains 100 steps for each.
     evaluate.anomalies.regret_images = 0
     evaluate.anomalies.ppca_components = 32  # of the baseline
+    # Whether k nearest neighbours, isolation forest, one-class SVM and local outlier
+    # factor score them, too.
+    evaluate.anomalies.baselines = False
+    # The share of the test values that are hidden and imputed, by a model of missing
+    # values; 0: none.
+    evaluate.imputation = ConfigDict()
+    evaluate.imputation.hide = 0.0
+    evaluate.imputation.importance_samples = 1_000  # K
     # Components of a Gaussian mixture fitted to the codes of the training images, to
     # draw samples from beside the prior's; 0: none.
     evaluate.fitted_density = ConfigDict()

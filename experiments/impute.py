@@ -9,18 +9,17 @@ from experiments.filled import end_of, sibling, write_filled, write_values
 from experiments.score import slug
 from experiments.terminal import say
 from vae.build import from_operative
-from vae.data.columns import Column, first_values
+from vae.data.columns import Column, first_values, value_names
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
 from vae.evaluation.base import map_batches
-from vae.evaluation.impute import Imputed
+from vae.evaluation.impute import ROWS, Imputed
 from vae.experiment import Experiment
 from vae.fitted import FittedVAE
 from vae.saved import as_fitted, open_model
 from vae.types import UserError
 
-ROWS = 20_000  # of the decoder, computed at once
 LOW_ESS = 30  # below, importance sampling is not exact
 
 
@@ -51,7 +50,7 @@ def run(
     check_model(experiment, folder)
     everything = experiment.data.everything
     config, where = from_operative(experiment.config), f"--data={name}"
-    rows, _ = load_other(
+    rows, names = load_other(
         name,
         config.runtime.data_dir,
         read_options(config),
@@ -69,7 +68,8 @@ def run(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".npz":
-            _write_npz(path, found)
+            columns = value_names(everything.columns, rows.images.shape[1])
+            _write_npz(path, found, names, columns)
         else:
             _write_tables(path, name, everything.columns, found, is_missing)
     except OSError as error:
@@ -85,13 +85,14 @@ def _path_of(folder: Path, name: str, output: Path | None) -> Path:
     """Returns the file to write.
 
     Raises:
-      UserError: it does not end as the input does, or it is the input.
+      UserError: it ends neither as the input does nor in .npz, or it is the input.
     """
     kind, _, place = name.partition(":")
     end = (end_of(place) if kind == "table" else "") or ".npz"
     path = output or folder / "imputed" / f"{slug(name.removesuffix('.gz'))}{end}"
-    if not path.name.endswith(end):
-        raise UserError(f"--output={path} must end in {end}")
+    ends = dict.fromkeys((end, ".npz"))
+    if not path.name.endswith(tuple(ends)):
+        raise UserError(f"--output={path} must end in {' or '.join(ends)}")
     if kind == "table" and path.resolve() == Path(place).resolve():
         raise UserError(f"--output={path} is the input: name another file")
     return path
@@ -147,10 +148,13 @@ def impute(
     return found._replace(draws=found.draws.swapaxes(0, 1))
 
 
-def _write_npz(path: Path, found: Imputed) -> None:
-    """Writes `x` [N, D], `std` [N, D], `draws` [M, N, D] and
-    `effective_sample_size` [N]."""
+def _write_npz(
+    path: Path, found: Imputed, names: list[str], columns: list[str]
+) -> None:
+    """Writes `x` [N, D], `std` [N, D], `draws` [M, N, D], `effective_sample_size` [N],
+    and what rows and columns are called, `names` [N] and `columns` [D]."""
     named = {"x" if name == "mean" else name: v for name, v in found._asdict().items()}
+    named |= {"names": np.array(names), "columns": np.array(columns)}
     partial = path.with_suffix(".partial.npz")
     np.savez_compressed(partial, **named)
     partial.replace(path)

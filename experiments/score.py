@@ -75,7 +75,8 @@ def run(
     asked = experiment.config["evaluate"]["anomalies"]
     trained = make_trained(experiment, program, state)
     numbers = asked["regret_images"], asked["ppca_components"]
-    normal, scores = score_splits(trained, splits, *numbers)
+    with_others = asked["baselines"]
+    normal, scores = score_splits(trained, splits, *numbers, baselines=with_others)
     threshold = threshold_of(normal[PRIMARY], false_alarm_rate)
     is_anomaly = scores[PRIMARY] > threshold
     path = folder / "scores" / f"{slug(name)}.csv"

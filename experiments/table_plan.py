@@ -15,9 +15,10 @@ of the table: "columns" (results to show beside the usual ones, as {"MIG":
   "disentanglement/mig"}); "mean" (if true, the last row of a group is the mean of the
   others); "source", "differs" and "tolerance", of all rows; "claims" ({"says": ...,
   "column": "NLL", "order": names of rows, the lowest first, "by": how much lower each
-  is}); "plane" (two columns, against each other in the plot); "notes" (a text below
-  about the results of the config as the file gives it without a mode: it is left out
-  where another config is run, or a row is missing).
+  is}; or {"says": ..., "row": a name, "order": columns and numbers}); "plane" (two
+  columns, against each other in the plot); "notes" (a text below about the results of
+  the config as the file gives it without a mode: it is left out where another config is
+  run, or a row is missing).
 A "differs" that depends on the config, as a number of steps does, is a function: of the
 row's config for a row, of the run's config for the table.
 """
@@ -56,7 +57,7 @@ ROW = {
     "differs": TEXT,
     "tolerance": dict,
 }
-CLAIM = {"says": str, "column": str, "order": LIST, "by": NUMBER}
+CLAIM = {"says": str, "column": str, "row": str, "order": LIST, "by": NUMBER}
 WORDS = {
     str: "a text",
     dict: "a dict",
@@ -95,8 +96,10 @@ def check_plan(plan: Any) -> dict[str, Any]:
     plane = plan.get("plane", ("NLL", "rate"))
     if len(plane) != 2 or not all(title in [*titles] for title in plane):
         raise UserError(f"the 'plane' of table() must be two of {', '.join(titles)}")
+    groups = {row.get("group", "row") for row in plan["rows"] if plan.get("mean")}
+    means = [f"mean of {group}s" for group in groups]
     for claim in plan.get("claims", ()):
-        _check_claim(claim, titles, names)
+        _check_claim(claim, titles, [*names, *means])
     rows = [{"group": "row", **row} for row in plan["rows"]]
     defaults = {"columns": {}, "mean": False}
     return {**defaults, **plan, "seeds": tuple(plan["seeds"]), "rows": rows}
@@ -131,14 +134,17 @@ def _check_claim(claim: Any, titles: dict[str, str], names: list[str]) -> None:
     if not isinstance(claim, dict):
         raise UserError(f"the claim {claim!r} of table() must be a dict")
     what = f"the claim {claim.get('says')!r} of table()"
-    _check_entry(claim, what, CLAIM, needed=("says", "column", "order"))
-    order = claim["order"]
-    if claim["column"] not in titles or not all(name in names for name in order):
+    of_row = "row" in claim
+    _check_entry(claim, what, CLAIM, ("says", "row" if of_row else "column", "order"))
+    order, entry = claim["order"], claim["row" if of_row else "column"]
+    known, among = (names, titles) if of_row else (titles, names)
+    named = [each for each in order if not (of_row and isinstance(each, float))]
+    if entry not in known or not named or not all(each in among for each in named):
         raise UserError(
             f"{what} is about a column or a row that the table does not have"
         )
     if len(order) < 2:
-        raise UserError(f"{what} must have two rows or more in its order")
+        raise UserError(f"{what} must have two or more in its order")
 
 
 def _check_entry(

@@ -38,12 +38,23 @@ def verdict(difference: float, tolerance: float | None, digits: int = 2) -> str:
 
 def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     """Says whether the rows that a claim names are in its order, each at least `by`
-    lower than the next, in the mean."""
+    lower than the next, in the mean; or the columns and numbers, of one row."""
     rows = {row["name"]: row for row in table["rows"]}
-    column, by = claim["column"], claim.get("by", 0.0)
-    found = [rows[name].get("values", {}).get(column) for name in claim["order"]]
+    row, by = claim.get("row"), claim.get("by", 0.0)
+    if row is None:
+        column = claim["column"]
+        found = [rows[name].get("values", {}).get(column) for name in claim["order"]]
+    else:
+        values = rows.get(row, {}).get("values", {})
+        found = [
+            {"mean": entry, "error": 0.0}
+            if isinstance(entry, float)
+            else values.get(entry)
+            for entry in claim["order"]
+        ]
+        column = next(entry for entry in claim["order"] if isinstance(entry, str))
     if missing := [n for n, f in zip(claim["order"], found, strict=True) if f is None]:
-        return f"open, without {', '.join(missing)}"
+        return f"open, without {', '.join(map(str, missing))}"
     steps = np.diff([of_row["mean"] for of_row in found])
     errors = np.array([of_row.get("error", 0.0) for of_row in found])
     unsure = 2 * np.hypot(errors[:-1], errors[1:])  # two standard errors

@@ -37,7 +37,13 @@ TEXTS: dict[str, Case] = {
     "no header": ("0.5,2\n1,2\n", "row 1 holds numbers, as 0.5"),
     "name without text": (",a\n0,1\n", "column 1 has no name in row 1; .*index=False"),
     "names twice": ("a,b,a\n1,2,3\n", "two columns have the name 'a'"),
-    "semicolons": ("a;b\n1;2\n", "commas, not by semicolons"),
+    "semicolons": ("a;b\n1;2\n", r"commas \(in .tsv by tabs\), not by ';'"),
+    "tabs": ("a\tb\n1\t2\n", r"commas \(in .tsv by tabs\), not by '\\t'"),
+    "decimal commas": (
+        'a,b\n1,"1,5"\n2,"2,5"\n',
+        "row 2 .* '1,5' in column 'b', which looks like a number but is text",
+    ),
+    "currencies": ("a,b\n1,$1 000\n2,$3\n", r"row 2 .* '\$1 000' in column 'b'"),
     "short row": (many("1"), "row 5 of the file has 1 cells, and row 1 has 2"),
     "long row": (many("1,2,3"), "row 5 of the file has 3 cells, and row 1 has 2"),
     "row of a million cells": (
@@ -67,6 +73,11 @@ TEXTS: dict[str, Case] = {
     "missing in training": (
         "a,b,part\n1,,train\n2,,train\n3,1,test\n",
         "'b' has no value in the training rows",
+        ALLOWED._replace(split_column="part"),
+    ),
+    "category missing in training": (
+        "a,b,part\n1,,train\n2,,train\n3,x,test\n",
+        "column 'b' has no value in the training rows; .*column_kinds=b:ignore",
         ALLOWED._replace(split_column="part"),
     ),
     "infinite": (many("1,-inf"), "row 5 .* -inf in column 'b', which is too large"),

@@ -80,6 +80,8 @@ def compare_with_data(
     classes."""
     real, train = subject.test.pixels, subject.train.pixels
     count = len(real)
+    if np.isnan(real).any() or np.isnan(train).any():
+        return Section(left_out="it needs examples without missing values.")
     if min(count, len(train)) <= BALL_NEIGHBOURS:
         needed = f"more than {BALL_NEIGHBOURS} test and training examples"
         return Section(left_out=f"it needs {needed}.")

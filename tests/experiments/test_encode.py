@@ -39,7 +39,7 @@ def test_a_table_is_encoded_by_the_names_of_its_columns(
 ) -> None:
     """Once the run's own table is gone; from the run and from its export."""
     age = np.random.default_rng(0).uniform(0, 5, 60)
-    lines = [f"{a},{['no', 'yes'][a > 2]},{i % 3}" for i, a in enumerate(age)]
+    lines = [f"{a},{'yes' if a > 2 else 'no'},{i % 3}" for i, a in enumerate(age)]
     own, other, folder = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "run"
     own.write_text("\n".join(["age,is_old,label", *lines]))
     other.write_text("new,is_old,age\n?,yes,3\n?,no,1\n")

@@ -138,7 +138,7 @@ def test_other_tables_are_filled_in_their_own_form(
     assert {path.name for path in tmp_path.iterdir()} == {
         *("b.tsv", "c.tsv", "c_std.tsv", "c_draw1.tsv")
     }
-    with pytest.raises(UserError, match=r"c.csv must end in .tsv$"):
+    with pytest.raises(UserError, match=r"c.csv must end in .tsv or .npz$"):
         impute.run(table_run, name, tmp_path / "c.csv", **given)
     with pytest.raises(UserError, match="is the input: name another file"):
         impute.run(table_run, name, tmp_path / "b.tsv", **given)
@@ -176,3 +176,29 @@ def test_models_without_imputations_are_refused(
     small_config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
         impute.check_model(build(small_config), Path("run"))
+
+
+def test_a_table_is_imputed_by_the_names_of_its_columns(
+    small_config, tmp_path: Path
+) -> None:
+    lines = [f"{'' if i % 7 == 0 else i},{i % 5},{'xy'[i % 2]}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,c", *lines]))
+    (tmp_path / "b.csv").write_text("c,b,a\n,7,\nx,,9\n")
+    small_config.dataset.update(
+        name=f"table:{tmp_path}/a.csv",
+        missing="observed_only",
+        scale="standardize",
+        batch_size=10,
+    )
+    small_config.model.likelihood.name = "gaussian_shared"
+    small_config.train.steps = 2
+    train.run(small_config, tmp_path / "run")
+    name, output = f"table:{tmp_path}/b.csv", tmp_path / "c.npz"
+    impute.run(tmp_path / "run", name, output, num_samples=3, num_draws=1)
+    with np.load(output) as file:
+        found = dict(file)
+    assert found["names"].tolist() == ["row 2", "row 3"]
+    assert found["columns"].tolist() == ["a", "b", "c=x", "c=y"]
+    is_missing = [[1, 0, 1, 1], [0, 1, 0, 0]]
+    np.testing.assert_array_equal(found["std"] > 0, is_missing)
+    assert found["x"][0, 1] == 7 and found["x"][1, [0, 2, 3]].tolist() == [9, 1, 0]

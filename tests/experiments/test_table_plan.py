@@ -63,8 +63,18 @@ CLAIM = {"says": "a < b", "column": "NLL", "order": ("a", "a")}
         (plan_of({"published": {"X": 1.0}}), "of 'X', which is none of its columns"),
         (plan_of(claims=["a"]), "claim 'a' of table.* must be a dict"),
         (plan_of(claims=[CLAIM | {"order": 3}]), "'order' of 3: give a list"),
-        (plan_of(claims=[CLAIM | {"order": ("a",)}]), "two rows or more"),
+        (plan_of(claims=[CLAIM | {"order": ("a",)}]), "two or more in its"),
         (plan_of(claims=[CLAIM | {"order": ("a", "b")}]), "that the table does not"),
+        (
+            plan_of(claims=[{"says": "s", "row": "a", "order": (0.5, "no such")}]),
+            "that the table does not",
+        ),
+        (
+            plan_of(
+                claims=[{"says": "s", "row": "mean of rows", "order": ("NLL", 9.0)}]
+            ),
+            "that the table does not",  # it has no mean
+        ),
         (plan_of(claims=[{"column": "NLL", "order": ("a",)}]), "has no 'says'"),
     ],
 )

@@ -69,6 +69,17 @@ def test_counts_are_whole_and_shares_have_three_digits(
     assert shown in tables.as_markdown(table)
 
 
+def test_a_claim_about_the_columns_of_a_row() -> None:
+    rows = [row("VAE", 86.0)]
+    claim = {"says": "s", "row": "VAE", "order": [85.0, "NLL"], "by": 0.5}
+    assert tables.check_claim(table_of(*rows), claim).startswith("held")
+    assert "85.00" in tables.check_claim(table_of(*rows), claim)
+    claim["by"] = 1.5
+    assert tables.check_claim(table_of(*rows), claim).startswith("not held")
+    claim["order"] = [85.0, "AUROC"]
+    assert tables.check_claim(table_of(*rows), claim) == "open, without AUROC"
+
+
 def test_a_claim_from_one_seed_says_so() -> None:
     claim = {"says": "lower", "column": "NLL", "order": ["IWAE", "VAE"]}
     rows = [row("VAE", 86.5), row("IWAE", 85.0)]

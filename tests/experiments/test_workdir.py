@@ -47,6 +47,7 @@ def test_metrics_are_json_whatever_they_are(tmp_path: Path) -> None:
         ("images:a", "resize", (8,), "npz:b"),
         ("images:a", "skip_unreadable", True, "mnist_5k"),
         ("npz:a", "channels", "first", "images:b"),
+        ("table:a", "column_kinds", ("b:count",), "npz:b"),
     ],
 )
 def test_data_of_another_kind_drop_the_options_of_the_old_kind(

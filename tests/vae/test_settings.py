@@ -27,7 +27,7 @@ def another(parameter: Parameter) -> Any:
     if isinstance(value, str):
         return f"{value}x"
     if isinstance(value, tuple):
-        return (3, 5)
+        return ("a", "b") if parameter.type == tuple[str, ...] else (3, 5)
     return value / 2 if isinstance(value, float) and value else value + 1
 
 

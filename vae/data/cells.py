@@ -168,10 +168,10 @@ def _checked_names(names: list[str], where: str) -> list[str]:
             f"{where}: column {names.index('') + 1} has no name in row 1; give it one "
             "(pandas: leave its index out with index=False)"
         )
-    if len(names) == 1 and ";" in names[0]:
+    if len(names) == 1 and (separators := {*names[0]} & {*";\t|,"}):
         raise UserError(
             f"{where}: row 1 has one column, {names[0]!r}; separate the columns by "
-            "commas, not by semicolons"
+            f"commas (in .tsv by tabs), not by {min(separators)!r}"
         )
     if all(map(is_number, names)) and not all(name.isdecimal() for name in names):
         raise UserError(

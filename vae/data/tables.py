@@ -1,5 +1,6 @@
 """A user's table: rows become vectors, and columns keep their names and kinds."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vae.data.cells import AUTO, SKIP, TEXT, Sheet, is_number, read
-from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column, value_names
+from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column
 from vae.data.options import IGNORE, OBSERVED_ONLY, ReadOptions, advice
 from vae.data.roles import check_field, is_test_of, labels_of, listed
 from vae.data.splits import Split, cut_test
@@ -16,6 +17,7 @@ from vae.types import UserError
 MOST_CATEGORIES = 100
 LARGEST = float(np.finfo(np.float32).max)
 LARGEST_COUNT = 2**24  # up to which float32 holds all integers
+NUMBER_LIKE = re.compile(r"\W{0,2}\d[\d\s.,'_]*\W{0,2}")  # with commas, units, ...
 TRUTH = {"true": 1.0, "false": 0.0}
 
 Splits = tuple[Split, Split, tuple[Column, ...]]  # train, test, columns
@@ -38,7 +40,8 @@ def from_table(path: Path, where: str, options: ReadOptions) -> Splits:
     labels, is_test = labels_of(sheet, options), is_test_of(sheet, options)
     train, test = cut_test(Split(x, labels), is_test)
     if (unseen := np.isnan(np.fmin.reduce(train.images))).any():
-        name = value_names(columns, x.shape[1])[int(unseen.argmax())]
+        names = [column.name for column in columns for _ in range(column.width)]
+        name = names[int(unseen.argmax())]
         raise UserError(
             f"{where}: column {name!r} has no value in the training rows; leave it out "
             f"with dataset.column_kinds={name}:ignore"
@@ -132,6 +135,13 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
         is_binary = is_truth or np.isin(known, (0, 1)).all()
         return Column(name, kind or (BINARY if is_binary else REAL))
     held = held or set()
+    if not kind and all(NUMBER_LIKE.fullmatch(text) for text in held):
+        place = int(np.argmax([cell is not None for cell in cells]))
+        raise sheet.refuse(
+            place,
+            f"has {cells[place]!r} in column {name!r}, which looks like a number but "
+            f"is text; write it as 1234.5, or set dataset.column_kinds={name}:category",
+        )
     if len(held) > MOST_CATEGORIES:
         raise UserError(
             f"{sheet.where}: column {name!r} is text with {len(held)} different "

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from vae.distributions.pixels import PixelDistribution
+from vae.types import Unsupported
 
 
 class ObservedEvents(PixelDistribution):
@@ -20,8 +21,15 @@ class ObservedEvents(PixelDistribution):
 
     @property
     def variance(self) -> jax.Array:
-        """The variances [..., *event_shape]."""
-        return self._as_events(self.flat.variance)
+        """The variances [..., *event_shape].
+
+        Raises:
+          Unsupported: they have no closed form.
+        """
+        try:
+            return self._as_events(self.flat.variance)
+        except NotImplementedError as error:
+            raise Unsupported("has no variance in closed form", "likelihood") from error
 
 
 def of_observed(likelihood: PixelDistribution) -> ObservedEvents:

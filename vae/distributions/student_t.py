@@ -37,3 +37,9 @@ class StudentT(numpyro.distributions.Distribution):
     def mean(self) -> jax.Array:
         """The location: the mean, or the median where one degree or less has none."""
         return self.loc
+
+    @property
+    def variance(self) -> jax.Array:
+        """The variance, elementwise: infinite for two degrees of freedom or fewer."""
+        factor = self.degrees / (self.degrees - 2) if self.degrees > 2 else jnp.inf
+        return jnp.broadcast_to(self.scale**2 * factor, self.batch_shape)

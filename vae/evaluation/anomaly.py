@@ -11,6 +11,7 @@ In nats, of an image x:
   regret: likelihood regret, see `regret.py`.
   ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1];
     not where values may be missing.
+  knn, isolation_forest, one_class_svm, lof: those of scikit-learn, see `baselines.py`.
 
 References:
   An & Cho 2015, SNU Data Mining Center technical report 2015-2, algorithm 4; Nalisnick
@@ -19,7 +20,6 @@ References:
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -27,9 +27,9 @@ import jax
 import numpy as np
 
 from vae.data.png import png_lengths
-from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
+from vae.evaluation.baselines import FITTED, fit_ppca
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
 from vae.evaluation.regret import make_likelihood_regret
@@ -46,9 +46,6 @@ KINDS = "normal", "anomalous"
 
 Scores = dict[str, np.ndarray]  # [N] each; nan where a score was not asked for
 
-# Variance of a byte's rounding error, of pixels in [0, 1].
-MIN_NOISE = 1 / (12 * 255**2)
-
 
 def run(
     trained: Trained,
@@ -56,6 +53,7 @@ def run(
     source: Annotated[str, Field()] = "",
     regret_images: Natural = 0,
     ppca_components: Count = 32,
+    baselines: Annotated[bool, Field()] = False,
 ) -> dict[str, Any]:
     """Compares the scores of test images with those of anomalies.
 
@@ -66,7 +64,9 @@ def run(
     anomalies = trained.subject.anomalies
     assert anomalies is not None, "there is a source"
     splits = trained.subject.dataset.test, anomalies
-    scores = score_splits(trained, splits, regret_images, ppca_components)
+    scores = score_splits(
+        trained, splits, regret_images, ppca_components, baselines=baselines
+    )
     results: dict[str, Any] = {"anomalies": source}
     for name in scores[0] if scores else ():
         both = [of_split[name] for of_split in scores]
@@ -79,7 +79,12 @@ def run(
 
 
 def score_splits(
-    trained: Trained, splits: Sequence[Split], regret_images: int, ppca_components: int
+    trained: Trained,
+    splits: Sequence[Split],
+    regret_images: int,
+    ppca_components: int,
+    *,
+    baselines: bool = False,
 ) -> list[Scores]:
     """Returns the `Scores` of each split's images; nothing but on the first host."""
     train, num_samples = trained.subject.dataset.train, trained.importance_samples
@@ -94,16 +99,19 @@ def score_splits(
     has_png = is_image(train.images.shape[1:])
     pixels = int(np.prod(train.images.shape[1:]))
     fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
-    ppca = None
-    if not trained.subject.model.observed_only:
-        ppca = fit_ppca(np.asarray(fitted.images), ppca_components)
+    others: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if not trained.subject.model.observed_only:  # they need every value
+        x = np.asarray(fitted.images)
+        others["ppca"] = fit_ppca(x, ppca_components)
+        if baselines:
+            others |= {name: fit(x) for name, fit in FITTED.items()}
     return [
         scores_of_bounds(
             of_split,
             typical_bound=float(np.mean(bounds[0].log_likelihood)),
             code_lengths=_code_lengths(trained, split) if has_png else None,
         )
-        | ({"ppca": ppca(np.asarray(split.images))} if ppca else {})
+        | {name: of(np.asarray(split.images)) for name, of in others.items()}
         | _regrets(trained, split, regret_images)
         for split, of_split in zip(splits, bounds[1:], strict=True)
     ]
@@ -181,51 +189,3 @@ def scores_of_bounds(
     if code_lengths is not None:
         scores["complexity_ratio"] = neg_bound - code_lengths
     return scores
-
-
-def fit_ppca(
-    images: np.ndarray, num_components: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Fits probabilistic PCA to stored images [N, ...], scaled to [0, 1].
-
-    At most N - 1 and pixels - 1 components are used. The noise variance is at least
-    `MIN_NOISE`: where the training images lie in a plane, an image outside of it is far
-    less likely than they are, but by a finite number of nats.
-
-    Returns:
-      What maps images [M, ...] to -log p(x) [M], in nats.
-
-    References:
-      Tipping & Bishop 1999, eq. 3 and 8. scikit-learn's `score_samples` is the same,
-      but takes memory of pixels squared, and for fewer images than pixels another noise
-      variance.
-    """
-    from sklearn.decomposition import PCA  # takes a second to import
-
-    def flat(images: np.ndarray) -> np.ndarray:
-        return to_unit(images).reshape(len(images), -1).astype(np.float64)
-
-    train = flat(images)
-    count, pixels = train.shape
-    rank = max(0, min(num_components, count - 1, pixels - 1))
-    mean, variance = train.mean(0), train.var(0, ddof=min(1, count - 1)).sum()
-    directions, variances = np.zeros((0, pixels)), np.zeros(0)
-    if rank:
-        solver = "covariance_eigh" if count > pixels else "full"
-        model: Any = PCA(rank, svd_solver=solver).fit(train)
-        directions, variances = model.components_, model.explained_variance_
-    noise = max(MIN_NOISE, (variance - variances.sum()) / (pixels - rank))
-    variances = np.maximum(variances, noise)
-    log_volume = (
-        pixels * math.log(2 * math.pi)
-        + np.log(variances).sum()
-        + (pixels - rank) * math.log(noise)
-    )
-
-    def score(images: np.ndarray) -> np.ndarray:
-        centered = flat(images) - mean
-        along = centered @ directions.T
-        outside = np.maximum((centered**2).sum(1) - (along**2).sum(1), 0)
-        return 0.5 * (log_volume + (along**2 / variances).sum(1) + outside / noise)
-
-    return score

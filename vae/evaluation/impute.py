@@ -12,7 +12,7 @@ from vae.models.base import Model
 from vae.objectives.base import elbo_terms
 from vae.types import Array, Params
 
-ROWS = 20_000  # decoder rows computed at once
+ROWS = 20_000  # of the decoder, computed at once
 
 
 class Imputed(NamedTuple):

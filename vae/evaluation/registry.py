@@ -4,6 +4,7 @@ from vae.evaluation import (
     anomaly,
     bounds,
     fitted_density,
+    imputation,
     latent,
     log_likelihood,
     reconstruction,
@@ -32,13 +33,21 @@ EVALUATIONS = {
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
         anomaly.run,
-        shows=lambda samples, *, source, regret_images, **_: {
+        shows=lambda samples, *, source, regret_images, baselines, **_: {
             "anomalies": source,
             **({"anomaly/regret_auroc": None} if regret_images else {}),
+            **({"anomaly/knn_auroc": None} if baselines else {}),
         },
         switch="source",
         replaces=("anomalies", "anomaly/"),
         on_all_hosts=True,
+    ),
+    "imputation": Evaluation(
+        imputation.run,
+        shows=lambda samples, *, hide, **_: {"imputation/hide": hide},
+        applies=imputation.applies,
+        switch="hide",
+        replaces=("imputation/",),
     ),
     "fitted_density": Evaluation(
         fitted_density.run,

@@ -5,6 +5,7 @@ import pytest
 
 import vae
 from vae.distributions.observed import fill, of_observed
+from vae.types import Unsupported
 
 LIKELIHOODS = {
     "bernoulli": vae.Bernoulli(),
@@ -43,3 +44,12 @@ def test_missing_values_are_filled_with_zeros() -> None:
     filled, is_observed = fill(jnp.array([1.0, jnp.nan, 0.0]))
     np.testing.assert_array_equal(filled, [1, 0, 0])
     np.testing.assert_array_equal(is_observed, [True, False, True])
+
+
+def test_a_variance_without_closed_form_is_refused() -> None:
+    features = jnp.zeros((1, 6))
+    made = vae.DiscretizedLogistic().apply({}, features, event_dim=1)
+    with pytest.raises(Unsupported, match="has no variance in closed form"):
+        _ = of_observed(made).variance
+    gaussian = of_observed(vae.Gaussian(0.5).apply({}, features, event_dim=1))
+    np.testing.assert_allclose(gaussian.variance, np.full((1, 6), 0.25))

@@ -42,3 +42,8 @@ def test_draws_have_the_quantiles() -> None:
         below = (draws < stats.t(4, 0.5, 0.25).ppf(share)).mean()
         assert abs(below - share) < 5 * np.sqrt(share * (1 - share) / 20_000)
     assert made(4.0).mean == 0.5
+
+
+def test_the_variance_is_scipys() -> None:
+    for degrees, expected in ((4.0, stats.t(4, 0.5, 0.25).var()), (2.0, np.inf)):
+        np.testing.assert_allclose(made(degrees).variance, expected, rtol=1e-6)

@@ -102,9 +102,8 @@ def test_features_of_mean_invert_the_mean(module) -> None:
     mean = np.array([0.0, 0.25, 700.0, 1e7])
     likelihood, _ = begun(module, module.features_of_mean(mean))
     expected = np.maximum(mean, MIN_MEAN)
-    if (
-        module.needs_all_values
-    ):  # the typical one begins at 1, and some are lost as zeros
+    # Given the total: the typical one begins at 1, and some are lost as zeros.
+    if module.needs_all_values:
         kept = 0.9 if isinstance(module, ZeroInflatedNegativeBinomial) else 1
         np.testing.assert_allclose(likelihood.mean.sum(), kept, rtol=1e-5)
         expected = expected / expected.sum() * likelihood.mean.sum()
