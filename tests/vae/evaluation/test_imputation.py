@@ -7,6 +7,7 @@ from tests.vae.evaluation.test_impute import MODEL, params
 from vae.data.splits import Dataset
 from vae.evaluation import imputation
 from vae.evaluation.base import Trained
+from vae.evaluation.registry import EVALUATIONS
 
 
 def make(count: int) -> Trained:
@@ -26,6 +27,8 @@ def test_the_exact_model_covers_and_no_regression_is_better() -> None:
     """Regressions, with enough data, are as good as the model that drew the data."""
     count = 2_000
     found = imputation.run(make(count), hide=0.5, importance_samples=2_000)
+    fields = {"hide": 0.5, "importance_samples": 2_000}
+    assert EVALUATIONS["imputation"].shows(1, **fields).items() <= found.items()
     error = np.sqrt(0.9 * 0.1 / (2 * count))
     assert abs(found["imputation/coverage90"] - 0.9) < 5 * error
     least = found["imputation/rmse"]
