@@ -132,7 +132,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_a_folder_of_pictures_is_scored_whole(finished: Path, tmp_path: Path) -> None:
-    _, test = load("mnist_5k")
+    test = load("mnist_5k").test
     pictures = np.concatenate([test.images[:30], 255 - test.images[:2]])
     for i, image in enumerate(pictures[..., 0]):
         Image.fromarray(image).save(tmp_path / f"{i:02d}.png")
