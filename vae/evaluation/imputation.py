@@ -21,7 +21,7 @@ NOISE = "imputation"  # names the draws of what is hidden
 COVERED = 0.9  # by the intervals
 MOST = 5_000  # training rows of the other imputers
 
-Hide = Annotated[float, Field(at_least=0.0, below=1.0)]
+Hide = Annotated[float, Field(at_least=0.0, at_most=1.0)]
 
 
 def applies(subject: Subject, **_: Any) -> str | None:
