@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vae.data.options import OBSERVED_ONLY, ReadOptions, advice
+from vae.data.options import OBSERVED_ONLY, ReadOptions, advice, reading
 from vae.data.splits import Split
 from vae.types import UserError
 
@@ -82,7 +82,7 @@ def _opened(path: Path, where: str, arrays: str) -> Iterator[Any]:
     if not os.path.isfile(path):
         raise UserError(f"{where}: there is no such file")
     try:
-        with path.open("rb") as stream:
+        with reading(where, "an array"), path.open("rb") as stream:
             file = np.load(stream, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise UserError(
@@ -93,10 +93,6 @@ def _opened(path: Path, where: str, arrays: str) -> Iterator[Any]:
                 yield file
     except UserError:
         raise
-    except PermissionError as error:
-        raise UserError(f"{where}: there is no permission to read it") from error
-    except MemoryError as error:
-        raise UserError(f"{where}: an array does not fit in memory") from error
     except Exception as error:  # damaged files raise errors of a dozen types
         raise UserError(
             f"{where}: not a whole .npz of plain arrays; write it with "

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae.data.options import reading
 from vae.types import UserError
 
 MISSING = {"", "NA", "N/A", "NaN", "nan", "null", "NULL"}  # what an empty cell holds
@@ -69,12 +70,8 @@ def read(path: Path, where: str, how: How) -> Sheet:
         raise UserError(f"{where}: there is no such file")
     if not path.stat().st_size:
         raise UserError(f"{where}: the file is empty")
-    try:
+    with reading(where, "the table"):
         names, columns, rows = readers[0](path, where, how)
-    except PermissionError as error:
-        raise UserError(f"{where}: there is no permission to read it") from error
-    except MemoryError as error:
-        raise UserError(f"{where}: the table does not fit in memory") from error
     if not len(rows):
         raise UserError(f"{where}: the file has names of columns but no rows")
     return Sheet(names, columns, rows, where)

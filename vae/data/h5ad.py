@@ -15,7 +15,7 @@ from scipy import sparse
 
 from vae.data.cells import Sheet, as_text
 from vae.data.columns import COUNT, Column
-from vae.data.options import ReadOptions
+from vae.data.options import ReadOptions, reading
 from vae.data.roles import check_field, is_test_of, labels_of
 from vae.data.splits import Split, cut_test
 from vae.data.tables import LARGEST_COUNT, Splits, check_columns
@@ -88,14 +88,10 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
     if not path.is_file():
         raise UserError(f"{where}: there is no such file")
     try:
-        with h5py.File(path) as file:
+        with reading(where, "the matrix"), h5py.File(path) as file:
             yield file
     except UserError:
         raise
-    except PermissionError as error:
-        raise UserError(f"{where}: there is no permission to read it") from error
-    except MemoryError as error:
-        raise UserError(f"{where}: the matrix does not fit in memory") from error
     except Exception as error:  # of h5py, for files that are damaged or hold other data
         raise UserError(
             f"{where}: not a whole .h5ad with X, obs and var as anndata 0.8 or later "

@@ -1,5 +1,7 @@
 """How a user's own files are read: the fields of `dataset` that say so."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from vae.data.columns import KINDS
@@ -125,3 +127,14 @@ def advice(where: str, setting: str, otherwise: str) -> str:
     """
     is_flag = where.startswith("--")
     return otherwise if is_flag else f"{otherwise}, or set dataset.{setting}"
+
+
+@contextmanager
+def reading(where: str, what: str) -> Iterator[None]:
+    """Words errors of the machine while a file is read that holds `what`."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(f"{where}: there is no permission to read it") from error
+    except MemoryError as error:
+        raise UserError(f"{where}: {what} does not fit in memory") from error
