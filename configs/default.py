@@ -174,6 +174,10 @@ def get_config(mode: str = "") -> Config:
     evaluate.imputation = ConfigDict()
     evaluate.imputation.hide = 0.0
     evaluate.imputation.importance_samples = 1_000  # K
+    # Of binary data, a tree of dependences is fitted as a baseline, with so much added
+    # to the counts; 0: none.
+    evaluate.chow_liu = ConfigDict()
+    evaluate.chow_liu.pseudocount = 0.0
     # Components of a Gaussian mixture fitted to the codes of the training images, to
     # draw samples from beside the prior's; 0: none.
     evaluate.fitted_density = ConfigDict()

@@ -3,6 +3,7 @@
 from vae.evaluation import (
     anomaly,
     bounds,
+    chow_liu,
     fitted_density,
     imputation,
     latent,
@@ -54,6 +55,13 @@ EVALUATIONS = {
         shows=lambda samples, *, components: {fitted_density.name_of(components): None},
         applies=fitted_density.applies,
         switch="components",
+    ),
+    "chow_liu": Evaluation(
+        chow_liu.run,
+        shows=lambda samples, *, pseudocount: {"baseline/pseudocount": pseudocount},
+        applies=chow_liu.applies,
+        switch="pseudocount",
+        replaces=("baseline/",),
     ),
     "disentanglement": Evaluation(
         disentanglement.run,
