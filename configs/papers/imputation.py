@@ -12,6 +12,9 @@ from typing import Any
 from configs import default
 
 NAMES = ("iris", "wine", "breast_cancer", "diabetes", "digits")
+NOTES = """MIWAE's RMSE is the lowest of the four imputers on iris, wine, diabetes and
+digits, and beside that of the iterative imputer, within the standard error, on breast
+cancer. On wine, the model trained with one sample is better still."""
 OTHERS = {"mean": "mean", "k-NN": "knn", "iterative": "iterative"}
 
 
@@ -61,4 +64,5 @@ def table() -> dict[str, Any]:
             }
             for name in NAMES
         ],
+        "notes": NOTES,
     }
