@@ -57,6 +57,11 @@ def get_config(mode: str = "") -> Config:
     model.name = "vae"
     model.latent_dim = 20  # dimensions; positions of discrete codes
     model.condition = "none"  # label: encoder and decoder are given it; some priors too
+    # chain, ladder: sizes of the groups of codes above the first, whose size is
+    # latent_dim, and of the two layers below each.
+    model.groups = ()
+    model.group_widths = ()
+    model.group_activation = "tanh"
     # Of the kernels of encoder, decoder and posterior, but not of flows, nor those that
     # begin at zero (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))

@@ -188,7 +188,7 @@ def _make_decode(model: Model, preprocess: Any) -> Callable[..., jax.Array]:
     del preprocess
 
     def decode(variables: Params, z: jax.Array, labels: Any = None) -> jax.Array:
-        z = jnp.pad(z, ((0, 0), (0, model.posterior.code_dim - z.shape[-1])))
+        z = jnp.pad(z, ((0, 0), (0, model.code_dim - z.shape[-1])))
         return model.apply(variables, z, label=labels, method="decode").mean
 
     return decode

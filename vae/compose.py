@@ -19,9 +19,8 @@ from vae.bind import (
 from vae.data import preprocess
 from vae.data.options import OBSERVED_ONLY
 from vae.data.splits import Dataset, evenly_spaced
-from vae.fields import Count, Field, same
+from vae.fields import Count, Field
 from vae.models.base import Model
-from vae.models.vae import VAE
 from vae.nn import decoders
 from vae.nn.layers import INITIALIZERS
 from vae.registry import MENUS, PRECISIONS
@@ -60,14 +59,16 @@ def output_bias(
 class ModelFields(NamedTuple):
     """Fields of `model` itself."""
 
-    name: Annotated[str, Field(menu=same("vae"))] = "vae"
+    name: Annotated[str, Field()] = "vae"
     latent_dim: Count = 20
+    groups: Annotated[tuple[int, ...], Field(at_least=1, unless=("name", "vae"))] = ()
     condition: Annotated[bool, Field(menu=CONDITIONS)] = False
     initializer: Annotated[Any, Field(menu=INITIALIZERS)] = None
 
 
 # Who reads the fields of a group that belong to no method of its menu.
 HOLDERS: dict[str, tuple[Method, ...]] = {
+    "model": (ModelFields,),
     "model.decoder": (output_bias,),
     "optimizer": (optimizer.make_optimizer,),
     "optimizer.schedule": (optimizer.with_warmup,),
@@ -151,16 +152,27 @@ def with_method(config: Config, path: str, name: str) -> Config:
     return replace(config, path.split("."))
 
 
+class LatentParts(NamedTuple):
+    """The parts of a model that depend on the sizes of its groups of codes."""
+
+    posteriors: tuple[Any, ...]  # of each group, the lowest first
+    prior: Any  # of the highest
+
+
 def latent_parts(
     config: Config, bound: Mapping[str, Binding], latent_dim: int, **context: Any
-) -> dict[str, Any]:
-    """Returns the posterior and the prior, which may be built from one another."""
-    context |= {"latent_dim": latent_dim, "dtype": PRECISIONS[config["precision"]]}
+) -> LatentParts:
+    """Returns the posteriors and the prior, which may be built from the highest."""
+    sizes = (latent_dim, *config["model"]["groups"])
+    context |= {"dtype": PRECISIONS[config["precision"]]}
     with naming(config, "model.posterior"):
-        posterior = bound["model.posterior"].build(**context)
+        build = bound["model.posterior"].build
+        posteriors = tuple(build(latent_dim=size, **context) for size in sizes)
     with naming(config, "model.prior"):
-        prior = bound["model.prior"].build(posterior=posterior, **context)
-    return {"posterior": posterior, "prior": prior}
+        prior = bound["model.prior"].build(
+            posterior=posteriors[-1], latent_dim=sizes[-1], **context
+        )
+    return LatentParts(posteriors, prior)
 
 
 def make_likelihood(
@@ -213,9 +225,14 @@ def model_maker(
 
     def make(latent_dim: int) -> Model:
         context = {"encoder": encoder, "examples": examples}
-        parts = latent_parts(config, bound, latent_dim, **context)
-        with naming(config, "model.prior"):
-            return VAE(**parts, **shared)
+        latents = latent_parts(config, bound, latent_dim, **context)
+        lowest, *upper = latents.posteriors
+        with naming(config, "model"):
+            return bound["model"].build(
+                parts={"posterior": lowest, "prior": latents.prior, **shared},
+                upper_posteriors=upper,
+                dtype=dtype,
+            )
 
     return make
 
@@ -234,7 +251,7 @@ def objective_maker(
     def make(model: Model, axis_name: str | None) -> Objective:
         return bound["objective"].build(
             model=model,
-            code_dim=model.posterior.code_dim,
+            code_dim=model.code_dim,
             dataset_size=dataset_size,
             axis_name=axis_name,
         )

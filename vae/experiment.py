@@ -71,7 +71,7 @@ class Experiment(NamedTuple):
             factors=self.data.factors,
             anomalies=self.data.anomalies,
             latent_dim=self.latent_dim,
-            code_dim=own.posterior.code_dim,
+            code_dim=own.code_dim,
             binarize=self.config["dataset"]["binarize"],
             keep_labels=tuple(self.config["dataset"]["keep_labels"]),
         )

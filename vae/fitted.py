@@ -100,7 +100,7 @@ class FittedVAE:
     ) -> Float[jax.Array, "..."]:
         """Returns the means [..., *event] of p(x | z) for codes z [..., D]."""
         self._check_label(label)
-        width = self.model.posterior.code_dim
+        width = self.model.code_dim
         if isinstance(z, Codes):
             raise TypeError("decode takes an array of codes: give codes.mean")
         if np.shape(z)[-1:] != (width,):
@@ -241,15 +241,14 @@ class FittedVAE:
         apply: Callable[..., Any] = self.model.apply
         encoded = apply(variables, images, label=label, method="encode")
         sample_keys = rng.per_sample(keys, jnp.arange(POSTERIOR_SAMPLES))
-        groups = apply(variables, encoded, sample_keys, method="infer").groups
-        z = jnp.concatenate([group.z for group in groups], -1)
+        inference = apply(variables, encoded, sample_keys, method="infer")
+        z = inference.codes
         try:
-            moments = [(g.posterior.mean, g.posterior.variance) for g in groups]
-        except NotImplementedError:
+            (group,) = inference.groups  # others are conditional on one another
+            posterior = group.posterior
+            return Codes(posterior.mean, jnp.sqrt(posterior.variance)), z[0]
+        except (NotImplementedError, ValueError):
             return Codes(z.mean(0), z.std(0)), z[0]
-        means, variances = zip(*moments, strict=True)
-        scale = jnp.sqrt(jnp.concatenate(variances, -1))
-        return Codes(jnp.concatenate(means, -1), scale), z[0]
 
     def _reconstruct_now(
         self, variables: Params, x: Array, label: Array | None

@@ -51,7 +51,7 @@ class Criterion(NamedTuple):
     def __call__(self, model: Model, dataset_size: int = 0) -> Objective:
         return self.build(
             model=model,
-            code_dim=model.posterior.code_dim,
+            code_dim=model.code_dim,
             dataset_size=dataset_size,
             axis_name=None,
         )

@@ -80,4 +80,5 @@ def _is_padded(config: dict[str, Any], bound: Mapping[str, Binding]) -> bool:
     nothing = {"encoder": None, "examples": None}  # facts need neither
     latent_dim = config["model"]["latent_dim"]
     parts = latent_parts(config, bound, latent_dim, **nothing)
-    return all(part.can_pad for part in parts.values())
+    (first, *upper) = parts.posteriors
+    return not upper and first.can_pad and parts.prior.can_pad

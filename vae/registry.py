@@ -10,7 +10,15 @@ from typing import Any
 import jax.numpy as jnp
 
 from vae.bind import Entry, Menu, Method
-from vae.models import counts, likelihoods, per_column, posteriors, priors
+from vae.models import (
+    counts,
+    hierarchy,
+    likelihoods,
+    per_column,
+    posteriors,
+    priors,
+)
+from vae.models.vae import VAE
 from vae.nn import convnext, decoders, encoders
 from vae.objectives import (
     constrained,
@@ -24,6 +32,16 @@ from vae.objectives import (
 from vae.objectives.base import make_penalized
 from vae.training import optimizer
 
+
+def _one_group(*, parts: dict[str, Any]) -> VAE:
+    return VAE(**parts)
+
+
+MODELS: Menu = {
+    "vae": _one_group,
+    "chain": hierarchy.chain,
+    "ladder": hierarchy.ladder,
+}
 ENCODERS: Menu = {
     "mlp": encoders.MLPEncoder,
     "gated_mlp": encoders.gated_mlp,
@@ -141,6 +159,7 @@ PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.f
 
 # The groups of the configuration whose `name` chooses.
 MENUS: dict[str, Menu] = {
+    "model": MODELS,
     "model.encoder": ENCODERS,
     "model.decoder": DECODERS,
     "model.posterior": POSTERIORS,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Params = Any  # a pytree of arrays
@@ -81,8 +82,14 @@ class Inference(NamedTuple):
 
     groups: tuple[LatentGroup, ...]  # L groups
     likelihood: Distribution  # p(x | z), batch shape [K, B], event shape that of x
-    # "ema_loss": zero, and its gradient moves moving averages (`layers.ema`)
+    # "ema_loss": zero, and its gradient moves moving averages (`layers.ema`);
+    # "frozen_log_q", of several groups: log q(z | x) [K, B], by `frozen_log_prob`
     aux: dict[str, jax.Array]
+
+    @property
+    def codes(self) -> jax.Array:
+        """The codes of all groups side by side, [K, B, D]."""
+        return jnp.concatenate([group.z for group in self.groups], -1)
 
 
 class ElboTerms(NamedTuple):

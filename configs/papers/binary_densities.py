@@ -5,7 +5,6 @@ Command:  python examples/prepare_binary.py Density-Estimation-Datasets/datasets
               --config=configs/papers/binary_densities.py
 """
 
-from typing import Any
 
 from configs import default
 

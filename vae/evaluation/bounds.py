@@ -19,8 +19,8 @@ from vae.evaluation.base import (
 from vae.evaluation.latent import active_units, variance_of_means
 from vae.fields import Count
 from vae.models.base import Model
-from vae.objectives.base import elbo_terms, kl_per_dimension
-from vae.types import Array, Inference, LatentGroup, Params
+from vae.objectives.base import elbo_terms, kl_per_dimension, posterior_of_example
+from vae.types import Array, Inference, LatentGroup, Params, Unsupported
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -30,6 +30,7 @@ class ImageBounds(NamedTuple):
 
     distortion: Array  # [B], mean over samples
     rate: Array  # [B]
+    rate_per_group: Array  # [B, L], sums to rate
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
     reconstruction_log_prob: Array  # [B], log E_q p(x | z): An & Cho 2015, algorithm 4
@@ -78,30 +79,32 @@ def make_importance_bound(
             terms = elbo_terms(inference, x)
             counts = (sample_ids < num_samples)[:, None]  # [chunk, 1]
             log_weights = jnp.where(counts, terms.log_weights, -jnp.inf)
-            codes = jnp.concatenate([group.z for group in inference.groups], -1)
+            codes, counted = inference.codes, counts[..., None]
             log_likelihoods = jnp.where(counts, -terms.distortion, -jnp.inf)
-            log_sum, log_squares, log_mean, distortion, rate, code, square = sums
+            log_sum, log_squares, log_mean, distortion, rates, code, square = sums
             return (
                 _add(log_sum, log_weights),
                 _add(log_squares, 2 * log_weights),
                 _add(log_mean, log_likelihoods),
                 distortion + jnp.where(counts, terms.distortion, 0).sum(0),
-                rate + jnp.where(counts, terms.rate, 0).sum(0),
-                code + jnp.where(counts[..., None], codes, 0).sum(0),
-                square + jnp.where(counts[..., None], codes**2, 0).sum(0),
+                rates + jnp.where(counts, terms.rate_per_group, 0).sum(1),
+                code + jnp.where(counted, codes, 0).sum(0),
+                square + jnp.where(counted, codes**2, 0).sum(0),
             ), None
 
-        groups = infer(jnp.arange(1)).groups  # the compiler drops the decoding
-        code_dim = sum(group.z.shape[-1] for group in groups)
+        first = infer(jnp.arange(1))  # the compiler drops the decoding
+        groups = first.groups
         zeros = jnp.zeros(len(x), groups[0].log_q.dtype)
-        codes = jnp.zeros((len(x), code_dim), groups[0].z.dtype)
-        start = (*[zeros - jnp.inf] * 3, zeros, zeros, codes, codes)
+        codes = jnp.zeros_like(first.codes[0])
+        rates = jnp.zeros((len(groups), len(x)), zeros.dtype)
+        start = (*[zeros - jnp.inf] * 3, zeros, rates, codes, codes)
         sums, _ = jax.lax.scan(add_chunk, start, jnp.arange(num_chunks))
-        log_sum, log_squares, log_mean, distortion, rate, code, square = sums
+        log_sum, log_squares, log_mean, distortion, rates, code, square = sums
         mean, error = _posterior_mean(groups, code, square, num_samples)
         return ImageBounds(
             distortion=distortion / num_samples,
-            rate=rate / num_samples,
+            rate=rates.sum(0) / num_samples,
+            rate_per_group=rates.T / num_samples,
             log_likelihood=log_sum - jnp.log(num_samples),
             effective_sample_size=jnp.exp(2 * log_sum - log_squares),
             reconstruction_log_prob=log_mean - jnp.log(num_samples),
@@ -124,9 +127,11 @@ def _posterior_mean(
     """The mean code [B, D] in closed form, or of `count` samples with these sums, and
     the variance of its error."""
     try:
+        for group in groups:
+            posterior_of_example(group)
         mean = jnp.concatenate([group.posterior.mean for group in groups], -1)
         return mean, jnp.zeros_like(mean)
-    except NotImplementedError:
+    except (NotImplementedError, Unsupported):
         mean = total / count
         if count == 1:
             return mean, None
@@ -134,8 +139,12 @@ def _posterior_mean(
 
 
 def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:
+    """KL [B, D] of all groups; by the one sample that is given, where it depends on
+    other groups."""
     known = [kl for group in groups if (kl := kl_per_dimension(group)) is not None]
-    return jnp.concatenate(known, -1) if len(known) == len(groups) else None
+    if len(known) != len(groups):
+        return None
+    return jnp.concatenate([kl[0] if kl.ndim == 3 else kl for kl in known], -1)
 
 
 def make_evaluate_batch(
@@ -183,7 +192,8 @@ def summarise(
       likelihood is discrete and no value is missing), `/images`, `latent/active_units`,
       `latent/mean_variance` (of the posterior means, for each dimension; both of two
       images or more), and `latent/kl_per_dim` (where the rate is a sum over
-      dimensions).
+      dimensions). Of models with several groups, `latent/rate_per_group_nats` and
+      `latent/active_units_per_group`, the lowest group first.
     """
     bounds = jax.tree.map(lambda array: np.asarray(array, np.float64), bounds)
     nll, nll_name = -np.asarray(bounds.log_likelihood), f"{name}/nll_is{num_samples}"
@@ -195,12 +205,19 @@ def summarise(
         f"{nll_name}_ess": float(bounds.effective_sample_size.mean()),
         f"{name}/images": len(nll),
     }
-    size = subject.code_dim  # beyond is padding
+    size, groups = subject.code_dim, subject.model.group_sizes  # beyond is padding
+    if len(groups) > 1:
+        rates = np.mean(bounds.rate_per_group, 0)
+        results["latent/rate_per_group_nats"] = rates.tolist()
     if bounds.mean_error is not None and len(nll) > 1:  # a single one has no variance
         variance = variance_of_means(
             bounds.posterior_mean[:, :size], bounds.mean_error[:, :size]
         )
         results["latent/active_units"] = active_units(variance)
+        if len(groups) > 1:
+            per_group = np.split(variance, np.cumsum(groups)[:-1])
+            counts = [active_units(of_group) for of_group in per_group]
+            results["latent/active_units_per_group"] = counts
         results["latent/mean_variance"] = np.asarray(variance).tolist()
     if bounds.kl_per_dimension is not None:
         kl = np.mean(bounds.kl_per_dimension[:, :size], 0)

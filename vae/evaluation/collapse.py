@@ -7,7 +7,7 @@ References:
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,48 @@ def judge(
         name, beta=beta, has_fixed_variance=has_fixed_variance, in_use=in_use
     )
     return Verdict(name, f"{reason} are active", advice, steps)
+
+
+def judge_groups(
+    rates: Sequence[float],
+    mean_variance: np.ndarray,
+    code_variance: np.ndarray,
+    sizes: Sequence[int],
+    **training: Any,
+) -> Verdict:
+    """Returns the verdict on groups of latent variables: that on all of them together,
+    unless some, but not all, are collapsed.
+
+    Args:
+      rates: of each group, in nats.
+      mean_variance: of the posterior means over images [D], of all groups side by side.
+      code_variance: of codes drawn from the posteriors, over images [D].
+      sizes: of the groups.
+      **training: as `judge` takes it.
+    """
+    together = judge(sum(rates), mean_variance, code_variance, **training)
+    if len(rates) == 1:
+        return together
+    cuts = np.cumsum(sizes)[:-1]
+    per_group = zip(
+        rates, np.split(mean_variance, cuts), np.split(code_variance, cuts), strict=True
+    )
+    unused = [
+        number
+        for number, group in enumerate(per_group, 1)
+        if judge(*group).name == "collapsed"
+    ]
+    if not unused or together.name == "collapsed":
+        return together
+    which = ", ".join(map(str, unused))
+    known = {key: value for key, value in training.items() if key != "steps"}
+    advice = remedies("partly collapsed", **known)
+    return together._replace(
+        name="partly collapsed",
+        reason=f"group {which} of {len(rates)} is unused, where 1 is next to the data; "
+        f"{together.reason}",
+        remedies=advice,
+    )
 
 
 class CodeUse(NamedTuple):

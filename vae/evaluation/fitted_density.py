@@ -64,6 +64,6 @@ def make_draw(
     def draw(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
         key = rng.stream(seed, name)
         _, inference = infer_stored(model, variables, preprocess, stored, places, key)
-        return inference.groups[0].z[0]
+        return inference.codes[0]
 
     return draw

@@ -68,8 +68,8 @@ def make_impute(
         is_missing = jnp.isnan(x)
         draws = jnp.zeros((0, *x.shape), x.dtype)
         if num_draws:
-            z = jnp.concatenate([group.z for group in inference.groups], -1)
-            draws = _draw(apply, variables, z, log_weights, labels, keys, num_draws)
+            codes = inference.codes
+            draws = _draw(apply, variables, codes, log_weights, labels, keys, num_draws)
         return Imputed(
             mean=jnp.where(is_missing, mean, x),
             std=jnp.where(is_missing, std, 0),

@@ -14,8 +14,8 @@ from vae.evaluation.collapse import (
     ACTIVE_VARIANCE,
     decoder_sensitivity,
     information,
-    judge,
     judge_codes,
+    judge_groups,
 )
 from vae.latents.aggregate import infer_stored
 from vae.models.base import Model
@@ -66,13 +66,16 @@ def run(trained: Trained) -> dict[str, Any]:
         return {"collapse": "unknown: the variance of the posterior means is not known"}
     usage = trained.compiled(make_use)(*given)
     size = subject.code_dim
-    verdict = judge(
-        before["test/rate_nats"],
+    verdict = judge_groups(
+        before.get("latent/rate_per_group_nats", [before["test/rate_nats"]]),
         np.array(before["latent/mean_variance"]),
         np.asarray(usage.code_variance)[:size],
+        subject.model.group_sizes,
         **trained.training,
     )
-    sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
+    # The decoder sees the lowest group.
+    seen = min(size, subject.model.group_sizes[0])
+    sensitivity = np.asarray(usage.sensitivity, np.float64)[:seen]
     results: dict[str, Any] = {"latent/decoder_sensitivity": sensitivity.tolist()}
     if usage.mutual_information is not None:
         results["latent/mutual_information_nats"] = float(usage.mutual_information)
@@ -88,15 +91,16 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
     def use(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
         key = rng.stream(seed, "usage")
         _, inference = infer_stored(model, variables, preprocess, stored, places, key)
-        (group,) = inference.groups
-        z = group.z[0]
+        z = inference.codes[0]
         labels = None if stored.labels is None else stored.labels[:SENSITIVE]
 
         def decode(z: jax.Array) -> jax.Array:
             return model.apply(variables, z, label=labels, method="decode").mean
 
         mutual = marginal = None
-        if not isinstance(group.posterior, TransformedDistribution):
+        group, *others = inference.groups
+        is_costly = isinstance(group.posterior, TransformedDistribution)
+        if not (others or is_costly):
             mutual, marginal = information(
                 group.posterior, group.prior, z, group.log_q[0]
             )

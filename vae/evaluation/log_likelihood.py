@@ -145,7 +145,8 @@ def make_observe(
     bounds = _annealed_bounds(model, steps)
     importance_bound = make_importance_bound(model, num_samples)
     inference_gaps: Any = None
-    if isinstance(model.posterior, DiagonalGaussian):
+    is_one_group = len(model.group_sizes) == 1
+    if is_one_group and isinstance(model.posterior, DiagonalGaussian):
         inference_gaps = make_inference_gaps(model, **OPTIMISATION)
 
     def observe(

@@ -150,8 +150,28 @@ class Model(Protocol):
         ...
 
     @property
+    def group_sizes(self) -> tuple[int, ...]:
+        """How many numbers a code of each group has."""
+        ...
+
+    @property
+    def code_dim(self) -> int:
+        """How many numbers a code has, of all groups."""
+        ...
+
+    @property
+    def shares_inference(self) -> bool:
+        """Whether q(z | x) and p(x, z) have parameters in common."""
+        ...
+
+    @property
     def can_pad(self) -> bool:
         """Whether the latent space may be wider than what is used of it."""
+        ...
+
+    @property
+    def prior_factorises(self) -> bool:
+        """Whether p(z) is a product of one density for all dimensions."""
         ...
 
     @property

@@ -20,7 +20,7 @@ from vae.types import Distribution, Inference, LatentGroup, Params, Unsupported
 class Encoded(NamedTuple):
     """What the encoder makes of images."""
 
-    posterior: Distribution  # q(z | x), batch shape [B]
+    posterior: Any  # q(z | x), batch shape [B], or what groups are inferred from
     condition: jax.Array | None  # one-hot labels [B, Y]
 
 
@@ -78,8 +78,24 @@ class VAE(nn.Module):
         return self.posterior.space
 
     @property
+    def group_sizes(self) -> tuple[int, ...]:
+        return (self.posterior.code_dim,)
+
+    @property
+    def code_dim(self) -> int:
+        return sum(self.group_sizes)
+
+    @property
+    def shares_inference(self) -> bool:
+        return self.prior.shares_inference
+
+    @property
     def can_pad(self) -> bool:
         return self.posterior.can_pad and self.prior.can_pad
+
+    @property
+    def prior_factorises(self) -> bool:
+        return self.prior.factorises
 
     @property
     def encodes_to_means(self) -> bool:
@@ -121,7 +137,8 @@ class VAE(nn.Module):
         inference = self.infer(encoded, keys, train=train)
         of_posterior = self.posterior.ema_loss(encoded.posterior, x, key)
         of_likelihood = self.likelihood.ema_loss(inference.likelihood, x, key)
-        return inference._replace(aux={"ema_loss": of_posterior + of_likelihood})
+        ema_loss = of_posterior + of_likelihood
+        return inference._replace(aux={**inference.aux, "ema_loss": ema_loss})
 
     def encode(
         self, x: jax.Array, *, label: jax.Array | None = None, train: bool = False
@@ -133,8 +150,8 @@ class VAE(nn.Module):
         seen = self.likelihood.encoder_view(seen)
         if is_observed is not None:
             seen = jnp.concatenate([seen, is_observed.astype(seen.dtype)], -1)
-        posterior = self.posterior(self.encoder(seen, condition))
-        return Encoded(self._in_use(posterior), condition)
+        posterior = self._posterior_of(self.encoder(seen, condition))
+        return Encoded(posterior, condition)
 
     def infer(
         self, encoded: Encoded, keys: jax.Array, *, train: bool = False
@@ -169,6 +186,10 @@ class VAE(nn.Module):
     def prior_of(self, label: jax.Array | None = None) -> Distribution:
         """Returns p(z), batch shape [], or p(z | y) of labels [B], batch shape [B]."""
         return self._in_use(self.prior(self._condition(label)))
+
+    def _posterior_of(self, features: jax.Array) -> Any:
+        """Returns what `Encoded` holds of the posterior, of features [B, F]."""
+        return self._in_use(self.posterior(features))
 
     def _in_use(self, distribution: Distribution) -> Distribution:
         """Restricts a distribution of codes to the dimensions in use."""

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
+from vae.distributions.ancestral import GivenCodes
 from vae.distributions.categorical import OneHotCodes
 from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, traced_of
@@ -26,6 +27,7 @@ from vae.types import (
     Metrics,
     Objective,
     Params,
+    Unsupported,
 )
 
 Hparams = dict[str, jax.Array]
@@ -72,12 +74,15 @@ def _log_ratio(group: LatentGroup) -> jax.Array:
 
 
 def kl_per_dimension(group: LatentGroup) -> jax.Array | None:
-    """Returns KL [B, D] in nats, or None where it is no sum over dimensions."""
-    if not (
-        is_diagonal_gaussian(group.posterior) and is_diagonal_gaussian(group.prior)
-    ):
+    """Returns KL [B, D], or [K, B, D] given K samples of other groups, in nats; None
+    where it is no sum over dimensions."""
+    posterior, prior = group.posterior, group.prior
+    if isinstance(prior, GivenCodes):
+        densities = (d.base_dist.log_prob(group.z) for d in (posterior, prior.base))
+        return jnp.subtract(*densities)
+    if not (is_diagonal_gaussian(posterior) and is_diagonal_gaussian(prior)):
         return None
-    return jnp.asarray(kl_divergence(group.posterior.base_dist, group.prior.base_dist))
+    return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
 
 
 def is_diagonal_gaussian(distribution: Distribution) -> bool:
@@ -85,6 +90,17 @@ def is_diagonal_gaussian(distribution: Distribution) -> bool:
     if not isinstance(distribution, Independent):
         return False
     return isinstance(distribution.base_dist, Normal)
+
+
+def posterior_of_example(group: LatentGroup) -> Distribution:
+    """Returns q(z | x), batch shape [B].
+
+    Raises:
+      Unsupported: it is not given by the example alone, but by other groups too.
+    """
+    if len(group.posterior.batch_shape) != 1:
+        raise Unsupported("needs q(z | x) that does not depend on other groups")
+    return group.posterior
 
 
 def has_relaxed_codes(inference: Inference) -> bool:
@@ -124,10 +140,13 @@ def infer(
         return jax.lax.all_gather(array, axis_name, axis=axis, tiled=True)
 
     def gather_gaussian(distribution: Distribution, used: jax.Array) -> Distribution:
+        if isinstance(distribution, GivenCodes):
+            return GivenCodes(gather_gaussian(distribution.base, used))
         if not (distribution.batch_shape and is_diagonal_gaussian(distribution)):
             return distribution
         normal = distribution.base_dist
-        loc, scale = gather(normal.loc, 0), gather(normal.scale, 0)
+        examples = normal.loc.ndim - 2
+        loc, scale = gather(normal.loc, examples), gather(normal.scale, examples)
         return Independent(PaddedNormal(loc, scale, used), 1)
 
     groups = tuple(

@@ -104,5 +104,6 @@ def free_bits_per_dimension(
         rate = kl_per_dimension(group)
         if rate is None:
             raise Unsupported("needs a KL per dimension")
-        floored += (jnp.maximum(rate.mean(0), free_nats) * group.used).sum()
+        mean = rate.mean(tuple(range(rate.ndim - 1)))
+        floored += (jnp.maximum(mean, free_nats) * group.used).sum()
     return beta * annealing(moment.step, annealing_steps) * floored, {}

@@ -64,7 +64,7 @@ def make_two_sided(
     stop_gradient; XLA removes the duplicate work. The reported loss is that of p.
 
     Raises:
-      Unsupported: the prior shares parameters with q.
+      Unsupported: p shares parameters with q.
     """
     own = set(model.inference_parts)
 
@@ -72,8 +72,8 @@ def make_two_sided(
         params: Params, batch: Batch, key: jax.Array, hparams: Hparams, step: jax.Array
     ) -> tuple[jax.Array, Metrics]:
         del step
-        if model.prior.shares_inference:
-            raise Unsupported("needs a prior that shares no parameters with q(z | x)")
+        if model.shares_inference:
+            raise Unsupported("needs p(x, z) that shares no parameters with q(z | x)")
 
         def infer_with(held: set[str]) -> tuple[Inference, ElboTerms]:
             parts = {
@@ -182,10 +182,18 @@ def sticking_the_landing(inference: Inference, terms: ElboTerms) -> jax.Array:
 def _path_log_weights(inference: Inference, terms: ElboTerms) -> jax.Array:
     """log w [K, B] that depends on q's parameters through z only."""
     try:
-        frozen = sum(frozen_log_prob(group) for group in inference.groups)
+        frozen = _frozen_log_q(inference)
     except NotImplementedError as error:
         raise Unsupported("needs log q(z | x) of any z") from error
     return terms.log_weights + sum(group.log_q for group in inference.groups) - frozen
+
+
+def _frozen_log_q(inference: Inference) -> jax.Array:
+    """Returns log q(z | x) [K, B] with gradients by z, but none by q's parameters."""
+    if "frozen_log_q" in inference.aux:  # of several groups
+        return inference.aux["frozen_log_q"]
+    (group,) = inference.groups
+    return frozen_log_prob(group)
 
 
 def _log_mean_exp(log_weights: jax.Array) -> jax.Array:

@@ -8,7 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from vae.fields import Weight
-from vae.objectives.base import Moment, is_diagonal_gaussian
+from vae.objectives.base import (
+    Moment,
+    is_diagonal_gaussian,
+    posterior_of_example,
+)
 from vae.types import Distribution, ElboTerms, Inference, Metrics, Unsupported
 
 
@@ -32,7 +36,7 @@ def dip_vae(
     del moment
     value = terms.rate.mean()
     for group in inference.groups:
-        covariance = _covariance(group.posterior, of_codes)
+        covariance = _covariance(posterior_of_example(group), of_codes)
         diagonal = jnp.diagonal(covariance)
         off_diagonal = covariance - jnp.diag(diagonal)
         value += lambda_od * (off_diagonal**2).sum()

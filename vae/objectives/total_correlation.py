@@ -27,6 +27,7 @@ from vae.objectives.base import (
     has_relaxed_codes,
     infer,
     is_diagonal_gaussian,
+    posterior_of_example,
 )
 from vae.types import (
     Batch,
@@ -97,13 +98,10 @@ def beta_tcvae(
     del moment
     correlation = jnp.zeros(())
     for group in inference.groups:
-        if not is_diagonal_gaussian(group.posterior):
+        posterior = posterior_of_example(group)
+        if not is_diagonal_gaussian(posterior):
             raise Unsupported("needs the posterior's density of every dimension")
-        normal = PaddedNormal(
-            group.posterior.mean,
-            group.posterior.base_dist.scale,
-            group.used,
-        )
+        normal = PaddedNormal(posterior.mean, posterior.base_dist.scale, group.used)
         correlation += jax.vmap(
             lambda z, normal=normal: total_correlation(
                 normal, z, estimator, dataset_size
@@ -210,11 +208,11 @@ def make_factor_vae(
         )
         if has_relaxed_codes(inference):
             raise Unsupported("needs continuous codes")
-        (group,) = inference.groups
+        codes = inference.codes
         own, frozen = params["objective"], jax.lax.stop_gradient(params["objective"])
-        correlation = logits_of(frozen, group.z).mean()
+        correlation = logits_of(frozen, codes).mean()
         value = criterion(terms, correlation, **traced_of(criterion, hparams))
-        z = jax.lax.stop_gradient(group.z[0])
+        z = jax.lax.stop_gradient(codes[0])
         permuted = permute_dimensions(rng.named(key, "permutation"), z)
         adversary = discriminator_loss(logits_of(own, z), logits_of(own, permuted))
         metrics = {

@@ -1,0 +1,261 @@
+"""Variational autoencoders with several groups of latent variables."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from numpyro.distributions import Independent, Normal
+
+from vae import rng
+from vae.distributions import reparameterization
+from vae.distributions.ancestral import Ancestral, GivenCodes
+from vae.fields import Sizes
+from vae.models.base import Posterior
+from vae.models.posteriors import DiagonalGaussian
+from vae.models.vae import VAE, Encoded
+from vae.nn.layers import MLP, Activation
+from vae.types import Distribution, Inference, LatentGroup, Unsupported
+
+LAYERS = 2  # between two groups, as in the papers of both models
+
+
+class Generator(nn.Module):
+    """p(z_l | z_(l+1)), a diagonal Gaussian."""
+
+    hidden: nn.Module  # [..., D_(l+1)] -> [..., F]
+    gaussian: DiagonalGaussian  # [..., F] -> p(z_l | z_(l+1))
+
+    def __call__(self, z: jax.Array) -> Distribution:
+        """Maps codes [..., D_(l+1)] to a distribution, batch shape [...]."""
+        return self.gaussian(self.hidden(z))
+
+
+class Hierarchy(VAE):
+    """p(x | z_1) p(z_1 | z_2) ... p(z_L), with diagonal Gaussians between the groups.
+
+    Codes of all groups stand side by side [..., D], the lowest group first. `prior` is
+    that of the highest. The upper groups have a module each in these tuples; without
+    upper groups the model is `VAE`.
+
+    Raises:
+      Unsupported: a posterior is not a diagonal Gaussian, or the prior is made of
+        q(z | x).
+    """
+
+    rises: tuple[nn.Module, ...] = ()  # from below to features of a group
+    posteriors: tuple[Posterior, ...] = ()  # from these features to a Gaussian
+    generators: tuple[Generator, ...] = ()  # of the group below
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for posterior in (self.posterior, *self.posteriors) * bool(self.posteriors):
+            if not isinstance(posterior, DiagonalGaussian):
+                raise Unsupported("is no diagonal Gaussian", "posterior")
+
+    @property
+    def group_sizes(self) -> tuple[int, ...]:
+        upper = (posterior.code_dim for posterior in self.posteriors)
+        return (self.posterior.code_dim, *upper)
+
+    @property
+    def inference_parts(self) -> tuple[str, ...]:
+        upper = range(len(self.posteriors))
+        names = (f"{part}_{i}" for i in upper for part in ("rises", "posteriors"))
+        return (*super().inference_parts, *names)
+
+    @property
+    def can_pad(self) -> bool:
+        return not self.posteriors and super().can_pad
+
+    @property
+    def encodes_to_means(self) -> bool:
+        return not self.posteriors and super().encodes_to_means
+
+    @property
+    def prior_factorises(self) -> bool:
+        return not self.posteriors and super().prior_factorises
+
+    def prior_of(self, label: jax.Array | None = None) -> Distribution:
+        """Returns p(z) of all groups, batch shape [], or p(z | y) of labels [B]."""
+        top = super().prior_of(label)
+        if not self.generators:
+            return top
+        unbound = (generator.unbind() for generator in self.generators)
+        return Ancestral(top, *zip(*unbound, strict=True), self.group_sizes)
+
+    def infer(
+        self, encoded: Encoded, keys: jax.Array, *, train: bool = False
+    ) -> Inference:
+        """Samples the groups, each given another, with keys [K, B]; decodes the
+        lowest."""
+        if not self.posteriors:
+            return super().infer(encoded, keys, train=train)
+        prior = self.prior(encoded.condition)
+        groups = self._infer_groups(encoded.posterior, prior, keys)
+        likelihood = self._decode(groups[0].z, encoded.condition)
+        aux = {}
+        if train:
+            aux["frozen_log_q"] = self._frozen_log_q(encoded.posterior, groups)
+        return Inference(groups, likelihood, aux)
+
+    def posteriors_of(self, encoded: Any, z: Sequence[jax.Array]) -> list[Distribution]:
+        """Returns q(z_l | ...) of each group, the lowest first, given codes z_l
+        [K, B, D_l] of the others and what `Encoded` holds of the posterior."""
+        raise NotImplementedError
+
+    def _infer_groups(
+        self, encoded: Any, prior: Distribution, keys: jax.Array
+    ) -> tuple[LatentGroup, ...]:
+        raise NotImplementedError
+
+    def _frozen_log_q(self, encoded: Any, groups: tuple[LatentGroup, ...]) -> jax.Array:
+        """Returns log q(z | x) [K, B] with gradients by z, but none by parameters. That
+        of the groups one by one would lack the gradient by each other's codes."""
+        module, variables = self.unbind()
+        given = jax.lax.stop_gradient((variables, encoded))
+        z = [group.z for group in groups]
+        posteriors: Any = module.apply(*given, z, method="posteriors_of")
+        log_q = [q.log_prob(code) for q, code in zip(posteriors, z, strict=True)]
+        return jnp.stack(log_q).sum(0)
+
+    def _decode(self, z: jax.Array, condition: jax.Array | None) -> Distribution:
+        return super()._decode(z[..., : self.group_sizes[0]], condition)
+
+
+class Chain(Hierarchy):
+    """q(z | x) = q(z_1 | x) q(z_2 | z_1) ... q(z_L | z_(L-1)), inferred upwards.
+
+    References:
+      Burda et al. 2015, arXiv 1509.00519, sec. 5 (two stochastic layers).
+    """
+
+    def posteriors_of(
+        self, encoded: Distribution, z: Sequence[jax.Array]
+    ) -> list[Distribution]:
+        upper = [self._above(i, below) for i, below in enumerate(z[:-1])]
+        return [encoded, *upper]
+
+    def _infer_groups(
+        self, encoded: Distribution, prior: Distribution, keys: jax.Array
+    ) -> tuple[LatentGroup, ...]:
+        posteriors, samples = [encoded], [_sample(encoded, keys, 0)]
+        for i in range(len(self.posteriors)):
+            posteriors.append(self._above(i, samples[-1][0]))
+            samples.append(_sample(posteriors[-1], keys, i + 1))
+        given = [
+            GivenCodes(generator(z))
+            for generator, (z, _) in zip(self.generators, samples[1:], strict=True)
+        ]
+        triples = zip(samples, posteriors, [*given, prior], strict=True)
+        return tuple(_group(*triple) for triple in triples)
+
+    def _above(self, group: int, z: jax.Array) -> Distribution:
+        """Returns q(z_(l+1) | z_l) of codes [..., D_l] of the group at a place."""
+        return self.posteriors[group](self.rises[group](z))
+
+
+class Ladder(Hierarchy):
+    """q(z | x) = q(z_L | x) prod_l q(z_l | z_(l+1), x), inferred downwards: each factor
+    is the normalised product of a Gaussian of the image and p(z_l | z_(l+1)).
+
+    References:
+      Sonderby et al. 2016, arXiv 1602.02282, eq. 11 to 18.
+    """
+
+    def _posterior_of(self, features: jax.Array) -> Any:
+        gaussians = [self.posterior(features)]
+        for rise, posterior in zip(self.rises, self.posteriors, strict=True):
+            features = rise(features)
+            gaussians.append(posterior(features))
+        return gaussians if self.posteriors else gaussians[0]
+
+    @property
+    def shares_inference(self) -> bool:
+        return bool(self.posteriors) or super().shares_inference
+
+    def posteriors_of(
+        self, encoded: list[Distribution], z: Sequence[jax.Array]
+    ) -> list[Distribution]:
+        *lower, highest = encoded
+        generated = map(self._generate, range(len(lower)), z[1:])
+        return [*map(combine, lower, generated), highest]
+
+    def _infer_groups(
+        self, encoded: list[Distribution], prior: Distribution, keys: jax.Array
+    ) -> tuple[LatentGroup, ...]:
+        *lower, highest = encoded
+        groups = [_group(_sample(highest, keys, len(lower)), highest, prior)]
+        for i in reversed(range(len(lower))):
+            generated = self._generate(i, groups[0].z)
+            posterior = combine(lower[i], generated)
+            groups.insert(0, _group(_sample(posterior, keys, i), posterior, generated))
+        return tuple(groups)
+
+    def _generate(self, group: int, above: jax.Array) -> Distribution:
+        return self.generators[group](above)
+
+
+def combine(a: Distribution, b: Distribution) -> Distribution:
+    """Returns the normalised product of two diagonal Gaussians, whose precisions add.
+
+    References:
+      Sonderby et al. 2016, arXiv 1602.02282, eq. 16 and 17.
+    """
+    precision_a, precision_b = (d.base_dist.scale**-2 for d in (a, b))
+    variance = 1 / (precision_a + precision_b)
+    mean = (a.mean * precision_a + b.mean * precision_b) * variance
+    return Independent(Normal(mean, jnp.sqrt(variance)), 1)
+
+
+def _sample(
+    posterior: Distribution, keys: jax.Array, group: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns codes [K, B, D] and their log-densities [K, B]; the lowest group has the
+    keys of a model without others."""
+    own = rng.fold(keys, group) if group else keys
+    return reparameterization.sample_and_log_prob(posterior, own)
+
+
+def _group(
+    sample: tuple[jax.Array, jax.Array], posterior: Distribution, prior: Distribution
+) -> LatentGroup:
+    z, log_q = sample
+    return LatentGroup(z, log_q, posterior, prior, jnp.ones(z.shape[-1], bool))
+
+
+def _make(model: type[Hierarchy]) -> Callable[..., Hierarchy]:
+    """Returns what builds a model of this kind."""
+
+    def make(
+        *,
+        parts: dict[str, Any],
+        upper_posteriors: Sequence[Posterior],
+        dtype: Any = jnp.float32,
+        group_widths: Sizes = (),
+        group_activation: Activation = nn.tanh,
+    ) -> Hierarchy:
+        if len(group_widths) != len(upper_posteriors):
+            raise Unsupported(
+                f"has {len(upper_posteriors)} groups above the first and "
+                f"{len(group_widths)} widths between groups, which must be as many"
+            )
+        lower = (parts["posterior"], *upper_posteriors)[:-1]
+        layers = [
+            ((width,) * LAYERS, group_activation, dtype) for width in group_widths
+        ]
+        return model(
+            **parts,
+            rises=tuple(MLP(*each) for each in layers),
+            posteriors=tuple(upper_posteriors),
+            generators=tuple(
+                Generator(MLP(*each), below.clone())
+                for each, below in zip(layers, lower, strict=True)
+            ),
+        )
+
+    return make
+
+
+chain, ladder = _make(Chain), _make(Ladder)
