@@ -12,9 +12,9 @@ from configs import default
 
 NOTES = """By the ELBO the negative binomial is better than Poisson, as claimed, and by
 the importance-weighted bound it is worse. Its codes carry fewer nats: the dispersion
-explains some of what z explains under the Poisson likelihood. Its bound is also closer to its
-ELBO, so that importance sampling adds less. With ten latent dimensions, Poisson counts
-given z are dispersed enough for these cells.
+explains some of what z explains under the Poisson likelihood. Its bound is also closer
+to its ELBO, so that importance sampling adds less. With ten latent dimensions, Poisson
+counts given z are dispersed enough for these cells.
 
 The negative log-likelihood of the Gaussian is that of a density, in units of
 the counts (`NLL, data units`). A density has no bound at the zeros, which are 93% of
