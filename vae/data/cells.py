@@ -242,7 +242,8 @@ def _read_parquet(path: Path, where: str, how: How) -> Parts:
             "as .csv)"
         ) from error
     try:
-        with parquet.ParquetFile(path) as file:
+        # With `pre_buffer`, what is read of the file stays in memory to its end.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             schema = file.schema_arrow
             names = [n for n in schema.names if not n.startswith(PANDAS_INDEX)]
             _checked_names(names, where)
