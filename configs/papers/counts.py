@@ -10,7 +10,13 @@ from typing import Any
 
 from configs import default
 
-NOTES = """The negative log-likelihood of the Gaussian is that of a density, in units of
+NOTES = """By the ELBO the negative binomial is better than Poisson, as claimed, and by
+the importance-weighted bound it is worse. Its codes carry fewer nats: the dispersion
+explains some of what z explains under the Poisson likelihood. Its bound is also closer
+to its ELBO, so that importance sampling adds less. With ten latent dimensions, Poisson
+counts given z are dispersed enough for these cells.
+
+The negative log-likelihood of the Gaussian is that of a density, in units of
 the counts (`NLL, data units`). A density has no bound at the zeros, which are 93% of
 these data, so that it does not compare with probabilities of counts."""
 
@@ -43,7 +49,10 @@ def table() -> dict[str, Any]:
     rows.append({"name": "Gaussian of log(1 + x)", "overrides": gaussian})
     return {
         "seeds": (0, 1),
-        "columns": {"NLL, data units": "test/nll_is100_data_units_nats"},
+        "columns": {
+            "ELBO": "test/elbo_nats",
+            "NLL, data units": "test/nll_is100_data_units_nats",
+        },
         "rows": [{**row, "group": "likelihood"} for row in rows],
         "claims": [
             {

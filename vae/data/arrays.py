@@ -1,5 +1,6 @@
 """A user's arrays of images or vectors, in an .npz file."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from vae.data.options import OBSERVED_ONLY, ReadOptions, advice, reading
 from vae.data.splits import Split
+from vae.data.storage import BLOCK_BYTES, allocate, blocks, map_rows
 from vae.types import UserError
 
 LARGEST_INTEGER = 2**24  # up to which float32 holds all integers
-BLOCK = 4096  # examples that are looked at together
 MOST_CHANNELS = 4  # of an axis that "auto" may take for the channels
 
 
@@ -102,10 +104,27 @@ def _opened(path: Path, where: str, arrays: str) -> Iterator[Any]:
 
 
 def _array(file: Any, key: str) -> np.ndarray:
-    array = file[key]
-    if not isinstance(array, np.ndarray):  # a member of the zip that is no array
-        raise ValueError(key)
-    return array
+    """Reads an array of an .npz a block at a time.
+
+    Raises:
+      ValueError: it is not whole, or holds objects.
+    """
+    name = key if key in file.zip.namelist() else f"{key}.npy"
+    with file.zip.open(name) as stream:
+        is_old = read_magic(stream) == (1, 0)
+        read = read_array_header_1_0 if is_old else read_array_header_2_0
+        shape, is_fortran, dtype = read(stream)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or size != file.zip.getinfo(name).file_size - stream.tell():
+            raise ValueError(key)
+        array = allocate(shape[::-1] if is_fortran else shape, dtype)
+        left: Any = array.reshape(-1).view(np.uint8)
+        while len(left):
+            count = stream.readinto(left[:BLOCK_BYTES])
+            if not count:
+                raise ValueError(key)
+            left = left[count:]
+    return array.T if is_fortran else array
 
 
 def _images(
@@ -124,7 +143,7 @@ def _images(
             "[N, H, W, C] for images, or [N, D] for vectors"
         )
     if images.dtype == np.bool_:
-        return images.astype(np.uint8) * 255
+        return _as_bytes(images)
     if np.issubdtype(images.dtype, np.floating):
         return _as_float32(images, key, where, options)
     if images.dtype != np.uint8:
@@ -145,7 +164,7 @@ def _vectors(
 ) -> np.ndarray:
     """Returns vectors [N, D] as bytes 0 and 255 if they are bool, else as float32."""
     if rows.dtype == np.bool_:
-        return rows.astype(np.uint8) * 255
+        return _as_bytes(rows)
     if np.issubdtype(rows.dtype, np.floating):
         return _as_float32(rows, key, where, options)
     if not np.issubdtype(rows.dtype, np.integer):
@@ -155,7 +174,20 @@ def _vectors(
             f"{where}: {key} holds integers beyond {LARGEST_INTEGER}, which are not "
             "exact in float32: rescale them"
         )
-    return rows.astype(np.float32)
+    return _converted(rows, np.float32)
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    """Returns bool as 0 and 255."""
+    return map_rows(lambda b: b * np.uint8(255), values, np.uint8, *values.shape[1:])
+
+
+def _converted(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Returns numbers of another type; those that are of it already are not copied."""
+    if values.dtype == dtype:
+        return values
+    with np.errstate(over="ignore"):
+        return map_rows(lambda b: b.astype(dtype), values, dtype, *values.shape[1:])
 
 
 def _as_float32(
@@ -168,10 +200,8 @@ def _as_float32(
         value at all.
     """
     allows = options.missing == OBSERVED_ONLY
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
-    for start in range(0, len(values), BLOCK):
-        block = values[start : start + BLOCK]
+    values = _converted(values, np.float32)
+    for start, block in blocks(values):
         is_good = ~np.isinf(block) if allows else np.isfinite(block)
         if not is_good.all():
             row, *place = np.argwhere(~is_good)[0].tolist()
@@ -201,7 +231,9 @@ def _channels_last(
         the channels: it is short, and the last is long.
     """
     if options.channels == "first":
-        return np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        _, channels, *sides = images.shape
+        last = images.transpose(0, 2, 3, 1)
+        return map_rows(lambda block: block, last, images.dtype, *sides, channels)
     is_second_short = images.shape[1] <= MOST_CHANNELS < images.shape[-1]
     if options.channels == "auto" and is_second_short:
         setting = "channels=first if it is [N, C, H, W], or =last if it is [N, H, W, C]"
@@ -229,6 +261,6 @@ def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:
             f"{where}: y_{which} has {len(labels)} labels, and {key} has "
             f"{len(images)} examples; give each one label"
         )
-    if (labels != labels.astype(np.int32)).any():
+    if any((block != block.astype(np.int32)).any() for _, block in blocks(labels)):
         raise UserError(f"{where}: y_{which} holds integers of more than 32 bits")
-    return Split(images, labels.astype(np.int32))
+    return Split(images, _converted(labels, np.int32))

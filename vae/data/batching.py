@@ -7,8 +7,10 @@ on the host.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae import rng
+from vae.data.storage import allocate, blocks
 from vae.types import Array
 
 
@@ -24,10 +26,37 @@ def epoch_order(
     which `jax.random.permutation` spends a second sort to avoid. Examples that are not
     `kept` (bool [size]; None keeps all) stand after all others.
     """
+    return jnp.argsort(_words(seed, epoch, size, kept))
+
+
+def host_order(
+    seed: int, epoch: int, size: int, kept: np.ndarray | None = None
+) -> np.ndarray:
+    """Returns `epoch_order` as an array of numpy, int32 [size].
+
+    A word and its place are sorted as one integer. For 10 million examples that takes a
+    tenth of the time of `argsort`, and no memory beside the integers.
+    """
+    words = np.asarray(_words(seed, epoch, size, kept))
+    if words.dtype == np.uint64:  # as float64 makes them: no place fits beside a word
+        return words.argsort(kind="stable").astype(np.int32)
+    keys = allocate((size,), np.uint64)
+    keys[:] = words
+    keys <<= 32
+    for start, block in blocks(keys):
+        places = np.arange(start, start + len(block), dtype=np.uint64)
+        np.bitwise_or(block, places, out=block)
+    keys.sort()
+    return keys.astype(np.int32)
+
+
+def _words(
+    seed: jax.Array | int, epoch: jax.Array | int, size: int, kept: Array | None
+) -> jax.Array:
     words = jax.random.bits(rng.at_step(seed, "order", epoch), (size,))
-    if kept is not None:
-        words = jnp.where(kept, words >> 1, ~jnp.zeros_like(words))
-    return jnp.argsort(words)
+    if kept is None:
+        return words
+    return jnp.where(kept, words >> 1, ~jnp.zeros_like(words))
 
 
 def batch_indices(

@@ -13,13 +13,14 @@ import importlib
 import os
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae.data.arrow import check_type, read_columns
 from vae.data.options import reading
 from vae.types import UserError
 
@@ -205,8 +206,13 @@ def _parse(cells: Sequence[str], *, is_text: bool) -> np.ndarray:
             return np.fromiter(numbers, np.float64, len(cells))
         except ValueError:
             pass
-    stripped = (cell.strip() for cell in cells)
-    return as_text(None if c in MISSING else c for c in stripped)
+    return _as_cells(cells)
+
+
+def _as_cells(texts: Iterable[str | None]) -> np.ndarray:
+    """Returns texts without the blanks around them, None where there is no value."""
+    stripped = (text and text.strip() for text in texts)
+    return as_text(None if text in MISSING else text for text in stripped)
 
 
 def as_text(cells: Any) -> np.ndarray:
@@ -236,53 +242,21 @@ def _read_parquet(path: Path, where: str, how: How) -> Parts:
             "as .csv)"
         ) from error
     try:
-        with parquet.ParquetFile(path) as file:
+        # With `pre_buffer`, what is read of the file stays in memory to its end.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
             schema = file.schema_arrow
             names = [n for n in schema.names if not n.startswith(PANDAS_INDEX)]
             _checked_names(names, where)
             read = [name for name in names if how(name) != SKIP]
             for name in read:
-                _check_type(name, schema.field(name).type, where)
-            table = file.read(read)
+                check_type(name, schema.field(name).type, where)
+            columns = read_columns(file, {n: how(n) == TEXT for n in read}, _as_cells)
+            rows = file.metadata.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         if isinstance(error, PermissionError):
             raise
         raise UserError(f"{where}: the file is not a whole Parquet file") from error
-    columns = {
-        name: _from_arrow(table.column(name), is_text=how(name) == TEXT)
-        for name in read
-    }
-    return names, columns, np.arange(table.num_rows) + 2
-
-
-def _check_type(name: str, type_: Any, where: str) -> None:
-    types = importlib.import_module("pyarrow.types")
-    if types.is_dictionary(type_):
-        type_ = type_.value_type
-    kinds = "boolean", "integer", "floating", "decimal", "null", "string"
-    kinds += "large_string", "string_view"
-    if not any(getattr(types, f"is_{kind}")(type_) for kind in kinds):
-        raise UserError(
-            f"{where}: column {name!r} holds {type_}; a column holds numbers, text or "
-            f"true and false: convert it, or leave it out with "
-            f"dataset.column_kinds={name}:ignore"
-        )
-
-
-def _from_arrow(column: Any, *, is_text: bool) -> np.ndarray:
-    import pyarrow
-
-    types = importlib.import_module("pyarrow.types")
-    if types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if is_text or "string" in str(column.type):
-        texts = column.cast(pyarrow.string()).to_pylist()
-        stripped = (text and text.strip() for text in texts)
-        return as_text(None if t in MISSING else t for t in stripped)
-    if types.is_boolean(column.type):
-        column = column.cast(pyarrow.int8())
-    numbers = column.cast(pyarrow.float64(), safe=False)
-    return np.asarray(numbers.to_numpy(), np.float64)
+    return names, columns, np.arange(rows) + 2
 
 
 # How files are read, by the end of their name.

@@ -8,6 +8,7 @@ import numpy as np
 from vae.data.columns import value_names
 from vae.data.preprocess import pixels_to_check, to_unit
 from vae.data.splits import Dataset, evenly_spaced
+from vae.data.storage import blocks
 from vae.types import UserError, is_image, noun
 
 # Root mean square of what the encoder sees above which no model here begins near the
@@ -20,8 +21,8 @@ def check_support(dataset: Dataset, likelihood: Any, name: str) -> None:
     """Raises UserError for images outside the support of the likelihood `name`."""
     for split_name, split in dataset.splits.items():
         images = pixels_to_check(split)
-        for start in range(0, len(images), 4096):
-            pixels = to_unit(images[start : start + 4096])
+        for _, block in blocks(images):
+            pixels = to_unit(block)
             if not likelihood.supports_observed(pixels):
                 advice = likelihood.advice and f": {likelihood.advice}"
                 draws = "; dataset.binarize=dynamic draws each pixel as 0 or 1"

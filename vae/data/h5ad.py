@@ -18,6 +18,7 @@ from vae.data.columns import COUNT, Column
 from vae.data.options import ReadOptions, reading
 from vae.data.roles import check_field, is_test_of, labels_of
 from vae.data.splits import Split, cut_test
+from vae.data.storage import blocks, map_rows
 from vae.data.tables import LARGEST_COUNT, Splits, check_columns
 from vae.types import UserError
 
@@ -122,24 +123,27 @@ def _counts(file: Any, sheet: Sheet, genes: list[str]) -> np.ndarray:
         shape = tuple(matrix.attrs["shape"])
         held = SPARSE[encoding](parts, shape=shape).tocsr()
     else:
-        held = matrix[:]
+        held = matrix
     if held.shape != (len(sheet.rows), len(genes)) or 0 in held.shape:
         raise UserError(
             f"{sheet.where}: X has shape {held.shape}, for {len(sheet.rows)} cells and "
             f"{len(genes)} genes"
         )
     values = held.data if sparse.issparse(held) else held
-    is_count = (values >= 0) & (values == np.floor(values)) & (values <= LARGEST_COUNT)
-    if not is_count.all():
-        value = values[~is_count].flat[0]
-        raise UserError(
-            f"{sheet.where}: X holds {value:g}, which is no count (0, 1, 2, ... up to "
-            f"{LARGEST_COUNT}); save the raw counts as X"
-        )
-    if not values.any():
+    is_zero = True
+    for _, block in blocks(values):
+        is_count = (block >= 0) & (block == np.floor(block)) & (block <= LARGEST_COUNT)
+        if not is_count.all():
+            value = block[~is_count].flat[0]
+            raise UserError(
+                f"{sheet.where}: X holds {value:g}, which is no count (0, 1, 2, ... up "
+                f"to {LARGEST_COUNT}); save the raw counts as X"
+            )
+        is_zero &= not block.any()
+    if is_zero:
         raise UserError(f"{sheet.where}: every count is 0")
-    return (
-        held.astype(np.float32).toarray()
-        if sparse.issparse(held)
-        else (held.astype(np.float32))
-    )
+    return map_rows(_as_dense, held, np.float32, len(genes))
+
+
+def _as_dense(rows: Any) -> np.ndarray:
+    return rows.toarray() if sparse.issparse(rows) else rows

@@ -10,6 +10,7 @@ from vae.data.options import CHANNELS, MISSING, OBSERVED_ONLY, REFUSE, read_opti
 from vae.data.pictures import as_type
 from vae.data.preprocess import to_unit
 from vae.data.splits import Dataset, Split, cut_validation
+from vae.data.storage import blocks
 from vae.fields import Count, Field, Natural, Sizes, same
 from vae.types import UserError, is_image, noun
 
@@ -64,7 +65,8 @@ def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:
     if is_image(dataset.event_shape):
         is_binary = preprocess.is_nearly_binary(dataset.train)
     else:  # a column of shares is not a smooth edge: only 0 and 1 are binary
-        is_binary = bool(np.isin(to_unit(dataset.train.images), (0, 1)).all())
+        rows = blocks(dataset.train.images)
+        is_binary = all(np.isin(to_unit(block), (0, 1)).all() for _, block in rows)
     if is_binary:
         return "dynamic", []
     low, high = preprocess.pixel_range(dataset.train)

@@ -11,6 +11,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import DRAWN, Dataset, Split, evenly_spaced
 from vae.data.sprites import Sprites
+from vae.data.storage import allocate, blocks, map_rows
 from vae.types import UserError
 
 BINARIZATIONS = ("auto", "dynamic", "static", "threshold", "none")
@@ -45,33 +46,43 @@ def binarize_on_host(dataset: Dataset, binarize: str) -> Dataset:
             "are drawn at each look: choose none (they are binary) or dynamic"
         )
     if binarize == "threshold":
-        return dataset.map(lambda s: _replace_pixels(s, lambda x: x > 0.5))
+        return dataset.map(_cut_at_half)
     if binarize != "static":
         return dataset
     random = np.random.RandomState(STATIC_SEED)
     draw = functools.partial(random.binomial, 1)
-    whole = np.concatenate([dataset.train.images, dataset.validation.images])
-    boundary = max(0, len(whole) - STATIC_FIRST)
-    last = _replace_pixels(Split(whole[boundary:], None), draw).images
-    test = _replace_pixels(dataset.test, draw)
-    first = _replace_pixels(Split(whole[:boundary], None), draw).images
-    whole, size = np.concatenate([first, last]), dataset.train.size
-    return dataset._replace(
-        train=dataset.train._replace(images=whole[:size]),
-        validation=dataset.validation._replace(images=whole[size:]),
-        test=test,
+    train, validation, test = dataset.splits.values()
+    binary = dataset.map(
+        lambda s: s._replace(images=allocate(s.images.shape, np.uint8))
     )
+    boundary = max(0, train.size + validation.size - STATIC_FIRST)
+    of_train, of_validation = min(boundary, train.size), max(0, boundary - train.size)
+    for split, drawn, where in (
+        (train, binary.train, slice(of_train, None)),
+        (validation, binary.validation, slice(of_validation, None)),
+        (test, binary.test, slice(None)),
+        (train, binary.train, slice(of_train)),
+        (validation, binary.validation, slice(of_validation)),
+    ):
+        _draw_into(drawn.images[where], split.images[where], draw)
+    return binary
 
 
-def _replace_pixels(
-    split: Split, binarize: Callable[[np.ndarray], np.ndarray]
-) -> Split:
-    """Replaces pixels by 0 or 255, in order and a block at a time."""
-    binary = np.empty(split.images.shape, np.uint8)
-    for start in range(0, split.size, BLOCK):
-        block = slice(start, start + BLOCK)
-        binary[block] = binarize(to_unit(split.images[block]))
-    return split._replace(images=binary * np.uint8(255))
+def _cut_at_half(split: Split) -> Split:
+    """Turns pixels on above one half."""
+
+    def cut(block: np.ndarray) -> np.ndarray:
+        return (to_unit(block) > 0.5) * np.uint8(255)
+
+    images = split.images
+    return split._replace(images=map_rows(cut, images, np.uint8, *images.shape[1:]))
+
+
+def _draw_into(binary: np.ndarray, images: np.ndarray, draw: Callable) -> None:
+    """Draws pixels as 0 or 255, in order and a block at a time."""
+    for start, block in blocks(images):
+        drawn = draw(to_unit(block)).astype(np.uint8)
+        binary[start : start + len(block)] = drawn * np.uint8(255)
 
 
 def to_unit(images: Any) -> np.ndarray:

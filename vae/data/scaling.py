@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae.data.columns import REAL, Column, value_kinds
+from vae.data.storage import blocks, map_rows
 from vae.types import Array, UserError
 
-BLOCK = 4096  # rows held in float64 at once
+BLOCK = 4096  # rows summed in float64 at once; sums depend on it in their last digit
 MOST = 100_000  # rows of which the quartiles are taken
 NORMAL_IQR = 1.3489795  # of a standard normal: 2 * norm.ppf(.75)
 
@@ -59,28 +60,32 @@ def from_plain(plain: dict[str, list[Any]]) -> Scaling:
     )
 
 
-def _standardize(rows: np.ndarray) -> tuple[Any, Any]:
-    """Returns mean and standard deviation [D], of all rows."""
-    count = np.maximum(_sum(rows, lambda block: ~np.isnan(block)), 1)
-    mean = _sum(rows, lambda block: block) / count
-    return mean, np.sqrt(_sum(rows, lambda block: (block - mean) ** 2) / count)
+def _standardize(rows: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
+    """Returns mean and standard deviation [C], of all rows."""
+    count = np.maximum(_sum(rows, chosen, lambda block: ~np.isnan(block)), 1)
+    mean = _sum(rows, chosen, lambda block: block) / count
+    squares = _sum(rows, chosen, lambda block: (block - mean) ** 2)
+    return mean, np.sqrt(squares / count)
 
 
-def _robust(rows: np.ndarray) -> tuple[Any, Any]:
-    """Returns the median and the interquartile range [D], the latter in standard
+def _robust(rows: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
+    """Returns the median and the interquartile range [C], the latter in standard
     deviations of a normal; where it is zero, the standard deviation."""
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(int)]
+    places = np.linspace(0, len(rows) - 1, min(len(rows), MOST)).round().astype(int)
+    some = rows[places][:, chosen]
     low, median, high = np.nanquantile(some.astype(np.float64), (0.25, 0.5, 0.75), 0)
     spread = (high - low) / NORMAL_IQR
-    return median, np.where(spread > 0, spread, _standardize(rows)[1])
+    return median, np.where(spread > 0, spread, _standardize(rows, chosen)[1])
 
 
-def _log1p(rows: np.ndarray) -> tuple[Any, Any]:
-    return np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+def _log1p(rows: np.ndarray, chosen: np.ndarray) -> tuple[Any, Any]:
+    del rows
+    return np.zeros(chosen.sum()), np.ones(chosen.sum())
 
 
-# What each name of `dataset.scale` fits: rows [N, D] -> loc and scale [D].
-METHODS: dict[str, Callable[[np.ndarray], tuple[Any, Any]]] = {
+# What each name of `dataset.scale` fits: (rows [N, D], which columns, bool [D]) -> loc
+# and scale [C] of these C columns.
+METHODS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]] = {
     "standardize": _standardize,
     "robust": _robust,
     "log1p": _log1p,
@@ -99,7 +104,7 @@ def fit(method: str, rows: np.ndarray, columns: Sequence[Column] = ()) -> Scalin
     is_real = np.array(kinds) == REAL
     loc, scale = np.zeros(width), np.ones(width)
     with np.errstate(all="ignore"):
-        loc[is_real], scale[is_real] = METHODS[method](rows[:, is_real])
+        loc[is_real], scale[is_real] = METHODS[method](rows, is_real)
     loc = np.where(np.isfinite(loc), loc, 0).astype(np.float32)
     scale = np.where(np.isfinite(scale), scale, 1).astype(np.float32)
     # Of a column that is constant but for rounding errors.
@@ -113,9 +118,7 @@ def scale_rows(rows: np.ndarray, scaling: Scaling, what: str) -> np.ndarray:
     Raises:
       UserError: log(1 + x) of -1 or less.
     """
-    scaled = np.empty(rows.shape, np.float32)
-    for start in range(0, len(rows), BLOCK):
-        block = rows[start : start + BLOCK]
+    for start, block in blocks(rows) if scaling.is_log.any() else ():
         is_low = (block <= -1) & scaling.is_log
         if is_low.any():
             row, column = np.argwhere(is_low)[0].tolist()
@@ -124,16 +127,17 @@ def scale_rows(rows: np.ndarray, scaling: Scaling, what: str) -> np.ndarray:
                 f"{block[row, column]:.4g} at {[start + row, column]} counted from 0: "
                 "use standardize or robust"
             )
-        scaled[start : start + len(block)] = scaling.apply(block)
-    return scaled
+    return map_rows(scaling.apply, rows, np.float32, *rows.shape[1:])
 
 
-def _sum(rows: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Returns the sum over rows of a function of each block, without missing values."""
-    return sum(
-        np.nansum(function(rows[start : start + BLOCK].astype(np.float64)), 0)
-        for start in range(0, len(rows), BLOCK)
-    )
+def _sum(
+    rows: np.ndarray, chosen: np.ndarray, function: Callable[[np.ndarray], np.ndarray]
+) -> Any:
+    """Returns the sum over rows of a function of each block of the chosen columns,
+    without missing values."""
+    cuts = (rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK))
+    blocks_of_chosen = (block[:, chosen].astype(np.float64) for block in cuts)
+    return sum(np.nansum(function(block), 0) for block in blocks_of_chosen)
 
 
 def _module_of(x: Array) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vae.data.columns import Column, as_plain
 from vae.data.scaling import Scaling
+from vae.data.storage import blocks, take
 from vae.types import UserError, noun
 
 DRAWN = 64  # images looked at to know what those that are not stored are like
@@ -22,8 +23,8 @@ class Split(NamedTuple):
     labels: Any  # or None for data without labels
 
     def __getitem__(self, index) -> "Split":
-        labels = None if self.labels is None else self.labels[index]
-        return Split(self.images[index], labels)
+        labels = None if self.labels is None else take(self.labels, index)
+        return Split(take(self.images, index), labels)
 
     @property
     def size(self) -> int:
@@ -112,7 +113,7 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
     if any(split.labels is None for split in dataset.splits.values()):
         raise UserError(f"{where}, but the data have no labels: set it to ()")
     for split, name in ((dataset.train, "train"), (dataset.test, "test")):
-        if missing := sorted(set(labels) - set(split.labels.tolist())):
+        if missing := sorted(set(labels) - set(np.unique(split.labels).tolist())):
             raise UserError(
                 f"{where}: no {name} example has the label {missing[0]}; the labels "
                 f"are {', '.join(map(str, np.unique(split.labels)))}"
@@ -141,6 +142,6 @@ def content_hash(dataset: Dataset) -> str:
         digest.update(repr(as_plain(dataset.columns)).encode())
     for array in jax.tree.leaves([*dataset.splits.values()]):
         digest.update(f"{array.shape}{array.dtype}".encode())
-        for start in range(0, len(array), 4096):
-            digest.update(array[start : start + 4096].tobytes())
+        for _, block in blocks(array):
+            digest.update(block.tobytes())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """The streaming path: data too large for the device, read ahead by Grain."""
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -8,8 +9,9 @@ import grain
 import jax
 import numpy as np
 
-from vae.data.batching import epoch_order
+from vae.data.batching import host_order
 from vae.data.splits import Split
+from vae.data.storage import allocate
 
 READ_THREADS = 2
 CHUNKS_AHEAD = 2  # read before they are asked for; one more waits on the device
@@ -42,19 +44,24 @@ def stream_chunks(
     device count and go on.
     """
 
+    lock = threading.Lock()  # threads that need the same order wait for one of them
+
     @functools.lru_cache(maxsize=2)
     def orders(epoch: int) -> np.ndarray:
+        found = allocate((len(runs), split.size), np.int32)
         with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return np.stack(
-                [epoch_order(seed, epoch, split.size, kept) for seed, kept in runs]
-            )
+            for row, (seed, kept) in zip(found, runs, strict=True):
+                row[:] = host_order(seed, epoch, split.size, kept)
+        return found
 
     def read(call: tuple[int, int]) -> Split:
         indices = np.zeros((len(runs), chunk_steps, batch_size), np.int64)
         for row, step in enumerate(range(*call)):
             epoch, batch = divmod(step, steps_per_epoch)
             places = slice(batch * batch_size, (batch + 1) * batch_size)
-            indices[:, row] = orders(epoch)[:, places]
+            with lock:
+                order = orders(epoch)
+            indices[:, row] = order[:, places]
         return split[indices]
 
     def to_devices(chunk: Split) -> Split:

@@ -12,6 +12,7 @@ from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column
 from vae.data.options import IGNORE, OBSERVED_ONLY, ReadOptions, advice
 from vae.data.roles import check_field, is_test_of, labels_of, listed
 from vae.data.splits import Split, cut_test
+from vae.data.storage import allocate, blocks
 from vae.types import UserError
 
 MOST_CATEGORIES = 100
@@ -130,9 +131,10 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
     is_truth = held is not None and {str(c).lower() for c in held} <= TRUTH.keys()
     is_text = held is not None and not is_truth and not any(map(is_number, held))
     if kind != CATEGORY and (kind or not is_text):
-        values = _numbers(name, cells, sheet)
-        known = values[~np.isnan(values)]
-        is_binary = is_truth or np.isin(known, (0, 1)).all()
+        parts = blocks(_numbers(name, cells, sheet))
+        is_binary = is_truth or all(
+            np.isin(part[~np.isnan(part)], (0, 1)).all() for _, part in parts
+        )
         return Column(name, kind or (BINARY if is_binary else REAL))
     held = held or set()
     if not kind and all(NUMBER_LIKE.fullmatch(text) for text in held):
@@ -179,23 +181,36 @@ def _encode(
     sheet: Sheet, columns: Sequence[Column], options: ReadOptions
 ) -> np.ndarray:
     """Returns the rows as vectors, float32 [N, D]; a missing value is nan."""
-    x = np.empty((len(sheet.rows), sum(c.width for c in columns)), np.float32)
-    start = 0
-    for column in columns:
-        cells = sheet.columns[column.name]
-        encode = _one_hot if column.kind == CATEGORY else _as_number
-        values = encode(column, cells, sheet)
-        missing = np.isnan(values).any(1)
-        if options.missing != OBSERVED_ONLY and missing.any():
-            fill = "fill it in, or leave out the row or the column"
-            what = advice(sheet.where, f"missing={OBSERVED_ONLY}", fill)
-            place = int(missing.argmax())
-            raise sheet.refuse(place, f"has no value in column {column.name!r}: {what}")
-        x[:, start : start + column.width] = values
-        start += column.width
-    if (empty := np.isnan(x).all(1)).any():
-        raise sheet.refuse(int(empty.argmax()), "has no value at all; leave it out")
+    cells = {
+        column: sheet.columns[column.name]
+        if column.kind == CATEGORY
+        else _numbers(column.name, sheet.columns[column.name], sheet)
+        for column in columns
+    }
+    x = allocate((len(sheet.rows), sum(c.width for c in columns)), np.float32)
+    for start, rows in blocks(x):
+        places = slice(start, start + len(rows))
+        part = sheet._replace(rows=sheet.rows[places])
+        encoded = [_encode_column(c, cells[c][places], part, options) for c in columns]
+        np.concatenate(encoded, axis=1, out=rows)
+        if (empty := np.isnan(rows).all(1)).any():
+            raise part.refuse(int(empty.argmax()), "has no value at all; leave it out")
     return x
+
+
+def _encode_column(
+    column: Column, cells: np.ndarray, sheet: Sheet, options: ReadOptions
+) -> np.ndarray:
+    """Returns some cells of a column as vectors [B, its width]."""
+    encode = _one_hot if column.kind == CATEGORY else _as_number
+    values = encode(column, cells, sheet)
+    missing = np.isnan(values).any(1)
+    if options.missing != OBSERVED_ONLY and missing.any():
+        fill = "fill it in, or leave out the row or the column"
+        what = advice(sheet.where, f"missing={OBSERVED_ONLY}", fill)
+        place = int(missing.argmax())
+        raise sheet.refuse(place, f"has no value in column {column.name!r}: {what}")
+    return values
 
 
 def _one_hot(column: Column, cells: np.ndarray, sheet: Sheet) -> np.ndarray:
@@ -213,9 +228,8 @@ def _one_hot(column: Column, cells: np.ndarray, sheet: Sheet) -> np.ndarray:
     return rows.astype(np.float32)[places]
 
 
-def _as_number(column: Column, cells: np.ndarray, sheet: Sheet) -> np.ndarray:
+def _as_number(column: Column, values: np.ndarray, sheet: Sheet) -> np.ndarray:
     """Returns numbers [N, 1] of a column that is not a category."""
-    values = _numbers(column.name, cells, sheet)
     known = ~np.isnan(values)
     faults = {"is too large for single precision": known & ~(abs(values) <= LARGEST)}
     if column.kind == BINARY:

@@ -16,6 +16,7 @@ import numpy as np
 from vae.data.factors import FactorSource
 from vae.data.splits import Split, every_tenth_is_test, first_are_test
 from vae.data.sprites import KINDS, TEST_SIZE
+from vae.data.storage import allocate
 from vae.types import UserError
 
 # Sets with one image for every combination of these labels, the factors; the first is
@@ -227,7 +228,7 @@ def _decode(builder, split: str, image_key: str, label_keys: tuple[str, ...]) ->
     """Returns images [N, H, W, C] and labels, [N] of one key or [N, F] of several."""
     source = builder.as_data_source(split)
     feature = builder.info.features[image_key]
-    images, labels = np.empty((len(source), *feature.shape), feature.np_dtype), []
+    images, labels = allocate((len(source), *feature.shape), feature.np_dtype), []
     for start in range(0, len(source), DECODE_BLOCK):
         stop = min(start + DECODE_BLOCK, len(source))
         examples = source.__getitems__(range(start, stop))

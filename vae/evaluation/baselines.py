@@ -58,13 +58,13 @@ def fit_ppca(
         + (pixels - rank) * math.log(noise)
     )
 
-    def score(images: np.ndarray) -> np.ndarray:
-        centered = _flat(images) - mean
+    def score(x: np.ndarray) -> np.ndarray:
+        centered = x - mean
         along = centered @ directions.T
         outside = np.maximum((centered**2).sum(1) - (along**2).sum(1), 0)
         return 0.5 * (log_volume + (along**2 / variances).sum(1) + outside / noise)
 
-    return score
+    return _in_blocks(score)
 
 
 def fit_knn(images: np.ndarray) -> Score:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vae import rng
 from vae.data.splits import Split
+from vae.data.storage import blocks
 from vae.evaluation.base import (
     Preprocess,
     Subject,
@@ -243,8 +244,11 @@ def run(trained: Trained, *, importance_samples: Count = 100) -> dict[str, Any]:
     results = summarise(trained.subject, bounds, "test", importance_samples)
     if dataset.scaling is None:
         return results
-    given = np.asarray(dataset.test.images, np.float64)
-    bounds = bounds.in_units_of_data(dataset.scaling.log_jacobian(given))
+    log_jacobian = [
+        dataset.scaling.log_jacobian(np.asarray(block, np.float64))
+        for _, block in blocks(dataset.test.images)
+    ]
+    bounds = bounds.in_units_of_data(np.concatenate(log_jacobian))
     found = summarise(trained.subject, bounds, "test", importance_samples)
     of_units = {
         key.replace(measure, f"{measure}_data_units"): found[key]
