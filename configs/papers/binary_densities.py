@@ -8,6 +8,7 @@ Published: test log-likelihood in nats, of Chow-Liu trees and of EoNADE; others 
            rows.
 """
 
+from typing import Any
 
 from configs import default
 

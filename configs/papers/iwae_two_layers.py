@@ -1,0 +1,65 @@
+r"""Importance weighted autoencoders: two stochastic layers on MNIST, table 1.
+
+Command:  python launch.py --experiment=reproduce \
+              --config=configs/papers/iwae_two_layers.py
+          (:full for all 3,280 epochs in every row)
+"""
+
+from typing import Any
+
+from configs import default, mnist_vae
+from configs.papers import iwae_table1
+
+# NLL and active units of both groups, of the paper.
+ROWS = (
+    ("VAE, k = 1", "elbo", 1, 85.33, (16, 5)),
+    ("VAE, k = 5", "elbo", 5, 85.01, (17, 5)),
+    ("VAE, k = 50", "elbo", 50, 84.78, (17, 5)),
+    ("IWAE, k = 5", "iwae", 5, 83.89, (21, 5)),
+    ("IWAE, k = 50", "iwae", 50, 82.90, (26, 7)),
+)
+
+
+def get_config(mode: str = "") -> default.Config:
+    config = iwae_table1.get_config(mode)
+    config.model.name = "chain"
+    config.model.latent_dim, config.model.groups = 100, (50,)
+    config.model.group_widths = (100,)
+    return config
+
+
+def table(mode: str) -> dict[str, Any]:
+    epochs = iwae_table1.FULL if mode == "full" else iwae_table1.EPOCHS
+    rows = []
+    for name, objective, k, nll, units in ROWS:
+        changes = {"objective.name": objective, "objective.num_samples": k}
+        if mode != "smoke":
+            changes["train.steps"] = epochs * mnist_vae.STEPS_PER_EPOCH
+        row: dict[str, Any] = {
+            "name": name,
+            "overrides": changes,
+            "published": {"NLL": nll, "active units": sum(units)},
+            "differs": iwae_table1.count_epochs,
+        }
+        if mode == "full":
+            row["tolerance"] = {"NLL": 0.5, "active units": 3}
+        rows.append(row)
+    order = ["IWAE, k = 50", "IWAE, k = 5", "VAE, k = 5"]
+    return {
+        "seeds": (0,),
+        "rows": rows,
+        "source": "Burda et al. 2015, arXiv 1509.00519, table 1; active units of both "
+        "layers together",
+        "claims": [
+            {
+                "says": "NLL: IWAE-50 < IWAE-5 < VAE-5",
+                "column": "NLL",
+                "order": order,
+            },
+            {
+                "says": "active units: VAE-5 < IWAE-5 < IWAE-50",
+                "column": "active units",
+                "order": order[::-1],
+            },
+        ],
+    }
