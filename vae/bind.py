@@ -128,9 +128,10 @@ def check(path: str, values: Group, read: Mapping[str, Parameter]) -> None:
         _check_value(f"{path}.{field}" if path else field, value, parameter)
         if parameter.field.unless is not None:
             other, off = parameter.field.unless
-            if values[other] == off and value != default_of(parameter):
+            given = written(value)
+            if values[other] == off and given != default_of(parameter):
                 raise UserError(
-                    f"nothing reads {path}.{field}={value} while {path}.{other}="
+                    f"nothing reads {path}.{field}={given} while {path}.{other}="
                     f"{off!r}; leave it at {default_of(parameter)}, or set "
                     f"{path}.{other}"
                 )

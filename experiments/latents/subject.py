@@ -106,6 +106,11 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
             "--experiment=latents moves codes in the reals, but those of this model "
             f"are on {experiment.model.space}"
         )
+    if len(experiment.model.group_sizes) > 1:
+        raise UserError(
+            "--experiment=latents moves codes of one group, but this model has "
+            f"{len(experiment.model.group_sizes)}"
+        )
     model, variables = own_model(experiment, state)
     preprocess, seed = experiment.preprocess, experiment.seed
 

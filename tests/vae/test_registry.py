@@ -72,7 +72,8 @@ def spaces(menu: str, **parts: Any) -> dict[str, str]:
         config["model"]["posterior"]["name"] = (
             "relaxed_categorical" if discrete else config["model"]["posterior"]["name"]
         )
-        parts = latent_parts(config, bind_menus(config), 4, encoder=None, examples=None)
+        made = latent_parts(config, bind_menus(config), 4, encoder=None, examples=None)
+        parts = {"posterior": made.posteriors[0], "prior": made.prior}
         found[name] = parts[menu].space
         config["model"]["posterior"]["name"] = "diagonal_gaussian"
     return found

@@ -116,14 +116,6 @@ def test_the_joint_prior_is_the_product_of_the_groups(kind: type[Hierarchy]) -> 
     assert own.code_dim == 2 and own.group_sizes == (1, 1)
 
 
-def test_samples_of_the_prior_have_its_moments() -> None:
-    prior: Any = model(Chain).apply({"params": exact(Chain)}, method="prior_of")
-    z = np.asarray(prior.sample(jax.random.key(0), (40_000,)))
-    np.testing.assert_allclose(z.mean(0), [B, 0], atol=5 / 200)
-    expected = [[VARIANCE_1, A], [A, 1]]
-    np.testing.assert_allclose(np.cov(z.T), expected, atol=5 * 2**0.5 / 200)
-
-
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_the_score_no_gradient_is_left(kind: type[Hierarchy]) -> None:
     """Sticking the landing: at the exact posterior the gradient by what only q has is

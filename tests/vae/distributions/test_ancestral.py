@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpyro.distributions import Independent, Normal, kl_divergence
+
+from vae.distributions.ancestral import Ancestral, GivenCodes, split_groups
+from vae.models.hierarchy import Generator
+from vae.models.posteriors import DiagonalGaussian
+from vae.nn.layers import MLP
+
+A, B, S = 0.8, 0.3, 0.6
+
+
+def standard_normal() -> Independent:
+    return Independent(Normal(jnp.zeros(1), jnp.ones(1)), 1)
+
+
+@pytest.fixture
+def joint() -> Ancestral:
+    """z_2 ~ N(0, 1), z_1 ~ N(A z_2 + B, S^2)."""
+    generator = Generator(MLP((), jnp.tanh), DiagonalGaussian(1))
+    log_variance = {"kernel": jnp.zeros((1, 1)), "bias": jnp.log(jnp.array([S**2]))}
+    mean = {"kernel": jnp.array([[A]]), "bias": jnp.array([B])}
+    params = {"gaussian": {"mean": mean, "log_variance": log_variance}}
+    return Ancestral(standard_normal(), [generator], [{"params": params}], (1, 1))
+
+
+def test_log_prob_is_that_of_the_joint_gaussian(joint: Ancestral) -> None:
+    """The lowest group comes first."""
+    z = np.random.default_rng(0).normal(size=(5, 3, 2))
+    upper, lower = z[..., 1], (z[..., 0] - A * z[..., 1] - B) / S
+    expected = -(upper**2 + lower**2) / 2 - np.log(2 * np.pi * S)
+    np.testing.assert_allclose(joint.log_prob(jnp.asarray(z)), expected, rtol=1e-5)
+    assert joint.event_shape == (2,)
+
+
+def test_samples_have_its_moments(joint: Ancestral) -> None:
+    count = 40_000
+    z = np.asarray(joint.sample(jax.random.key(0), (count,)))
+    covariance = np.array([[A**2 + S**2, A], [A, 1]])
+    np.testing.assert_allclose(z.mean(0), [B, 0], atol=5 / count**0.5)
+    np.testing.assert_allclose(np.cov(z.T), covariance, atol=5 * (2 / count) ** 0.5)
+
+
+def test_it_passes_through_jit(joint: Ancestral) -> None:
+    z = jnp.ones((4, 2))
+    found = jax.jit(lambda own: own.log_prob(z))(joint)
+    np.testing.assert_allclose(found, joint.log_prob(z), rtol=1e-6)
+
+
+def test_given_codes_has_no_divergence_in_closed_form() -> None:
+    base = standard_normal()
+    with pytest.raises(NotImplementedError):
+        kl_divergence(base, GivenCodes(base))
+    z = jnp.array([[0.5], [2.0]])
+    np.testing.assert_array_equal(GivenCodes(base).log_prob(z), base.log_prob(z))
+    assert GivenCodes(base).sample(jax.random.key(0), (3,)).shape == (3, 1)
+
+
+def test_groups_lie_side_by_side() -> None:
+    parts = split_groups(jnp.arange(6.0)[None], (3, 1, 2))
+    assert [part.tolist() for part in parts] == [[[0, 1, 2]], [[3]], [[4, 5]]]
