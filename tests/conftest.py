@@ -53,6 +53,7 @@ ROOT = Path(__file__).parents[1]
 MINUTES_LONG = (
     *("test_configs.py", "test_members.py", "test_interrupt.py", "test_registry.py"),
     *("test_sweep.py", "test_evaluate.py", "test_run.py", "test_launch.py"),
+    *("test_saved.py", "test_impute.py", "test_score.py", "test_step.py"),
 )
 
 
