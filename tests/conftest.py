@@ -1,5 +1,6 @@
 """Four simulated devices for every test, and small experiments to run on them."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -36,6 +37,7 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 jax.config.update("jax_enable_compilation_cache", False)
 jax.config.update("jax_traceback_in_locations_limit", 0)
 jax.config.update("jax_num_cpu_devices", 4)
+gc.set_threshold(50_000, 20, 50)  # traces leave much that is not garbage
 NAMES: list[str] = []  # of what was compiled, in order: "jit(call)"
 jax.monitoring.register_event_duration_secs_listener(
     lambda event, seconds, **details: (
@@ -51,6 +53,7 @@ ROOT = Path(__file__).parents[1]
 MINUTES_LONG = (
     *("test_configs.py", "test_members.py", "test_interrupt.py", "test_registry.py"),
     *("test_sweep.py", "test_evaluate.py", "test_run.py", "test_launch.py"),
+    *("test_saved.py", "test_impute.py", "test_score.py", "test_step.py"),
 )
 
 

@@ -3,7 +3,7 @@ trains, evaluates and draws, on the small digits."""
 
 import importlib
 import inspect
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +59,22 @@ def fitting(config: Any, folder: Path) -> Any:
     return config
 
 
-def firsts(kind: Callable[[dict[str, Any]], Any]) -> list[str]:
-    """The first config of each kind."""
-    names: dict[str, str] = {}
+def pairs() -> list[tuple[str, str]]:
+    """Configs that have, between them, the posteriors, priors and likelihoods of all:
+    of one the codes, of the other the likelihood, where both take digits."""
+    codes: dict[Any, str] = {}
+    likelihoods: dict[str, str] = {}
     for name in NAMES:
-        names.setdefault(str(kind(operative(load(name)))), name)
-    return [*names.values()]
+        model = operative(load(name))["model"]
+        codes.setdefault((model["posterior"]["name"], model["prior"]["name"]), name)
+        likelihoods.setdefault(model["likelihood"]["name"], name)
+    del codes["diagonal_gaussian", "standard_normal"], likelihoods["bernoulli"]
+    own = {*COUNTS, "per_column"} & likelihoods.keys()  # data
+    alone = [likelihoods.pop(likelihood) for likelihood in sorted(own)]
+    left = itertools.zip_longest(codes.values(), likelihoods.values())
+    return [*((name, name) for name in alone), *((c or n, n or c) for c, n in left)]
 
 
-# Evaluation knows neither the objective nor the networks.
-FIRSTS = firsts(
-    lambda config: [
-        config["model"][part]["name"] for part in ("posterior", "prior", "likelihood")
-    ]
-)
 WITH_TABLE = [n for n in NAMES if hasattr(importlib.import_module(n), "table")]
 
 
@@ -94,11 +96,17 @@ def test_every_config_is_an_experiment(name: str, tmp_path: Path) -> None:
     assert build(fitting(load(name), tmp_path)).metric_names
 
 
+# Evaluation knows neither the objective nor the networks.
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("name", FIRSTS)
-def test_smoke(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "likelihood"), pairs())
+def test_smoke(
+    name: str, likelihood: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(latent, "MOST", 100)  # more are slow in unoptimised programs
-    config = fitting(load(name), tmp_path)
+    config, other = load(name), load(likelihood)
+    config.model.likelihood.update(other.model.likelihood)
+    config.dataset.binarize = other.dataset.binarize
+    config = fitting(config, tmp_path)
     train.run(config, tmp_path)
     results = read_json(tmp_path / "results.json") or {}
     assert results["train/steps"] == 20

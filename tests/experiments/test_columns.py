@@ -37,6 +37,7 @@ def test_the_largest_misfit_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_fits")
 def test_a_run_of_vectors_is_scored_and_has_its_page(
     small_config, tmp_path: Path
 ) -> None:

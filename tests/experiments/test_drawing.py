@@ -62,7 +62,7 @@ def test_stored_images_with_factors_are_encoded(
 
 @pytest.mark.slow
 def test_a_run_is_scored_and_traversed(
-    sprites_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs
+    sprites_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sprites_config.evaluate.disentanglement.points = 60
     train.run(sprites_config, tmp_path)

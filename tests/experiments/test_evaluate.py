@@ -56,7 +56,7 @@ def test_each_stops_between_batches_when_it_is_asked_to(
 
 @pytest.mark.slow
 def test_what_is_there_is_not_done_again(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train.run(small_config, tmp_path)
     first = read(tmp_path / "results.json")
@@ -76,7 +76,7 @@ def test_what_is_there_is_not_done_again(
 
 @pytest.mark.slow
 def test_interrupted_the_rest_is_done_next_time(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs: None
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: Any, **__: Any) -> Any:
         raise Interrupted("stopped")
@@ -129,7 +129,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.slow
 def test_asking_for_other_numbers_replaces_all_of_them(
-    tiny, tmp_path: Path, shared_programs: None, undrawn: None
+    tiny, tmp_path: Path, undrawn: None
 ) -> None:
     asked, folder = tiny.evaluate, tmp_path / "run"
     train.run(tiny, folder)

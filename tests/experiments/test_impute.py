@@ -24,6 +24,8 @@ def rows() -> np.ndarray:
     return np.where(random.random(x.shape) < 0.25, np.nan, x)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_fits")
 def test_a_run_imputes_in_the_units_of_the_data(
     small_config, rows: np.ndarray, tmp_path: Path
 ) -> None:

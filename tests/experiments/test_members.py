@@ -52,6 +52,7 @@ def test_together_they_agree_with_in_turn_in_float64(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bounds_only")
 def test_together_they_differ_by_rounding_only_in_float32(
     small_config, tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_together_they_differ_by_rounding_only_in_float32(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bounds_only")
 def test_together_from_different_steps_streaming_in_little_memory(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +122,9 @@ def test_devices_share_the_members(small_config, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bounds_only")
 def test_programs_work_side_by_side_where_they_are_alike_in_precision(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_programs: None
 ) -> None:
     small_config.runtime.num_devices = 2
     small_config.runtime.parallel = "jit"
@@ -162,6 +165,7 @@ def test_each_note_on_the_cells_is_said_once(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("bounds_only")
 def test_a_full_disk_stops_all_members(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,8 +187,9 @@ def test_a_full_disk_stops_all_members(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["map", "vmap", "serial"])
+@pytest.mark.usefixtures("bounds_only")
 def test_a_member_whose_folder_is_in_use_stops_no_other(
-    small_config, tmp_path: Path, shared_programs: None, executor: str
+    small_config, tmp_path: Path, executor: str
 ) -> None:
     cells = cells_of(small_config, "seed=0,1")
     in_use = members.folder_of(cells[0], tmp_path)

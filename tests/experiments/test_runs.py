@@ -1,7 +1,6 @@
 """Runs are opened where they are: old ones, moved ones, and ones without their data."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ import pytest
 from configs import default
 from experiments import evaluate, runs, score, train, workdir
 from experiments.latents import run as latents
-from experiments.program import Program
 from tests.conftest import ROOT
-from tests.experiments.conftest import make_small_config
+from tests.experiments.conftest import Programs, make_small_config, sharing
 from tests.experiments.test_interrupt import outcome
 from vae.bind import Entry
 from vae.fields import Weight
@@ -28,9 +26,6 @@ from vae.types import Metrics, UserError
 FIRST_RUN = ROOT / "tests/data/first_run"
 FIRST_DATA = f"npz:{ROOT}/tests/data/first_run_data.npz"
 EXACT = ("test/elbo_nats", "test/nll_is5_nats", "validation/elbo_nats")
-
-
-pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 @pytest.fixture
@@ -99,15 +94,14 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
 
 @pytest.fixture(scope="module")
 def trained_once(
-    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
+    tmp_path_factory: pytest.TempPathFactory, programs: Programs
 ) -> tuple[Any, Path]:
     """The config and the folder of a run on a copy of the first run's data."""
     folder = tmp_path_factory.mktemp("trained")
     shutil.copy(FIRST_DATA.removeprefix("npz:"), folder / "data.npz")
     config = make_small_config()
     config.dataset.name, config.model.latent_dim = f"npz:{folder}/data.npz", 2
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_program", programs)
+    with sharing(programs):
         train.run(config, folder / "run")
     return config, folder
 
@@ -125,6 +119,7 @@ def own_run(trained_once: tuple[Any, Path], tmp_path: Path) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_fits")
 def test_a_run_is_used_without_its_data(
     own_run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,12 @@ from PIL import Image
 
 from experiments import score, train
 from experiments.failures import EvaluationError
-from experiments.program import Program
-from tests.experiments.conftest import make_small_config
+from tests.experiments.conftest import Programs, make_small_config, sharing
 from tests.experiments.test_train import read
 from vae.build import build
 from vae.data.sources import load
 from vae.evaluation import anomaly
 from vae.types import UserError
-
-pytestmark = pytest.mark.usefixtures("shared_programs")
 
 
 @pytest.fixture
@@ -114,13 +110,10 @@ def test_an_evaluation_that_fails_leaves_the_others(
 
 
 @pytest.fixture(scope="module")
-def finished(
-    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
-) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Path:
     """A run on digits."""
     folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_program", programs)
+    with sharing(programs):
         train.run(make_small_config(), folder)
     return folder
 

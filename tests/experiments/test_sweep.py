@@ -52,8 +52,9 @@ def test_members_equal_their_solo_runs_and_share_one_program(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["map", "vmap"])
+@pytest.mark.usefixtures("bounds_only")
 def test_a_diverged_member_harms_no_other(
-    small_config, tmp_path: Path, shared_programs: None, executor: str
+    small_config, tmp_path: Path, executor: str
 ) -> None:
     cells = cells_of(small_config, "optimizer.learning_rate=1e-3,1e6,2e-3")
     sweep.run(cells, tmp_path / "all", executor=executor)
@@ -68,8 +69,9 @@ def test_a_diverged_member_harms_no_other(
     assert [sane[0], sane[-1]] == rows[::2]
 
 
+@pytest.mark.usefixtures("bounds_only")
 def test_a_larger_sweep_computes_the_new_cells_only(
-    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_programs
+    small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweep.run(cells_of(small_config, "objective.beta=1,4"), tmp_path, executor="map")
     asked: list[Cell] = []

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from PIL import Image
 
 from experiments import evaluate, origin, train, trained, workdir
-from experiments.program import Program
-from tests.experiments import conftest
+from tests.experiments.conftest import Programs, make_small_config, sharing
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -41,19 +39,16 @@ def read(path: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained_once(
-    tmp_path_factory: pytest.TempPathFactory, programs: Callable[..., Program]
-) -> Path:
+def trained_once(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Path:
     """A run of `small_config`, not to be changed."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "make_program", programs)
-        train.run(conftest.make_small_config(), folder)
+    with sharing(programs):
+        train.run(make_small_config(), folder)
     return folder
 
 
 @pytest.fixture
-def trained_run(trained_once: Path, tmp_path: Path, shared_programs: None) -> Path:
+def trained_run(trained_once: Path, tmp_path: Path) -> Path:
     """A copy of a run of `small_config`."""
     return Path(shutil.copytree(trained_once, tmp_path / "run"))
 
@@ -158,9 +153,7 @@ def test_evaluating_on_several_devices(small_config, trained_run: Path) -> None:
             np.testing.assert_allclose(again[name], value, rtol=1e-5, err_msg=name)
 
 
-def test_a_workdir_is_held_by_one_process(
-    small_config, tmp_path: Path, shared_programs: None
-) -> None:
+def test_a_workdir_is_held_by_one_process(small_config, tmp_path: Path) -> None:
     with (
         workdir.locked(tmp_path),
         pytest.raises(UserError, match="in use by another process"),
@@ -185,7 +178,6 @@ def test_a_collapse_is_told_of_once_while_training(
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-    shared_programs: None,
     beta: float,
     warnings: int,
 ) -> None:
@@ -204,9 +196,7 @@ def test_a_collapse_is_told_of_once_while_training(
 
 
 @pytest.mark.slow
-def test_another_config_or_other_data_are_refused(
-    small_config, tmp_path: Path, shared_programs: None
-) -> None:
+def test_another_config_or_other_data_are_refused(small_config, tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((40, 8, 8)) > 0.5
     np.savez(tmp_path / "data.npz", x_train=x, x_test=x)
     small_config.dataset.name = f"npz:{tmp_path}/data.npz"
@@ -247,7 +237,7 @@ def test_evaluating_an_unfinished_run_is_refused(
 
 @pytest.mark.slow
 def test_a_run_moves_between_device_counts_and_data_paths(
-    small_config, tmp_path: Path, shared_programs: None
+    small_config, tmp_path: Path
 ) -> None:
     """1 -> 4 -> 1 devices, resident -> stream -> pmap, against one whole run."""
     small_config.precision = "float64"

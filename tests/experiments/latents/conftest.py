@@ -14,14 +14,13 @@ import pytest
 
 from configs import default
 from experiments import page, train
-from experiments.latents import plane
 from experiments.latents.attributes import Attributes
 from experiments.latents.section import Section
 from experiments.latents.subject import Examples, Subject, make_subject
 from experiments.program import make_program
+from tests.experiments.conftest import Programs, sharing
 from vae.build import build
 from vae.data.splits import Split
-from vae.evaluation import probe
 
 COUNT = 400
 CODES = np.random.default_rng(0).normal(size=(COUNT, 3))
@@ -162,15 +161,14 @@ def conditional() -> Subject:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, programs: Programs) -> Path:
     """The folder of a run."""
     folder = tmp_path_factory.mktemp("trained")
-    train.run(config_of(), folder)
+    with sharing(programs):
+        train.run(config_of(), folder)
     return folder
 
 
 @pytest.fixture(autouse=True)
-def _without_long_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """UMAP compiles for 10 s in each process, and has a test of its own."""
-    monkeypatch.setattr(probe, "STEPS", 100)
-    monkeypatch.setattr(plane, "umap", lambda codes, seed: codes[:, :2])
+def _short_fits(short_fits: None) -> None:
+    pass

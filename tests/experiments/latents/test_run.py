@@ -19,7 +19,7 @@ def test_the_page_is_one_file_and_shows_every_section(
     trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject, "MOST_TRAIN", 1500)
-    monkeypatch.setattr(editing, "EDITED", 50)
+    monkeypatch.setattr(editing, "EDITED", 20)
     folder = trained
     run.run(folder)
     page = " ".join((folder / "latents.html").read_text().split())

@@ -17,7 +17,7 @@ from vae.models import priors
 from vae.types import Unsupported
 
 MODEL = exact.MODEL.clone(observed_only=True)
-COUNT, SAMPLES = 32, 20_000
+COUNT, SAMPLES = 12, 20_000
 
 
 def params() -> dict:
@@ -30,7 +30,7 @@ def params() -> dict:
 
 
 def incomplete() -> np.ndarray:
-    """Images [32, 2, 2, 1] of the model, half of whose values are missing; of two all
+    """Images [12, 2, 2, 1] of the model, half of whose values are missing; of two all
     and none are."""
     x = exact.images(COUNT)
     is_missing = np.random.default_rng(2).random(x.shape) < 0.5

@@ -71,11 +71,12 @@ def test_finite_with_finite_gradients_at_extreme_features(module, size: float) -
         # means reach exp(30), of which a sum with log masses would keep no other digit
         return likelihood.log_prob(x).sum() + jnp.log1p(jnp.abs(likelihood.mean)).sum()
 
+    grad = jax.jit(jax.value_and_grad(total, (0, 1)))
     for shift in (0.0, -100.0, 100.0):  # of the dispersion, to beyond its bounds
         moved = jax.tree_util.tree_map_with_path(
             partial(shifted, shift=shift), variables
         )
-        value, grads = jax.jit(jax.value_and_grad(total, (0, 1)))(features, moved)
+        value, grads = grad(features, moved)
         assert np.isfinite(value)
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 

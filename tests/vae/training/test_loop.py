@@ -91,8 +91,10 @@ def train_population(
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("pipeline", ["resident", "stream"])
-@pytest.mark.parametrize("size", [1, 3, 8])
+@pytest.mark.parametrize(
+    ("size", "pipeline"),
+    [(1, "resident"), (3, "resident"), (3, "stream"), (8, "stream")],
+)
 def test_a_run_that_diverges_harms_no_other(
     small_config, size: int, pipeline: str
 ) -> None:
