@@ -63,7 +63,7 @@ def pair_probabilities(images: np.ndarray, pseudocount: float) -> np.ndarray:
     Returns:
       P(x_i = a, x_j = b) at [a, b, i, j], of shape [2, 2, D, D].
     """
-    both = sum(x.T @ x for x in _blocks(images))
+    both: Any = sum(x.T @ x for x in _blocks(images))
     ones = np.broadcast_to(np.diag(both)[:, None], both.shape)
     counts = np.array(
         [[len(images) - ones - ones.T + both, ones.T - both], [ones - both, both]]

@@ -25,7 +25,7 @@ class Generator(nn.Module):
     """p(z_l | z_(l+1)), a diagonal Gaussian."""
 
     hidden: nn.Module  # [..., D_(l+1)] -> [..., F]
-    gaussian: DiagonalGaussian  # [..., F] -> p(z_l | z_(l+1))
+    gaussian: Posterior  # a diagonal Gaussian: [..., F] -> p(z_l | z_(l+1))
 
     def __call__(self, z: jax.Array) -> Distribution:
         """Maps codes [..., D_(l+1)] to a distribution, batch shape [...]."""
