@@ -62,8 +62,8 @@ def get_config(mode: str = "") -> Config:
     model.groups = ()
     model.group_widths = ()
     model.group_activation = "tanh"
-    # Of the kernels of encoder, decoder and posterior, but not of flows, nor those that
-    # begin at zero (the last of each residual block):
+    # Of all kernels outside the prior, but those of flows and those that begin at zero
+    # (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
     # | normal (with a standard deviation of .1)
     model.initializer = "glorot_uniform"
@@ -179,8 +179,7 @@ def get_config(mode: str = "") -> Config:
     evaluate.imputation = ConfigDict()
     evaluate.imputation.hide = 0.0
     evaluate.imputation.importance_samples = 1_000  # K
-    # Of binary data, a tree of dependences is fitted as a baseline, with so much added
-    # to the counts; 0: none.
+    # Of binary data: the pseudocount of a Chow-Liu tree, a baseline; 0 turns it off.
     evaluate.chow_liu = ConfigDict()
     evaluate.chow_liu.pseudocount = 0.0
     # Components of a Gaussian mixture fitted to the codes of the training images, to

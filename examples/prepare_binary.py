@@ -1,5 +1,5 @@
-"""Joins the files of binary data sets as the table `configs/papers/binary_densities.py`
-reads them.
+"""Joins the files of each binary data set, for the table
+`configs/papers/binary_densities.py`.
 
     python examples/prepare_binary.py Density-Estimation-Datasets/datasets [binary]
 

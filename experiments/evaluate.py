@@ -206,7 +206,7 @@ def _about_training(experiment: Experiment, cost: dict[str, float]) -> dict[str,
     return {
         "objective/beta": beta,
         # Higgins et al. 2017, beta-VAE
-        "objective/beta_normalised": beta * experiment.latent_dim / pixels,
+        "objective/beta_normalised": beta * sum(experiment.group_dims) / pixels,
         "train/steps": experiment.plan.steps,
         "train/seconds": cost["train"],
         "train/steps_per_second": experiment.plan.steps / cost["train"],

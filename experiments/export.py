@@ -44,6 +44,7 @@ def _model_card(config: dict[str, Any], folder: Path, license: str) -> str:
     results = workdir.read_results(folder)
     past = workdir.read_json(folder / "provenance.json") or {"launches": []}
     model = config["model"]
+    dimensions = " + ".join(map(str, (model["latent_dim"], *model["groups"])))
     parts = [f"{part} `{model[part]['name']}`" for part in PARTS]
     rows = [
         f"| `{key}` | {value:.6g}{_error(results, key)} |"
@@ -59,7 +60,7 @@ def _model_card(config: dict[str, Any], folder: Path, license: str) -> str:
         f"# A variational autoencoder of {config['dataset']['name']}",
         "",
         f"Objective `{config['objective']['name']}`; {', '.join(parts)}; "
-        f"{model['latent_dim']} latent dimensions; {config['train']['steps']:,} steps.",
+        f"{dimensions} latent dimensions; {config['train']['steps']:,} steps.",
         "",
         "```python",
         "import vae",

@@ -53,6 +53,11 @@ class Experiment(NamedTuple):
         return self.config["model"]["latent_dim"]
 
     @property
+    def group_dims(self) -> tuple[int, ...]:
+        """The latent dimensions of each group of codes."""
+        return (self.latent_dim, *self.config["model"]["groups"])
+
+    @property
     def batch_size(self) -> int:
         return self.config["dataset"]["batch_size"]
 

@@ -17,6 +17,7 @@ from vae.evaluation.bounds import ImageBounds, make_importance_bound
 from vae.evaluation.impute import Imputed, make_impute
 from vae.latents.interpolate import linear, spherical
 from vae.models.base import CODES, SPHERE, Model
+from vae.objectives.base import moments_of_example
 from vae.types import Array, Params, Unsupported
 
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
@@ -242,13 +243,13 @@ class FittedVAE:
         encoded = apply(variables, images, label=label, method="encode")
         sample_keys = rng.per_sample(keys, jnp.arange(POSTERIOR_SAMPLES))
         inference = apply(variables, encoded, sample_keys, method="infer")
-        z = inference.codes
-        try:
-            (group,) = inference.groups  # others are conditional on one another
-            posterior = group.posterior
-            return Codes(posterior.mean, jnp.sqrt(posterior.variance)), z[0]
-        except (NotImplementedError, ValueError):
-            return Codes(z.mean(0), z.std(0)), z[0]
+        moments = [
+            moments_of_example(group, "mean", "variance")
+            or [group.z.mean(0), group.z.var(0)]
+            for group in inference.groups
+        ]
+        mean, variance = (jnp.concatenate(m, -1) for m in zip(*moments, strict=True))
+        return Codes(mean, jnp.sqrt(variance)), inference.codes[0]
 
     def _reconstruct_now(
         self, variables: Params, x: Array, label: Array | None

@@ -72,8 +72,9 @@ class LatentGroup(NamedTuple):
 
     z: jax.Array  # [K, B, D]
     log_q: jax.Array  # [K, B], log q(z | x) of these samples
-    posterior: Distribution  # q(z | x), batch shape [B]
-    prior: Distribution  # p(z), batch shape [] or [B]
+    # q(z | x), batch shape [B], or [K, B] given samples of another group
+    posterior: Distribution
+    prior: Distribution  # p(z), batch shape [] or [B], or [K, B] likewise
     used: jax.Array  # [D] bool; the other dimensions are zero and mean nothing
 
 

@@ -1,4 +1,4 @@
-r"""Ten sets of binary data: what does a held-out row cost, beside a tree's price?
+r"""VAEs and Chow-Liu trees on ten binary data sets: test log-likelihood.
 
 Command:  python examples/prepare_binary.py Density-Estimation-Datasets/datasets
           python launch.py --experiment=reproduce \
@@ -25,6 +25,7 @@ SETS = {
     "pumsb_star": (1_635, 8_000, -30.81),
     "voting": (200, 3_000, None),
 }
+PUBLISHED_BY = {"dna": "NLL", "mushrooms": "NLL"}  # EoNADE; others are of trees
 TREES = ("accidents", "baudio", "bnetflix", "pumsb_star")
 
 
@@ -59,7 +60,7 @@ def table(mode: str) -> dict[str, Any]:
             changes["objective.annealing_steps"] = min(3_000, steps / 2)
         row: dict[str, Any] = {"name": name, "group": "set", "overrides": changes}
         if published is not None:
-            row["published"] = {"NLL": -published}
+            row["published"] = {PUBLISHED_BY.get(name, "NLL Chow-Liu"): -published}
         rows.append(row)
     return {
         "seeds": (0, 1),

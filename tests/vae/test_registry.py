@@ -222,8 +222,10 @@ REFUSED = {
 # q(z | x) of a group depends on other groups, and that of a ladder on p(z), too.
 COUPLED = {
     *("beta_tcvae", "dip_vae_i", "dip_vae_ii", "info_vae", "wae_mmd", "vq_vae"),
+    "factor_vae",
 }
-REFUSED_BY_MODEL = {"chain": COUPLED, "ladder": COUPLED | {"piwae", "dreg"}}
+FLOORS = {"free_bits", "free_bits_per_group"}
+REFUSED_BY_MODEL = {"chain": COUPLED | FLOORS, "ladder": COUPLED | {"piwae", "dreg"}}
 
 
 def is_refused(composition: Composition, objective: str) -> bool:

@@ -124,7 +124,8 @@ def _array(file: Any, key: str) -> np.ndarray:
             if not count:
                 raise ValueError(key)
             left = left[count:]
-    return array.T if is_fortran else array
+    # Rows that are asked for later lie together.
+    return map_rows(np.asarray, array.T, dtype, *shape[1:]) if is_fortran else array
 
 
 def _images(

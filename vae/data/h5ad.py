@@ -22,6 +22,7 @@ from vae.data.storage import blocks, map_rows
 from vae.data.tables import LARGEST_COUNT, Splits, check_columns
 from vae.types import UserError
 
+CHUNK_CACHE = 256 * 2**20  # bytes: a chunk is read in several blocks of rows
 SPARSE = {"csr_matrix": sparse.csr_matrix, "csc_matrix": sparse.csc_matrix}
 
 
@@ -89,7 +90,10 @@ def _opened(path: Path, where: str) -> Iterator[Any]:
     if not path.is_file():
         raise UserError(f"{where}: there is no such file")
     try:
-        with reading(where, "the matrix"), h5py.File(path) as file:
+        with (
+            reading(where, "the matrix"),
+            h5py.File(path, rdcc_nbytes=CHUNK_CACHE) as file,
+        ):
             yield file
     except UserError:
         raise

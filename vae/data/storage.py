@@ -95,8 +95,11 @@ def take(rows: Any, index: Any) -> Any:
         return rows[index]
     rows = np.asarray(rows)  # no memmap
     places = np.flatnonzero(index) if index.dtype == bool else index
+
+    def pick(some: np.ndarray) -> np.ndarray:
+        # In half the time of rows[some]; of another order, `take` copies all rows.
+        return rows.take(some, 0) if rows.flags.c_contiguous else rows[some]
+
     if places.ndim > 1 or places.size * rows[:1].nbytes <= LARGE:
-        return rows.take(places, 0)  # in half the time of rows[places]
-    return map_rows(
-        lambda some: rows.take(some, 0), places, rows.dtype, *rows.shape[1:]
-    )
+        return pick(places)
+    return map_rows(pick, places, rows.dtype, *rows.shape[1:])

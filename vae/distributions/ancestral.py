@@ -77,12 +77,6 @@ class GivenCodes(NumpyroDistribution):
         """Returns log p [...] of codes z [..., D], in nats."""
         return self.base.log_prob(value)
 
-    def sample(
-        self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()
-    ) -> jax.Array:
-        """Returns codes [*sample_shape, ..., D]."""
-        return self.base.sample(key, sample_shape)
-
 
 def split_groups(z: jax.Array, sizes: Sequence[int]) -> list[jax.Array]:
     """Returns the codes of each group [..., D_l] of codes side by side [..., D]."""

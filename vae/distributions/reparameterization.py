@@ -26,7 +26,7 @@ def sample_and_log_prob(
     """Returns differentiable samples and their log-densities, in nats.
 
     Args:
-      posterior: of batch shape [B] and event shape [D].
+      posterior: of batch shape [B], or a diagonal Gaussian of [K, B]; event shape [D].
       keys: one key per sample and example [K, B], from `rng.per_sample`.
       train: relaxes discrete codes, so that gradients pass.
     """

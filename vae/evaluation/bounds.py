@@ -10,6 +10,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import Split
 from vae.data.storage import blocks
+from vae.distributions.ancestral import split_groups
 from vae.evaluation.base import (
     Preprocess,
     Subject,
@@ -20,8 +21,8 @@ from vae.evaluation.base import (
 from vae.evaluation.latent import active_units, variance_of_means
 from vae.fields import Count
 from vae.models.base import Model
-from vae.objectives.base import elbo_terms, kl_per_dimension, posterior_of_example
-from vae.types import Array, Inference, LatentGroup, Params, Unsupported
+from vae.objectives.base import elbo_terms, kl_per_dimension, moments_of_example
+from vae.types import Array, Inference, LatentGroup, Params
 
 ROWS_PER_CHUNK = 2000  # decoder rows evaluated at once: enough to fill the cores
 
@@ -127,16 +128,21 @@ def _posterior_mean(
 ) -> tuple[jax.Array, jax.Array | None]:
     """The mean code [B, D] in closed form, or of `count` samples with these sums, and
     the variance of its error."""
-    try:
-        for group in groups:
-            posterior_of_example(group)
-        mean = jnp.concatenate([group.posterior.mean for group in groups], -1)
-        return mean, jnp.zeros_like(mean)
-    except (NotImplementedError, Unsupported):
-        mean = total / count
-        if count == 1:
-            return mean, None
-        return mean, (squares / count - mean**2) / (count - 1)
+    sizes = [group.z.shape[-1] for group in groups]
+    means, errors = [], []
+    for group, *sums in zip(
+        groups, split_groups(total, sizes), split_groups(squares, sizes), strict=True
+    ):
+        mean, square = (array / count for array in sums)
+        error = None if count == 1 else (square - mean**2) / (count - 1)
+        if (known := moments_of_example(group, "mean")) is not None:
+            (mean,) = known
+            error = jnp.zeros_like(mean)
+        means.append(mean)
+        errors.append(error)
+    is_known = all(error is not None for error in errors)
+    error = jnp.concatenate(errors, -1) if is_known else None
+    return jnp.concatenate(means, -1), error
 
 
 def _kl_per_dimension(groups: tuple[LatentGroup, ...]) -> jax.Array | None:

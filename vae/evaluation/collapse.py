@@ -98,6 +98,7 @@ def judge_groups(
     mean_variance: np.ndarray,
     code_variance: np.ndarray,
     sizes: Sequence[int],
+    are_divergences: Sequence[bool],
     **training: Any,
 ) -> Verdict:
     """Returns the verdict on groups of latent variables: that on all of them together,
@@ -108,15 +109,17 @@ def judge_groups(
       mean_variance: of the posterior means over images [D], of all groups side by side.
       code_variance: of codes drawn from the posteriors, over images [D].
       sizes: of the groups.
+      are_divergences: whether the rate of each group is a KL divergence; otherwise the
+        group is judged by its active units alone.
       **training: as `judge` takes it.
     """
     together = judge(sum(rates), mean_variance, code_variance, **training)
     if len(rates) == 1:
         return together
     cuts = np.cumsum(sizes)[:-1]
-    per_group = zip(
-        rates, np.split(mean_variance, cuts), np.split(code_variance, cuts), strict=True
-    )
+    judged = np.where(are_divergences, rates, np.inf)
+    variances = np.split(mean_variance, cuts), np.split(code_variance, cuts)
+    per_group = zip(judged, *variances, strict=True)
     unused = [
         number
         for number, group in enumerate(per_group, 1)
@@ -129,7 +132,7 @@ def judge_groups(
     advice = remedies("partly collapsed", **known)
     return together._replace(
         name="partly collapsed",
-        reason=f"group {which} of {len(rates)} is unused, where 1 is next to the data; "
+        reason=f"unused of {len(rates)} groups: {which} (1 is next to the data); "
         f"{together.reason}",
         remedies=advice,
     )

@@ -73,7 +73,7 @@ def make_inference_gaps(
         log_likelihood: jax.Array,
     ) -> InferenceGaps:
         encoded = model.apply(variables, x, label=labels, method="encode")
-        if not (
+        if len(model.group_sizes) > 1 or not (
             isinstance(encoded, Encoded) and is_diagonal_gaussian(encoded.posterior)
         ):
             raise Unsupported("needs a posterior that is a diagonal Gaussian")

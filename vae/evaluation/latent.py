@@ -31,7 +31,7 @@ class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
     code_variance: jax.Array  # [D], over images
-    sensitivity: jax.Array  # [D]
+    sensitivity: jax.Array  # [D], of the group that the decoder sees
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
 
@@ -71,11 +71,10 @@ def run(trained: Trained) -> dict[str, Any]:
         np.array(before["latent/mean_variance"]),
         np.asarray(usage.code_variance)[:size],
         subject.model.group_sizes,
+        subject.model.rates_are_divergences,
         **trained.training,
     )
-    # The decoder sees the lowest group.
-    seen = min(size, subject.model.group_sizes[0])
-    sensitivity = np.asarray(usage.sensitivity, np.float64)[:seen]
+    sensitivity = np.asarray(usage.sensitivity, np.float64)[:size]
     results: dict[str, Any] = {"latent/decoder_sensitivity": sensitivity.tolist()}
     if usage.mutual_information is not None:
         results["latent/mutual_information_nats"] = float(usage.mutual_information)
@@ -106,7 +105,7 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
             )
         return Usage(
             code_variance=z.var(axis=0),
-            sensitivity=decoder_sensitivity(decode, z[:SENSITIVE]),
+            sensitivity=decoder_sensitivity(decode, group.z[0, :SENSITIVE]),
             mutual_information=mutual,
             marginal_kl=None if group.prior.batch_shape else marginal,
         )

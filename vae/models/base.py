@@ -160,6 +160,11 @@ class Model(Protocol):
         ...
 
     @property
+    def rates_are_divergences(self) -> tuple[bool, ...]:
+        """Whether the rate of each group is a KL divergence, and so never negative."""
+        ...
+
+    @property
     def shares_inference(self) -> bool:
         """Whether q(z | x) and p(x, z) have parameters in common."""
         ...

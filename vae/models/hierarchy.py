@@ -49,10 +49,13 @@ class Hierarchy(VAE):
     generators: tuple[Generator, ...] = ()  # of the group below
 
     def __post_init__(self) -> None:
+        if self.posteriors and self.prior.shares_inference:
+            raise Unsupported("is made of q(z | x), which groups do not have", "prior")
         super().__post_init__()
-        for posterior in (self.posterior, *self.posteriors) * bool(self.posteriors):
-            if not isinstance(posterior, DiagonalGaussian):
-                raise Unsupported("is no diagonal Gaussian", "posterior")
+        made = (generator.gaussian for generator in self.generators)
+        heads = (self.posterior, *self.posteriors, *made) if self.posteriors else ()
+        if not all(isinstance(head, DiagonalGaussian) for head in heads):
+            raise Unsupported("is no diagonal Gaussian", "posterior")
 
     @property
     def group_sizes(self) -> tuple[int, ...]:
@@ -64,6 +67,10 @@ class Hierarchy(VAE):
         upper = range(len(self.posteriors))
         names = (f"{part}_{i}" for i in upper for part in ("rises", "posteriors"))
         return (*super().inference_parts, *names)
+
+    @property
+    def rates_are_divergences(self) -> tuple[bool, ...]:
+        return (True,) * len(self.group_sizes)
 
     @property
     def can_pad(self) -> bool:
@@ -127,9 +134,16 @@ class Hierarchy(VAE):
 class Chain(Hierarchy):
     """q(z | x) = q(z_1 | x) q(z_2 | z_1) ... q(z_L | z_(L-1)), inferred upwards.
 
+    The rate of a group below the highest is E log q(z_l | z_(l-1)) / p(z_l | z_(l+1)),
+    with z_(l+1) inferred from z_l: no divergence, it may be negative.
+
     References:
       Burda et al. 2015, arXiv 1509.00519, sec. 5 (two stochastic layers).
     """
+
+    @property
+    def rates_are_divergences(self) -> tuple[bool, ...]:
+        return (False,) * len(self.posteriors) + (True,)
 
     def posteriors_of(
         self, encoded: Distribution, z: Sequence[jax.Array]
@@ -165,11 +179,13 @@ class Ladder(Hierarchy):
     """
 
     def _posterior_of(self, features: jax.Array) -> Any:
+        if not self.posteriors:
+            return super()._posterior_of(features)
         gaussians = [self.posterior(features)]
         for rise, posterior in zip(self.rises, self.posteriors, strict=True):
             features = rise(features)
             gaussians.append(posterior(features))
-        return gaussians if self.posteriors else gaussians[0]
+        return gaussians
 
     @property
     def shares_inference(self) -> bool:
@@ -203,10 +219,11 @@ def combine(a: Distribution, b: Distribution) -> Distribution:
     References:
       Sonderby et al. 2016, arXiv 1602.02282, eq. 16 and 17.
     """
-    precision_a, precision_b = (d.base_dist.scale**-2 for d in (a, b))
-    variance = 1 / (precision_a + precision_b)
-    mean = (a.mean * precision_a + b.mean * precision_b) * variance
-    return Independent(Normal(mean, jnp.sqrt(variance)), 1)
+    scale_a, scale_b = a.base_dist.scale, b.base_dist.scale
+    # The share of a's precision; no square overflows.
+    share = nn.sigmoid(2 * (jnp.log(scale_b) - jnp.log(scale_a)))
+    mean = share * a.mean + (1 - share) * b.mean
+    return Independent(Normal(mean, scale_a * jnp.sqrt(share)), 1)
 
 
 def _sample(
@@ -238,8 +255,8 @@ def _make(model: type[Hierarchy]) -> Callable[..., Hierarchy]:
     ) -> Hierarchy:
         if len(group_widths) != len(upper_posteriors):
             raise Unsupported(
-                f"has {len(upper_posteriors)} groups above the first and "
-                f"{len(group_widths)} widths between groups, which must be as many"
+                f"needs a width of model.group_widths for each of model.groups: "
+                f"{len(upper_posteriors)}, not {len(group_widths)}"
             )
         lower = (parts["posterior"], *upper_posteriors)[:-1]
         layers = [

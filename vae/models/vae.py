@@ -86,6 +86,10 @@ class VAE(nn.Module):
         return sum(self.group_sizes)
 
     @property
+    def rates_are_divergences(self) -> tuple[bool, ...]:
+        return (True,)
+
+    @property
     def shares_inference(self) -> bool:
         return self.prior.shares_inference
 

@@ -96,11 +96,10 @@ def check_halvings(times: int, shape: Sequence[int], *, part: str) -> None:
 
 
 def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
-    """Returns a model's parameters with the kernels of its encoder, decoder and
-    posterior drawn anew by `init`.
+    """Returns a model's parameters with its kernels drawn anew by `init`.
 
-    Kernels of flows are kept, and those at zero: they make a residual block begin as
-    the identity.
+    Those of the prior and of flows are kept, and those at zero: they make a residual
+    block begin as the identity.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(params)
     keys = jax.random.split(key, len(leaves))

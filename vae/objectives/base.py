@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from numpyro.distributions import Independent, Normal, kl_divergence
 
 from vae import rng
-from vae.distributions.ancestral import GivenCodes
 from vae.distributions.categorical import OneHotCodes
 from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, traced_of
@@ -61,7 +60,8 @@ def elbo_terms(inference: Inference, x: jax.Array) -> ElboTerms:
 
 
 def _rate(group: LatentGroup) -> jax.Array:
-    """KL(q(z | x) || p(z)): [B] in closed form, or estimated by each sample [K, B]."""
+    """KL(q(z | x) || p(z)): [B], or [K, B] given samples of the groups above, in closed
+    form; or estimated by each sample [K, B]."""
     try:
         return jnp.asarray(kl_divergence(group.posterior, group.prior))
     except NotImplementedError:
@@ -74,12 +74,9 @@ def _log_ratio(group: LatentGroup) -> jax.Array:
 
 
 def kl_per_dimension(group: LatentGroup) -> jax.Array | None:
-    """Returns KL [B, D], or [K, B, D] given K samples of other groups, in nats; None
-    where it is no sum over dimensions."""
+    """Returns KL [B, D], or [K, B, D] given K samples of the groups above, in nats;
+    None where it is no sum over dimensions."""
     posterior, prior = group.posterior, group.prior
-    if isinstance(prior, GivenCodes):
-        densities = (d.base_dist.log_prob(group.z) for d in (posterior, prior.base))
-        return jnp.subtract(*densities)
     if not (is_diagonal_gaussian(posterior) and is_diagonal_gaussian(prior)):
         return None
     return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
@@ -101,6 +98,17 @@ def posterior_of_example(group: LatentGroup) -> Distribution:
     if len(group.posterior.batch_shape) != 1:
         raise Unsupported("needs q(z | x) that does not depend on other groups")
     return group.posterior
+
+
+def moments_of_example(group: LatentGroup, *names: str) -> list[jax.Array] | None:
+    """Returns the moments of q(z | x) that are named, "mean" or "variance" [B, D], in
+    closed form; None where one has none, or where q depends on other groups."""
+    if len(group.posterior.batch_shape) != 1:
+        return None
+    try:
+        return [getattr(group.posterior, name) for name in names]
+    except NotImplementedError:
+        return None
 
 
 def has_relaxed_codes(inference: Inference) -> bool:
@@ -140,8 +148,6 @@ def infer(
         return jax.lax.all_gather(array, axis_name, axis=axis, tiled=True)
 
     def gather_gaussian(distribution: Distribution, used: jax.Array) -> Distribution:
-        if isinstance(distribution, GivenCodes):
-            return GivenCodes(gather_gaussian(distribution.base, used))
         if not (distribution.batch_shape and is_diagonal_gaussian(distribution)):
             return distribution
         normal = distribution.base_dist

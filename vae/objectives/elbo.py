@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from vae.distributions.ancestral import GivenCodes
 from vae.fields import Weight
 from vae.objectives import schedules
 from vae.objectives.base import Moment, kl_per_dimension
@@ -77,8 +78,12 @@ def free_bits_per_group(
 
     References:
       Kingma et al. 2016, arXiv 1606.04934, eq. 15.
+
+    Raises:
+      Unsupported: the rate of a group is no divergence, and may be negative.
     """
-    del inference
+    if any(isinstance(group.prior, GivenCodes) for group in inference.groups):
+        raise Unsupported("needs rates of groups that are KL divergences")
     floored = jnp.maximum(terms.rate_per_group.mean((1, 2)), free_nats).sum()
     return beta * annealing(moment.step, annealing_steps) * floored, {}
 

@@ -208,6 +208,8 @@ def make_factor_vae(
         )
         if has_relaxed_codes(inference):
             raise Unsupported("needs continuous codes")
+        for group in inference.groups:  # otherwise TC holds what p(z) models
+            posterior_of_example(group)
         codes = inference.codes
         own, frozen = params["objective"], jax.lax.stop_gradient(params["objective"])
         correlation = logits_of(frozen, codes).mean()

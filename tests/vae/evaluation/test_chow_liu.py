@@ -99,8 +99,8 @@ def test_it_is_for_binary_data_and_probabilities(small_config) -> None:
     )
     subject = subject._replace(dataset=binary)
     assert applies(subject, pseudocount=1.0) is None
-    wide = Split(np.zeros((2, 4097), np.uint8), None)
+    wide = Split(np.zeros((2, 2049), np.uint8), None)
     wider = subject._replace(dataset=Dataset(wide, train[:0], wide))
-    assert "at most 4096" in str(applies(wider, pseudocount=1.0))
+    assert "at most 2048" in str(applies(wider, pseudocount=1.0))
     density = linear(4, None, 1).subject
     assert "is a density" in str(applies(density, pseudocount=1.0))

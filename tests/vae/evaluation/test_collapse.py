@@ -1,3 +1,5 @@
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,7 @@ from vae.evaluation.collapse import (
     information,
     judge,
     judge_codes,
+    judge_groups,
 )
 
 
@@ -80,6 +83,37 @@ def test_advice_begins_with_the_likely_cause() -> None:
     assert LEARNED_VARIANCE in judge(*nothing, beta=50.0).remedies
     assert WARM_UP in judge(*nothing).remedies
     assert WARM_UP not in judge(*nothing, in_use=[WARM_UP]).remedies
+
+
+GROUPS = [
+    ([20.0], [True], "healthy: 5 of 5"),
+    ([15.0, 5.0], [True, True], "healthy: 5 of 5"),
+    (
+        [15.0, 0.05],
+        [True, True],
+        r"partly collapsed: unused of 2 groups: 2 \(1 is next",
+    ),
+    ([0.05, 15.0], [True, True], r"partly collapsed: unused of 2 groups: 1 \("),
+    ([-0.5, 15.0], [False, True], "healthy: 5 of 5"),  # of a chain: no divergence
+    ([0.02, 0.02], [True, True], "collapsed: the rate is 0.04"),
+]
+
+
+@pytest.mark.parametrize(("rates", "are_divergences", "expected"), GROUPS)
+def test_each_group_is_judged(
+    rates: list[float], are_divergences: list[bool], expected: str
+) -> None:
+    sizes = (3, 2)[: len(rates)] if len(rates) > 1 else (5,)
+    verdict = judge_groups(rates, np.ones(5), np.ones(5), sizes, are_divergences)
+    assert re.match(expected, str(verdict)), verdict
+    assert bool(verdict.remedies) == (verdict.name != "healthy")
+
+
+def test_a_group_without_active_units_is_unused() -> None:
+    mean_variance = np.array([1.0, 1.0, 1.0, 0.001, 0.002])
+    given = mean_variance, np.ones(5), (3, 2), (False, True)
+    verdict = judge_groups([20.0, 3.0], *given)
+    assert "unused of 2 groups: 2" in str(verdict) and "3 of 5" in str(verdict)
 
 
 def test_no_active_unit_is_collapse_at_any_rate() -> None:
