@@ -37,7 +37,7 @@ def load(name: str) -> Any:
     config.dataset.name = "sprites:16" if is_sprites else "mnist_5k"
     config.dataset.validation_size, config.dataset.resize = 0, ()
     config.dataset.scale, config.dataset.missing = "none", "refuse"
-    config.evaluate.imputation.hide = 0.0
+    config.evaluate.imputation.hide = config.evaluate.chow_liu.pseudocount = 0.0
     # Factors and anomalies have tests of their own.
     config.evaluate.disentanglement.points = config.evaluate.anomalies.regret_images = 0
     config.dataset.keep_labels, config.evaluate.anomalies.source = (), ""
