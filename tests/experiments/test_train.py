@@ -5,16 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-import vae
 from experiments import evaluate, origin, train, trained, workdir
-from experiments.latents import run as latents
 from tests.experiments.conftest import Programs, make_small_config, sharing
-from vae.data.sources import mnist_5k
 from vae.training.loop import Interrupted
 from vae.types import UserError
 
@@ -270,34 +266,3 @@ def _train_until(config: Any, workdir: Path, step: int) -> None:
             train.run(config, workdir)
         except Interrupted:
             assert step < config.train.steps
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["chain", "ladder"])
-def test_groups_are_trained_evaluated_and_used(
-    small_config, tmp_path: Path, name: str
-) -> None:
-    config = small_config.copy_and_resolve_references()
-    config.model.name, config.model.groups, config.model.group_widths = name, (3,), (8,)
-    config.evaluate.fitted_density.components = 2
-    config.evaluate.ais.images, config.evaluate.ais.steps = 4, 3
-    train.run(config, tmp_path)
-    results = read(tmp_path / "results.json")
-    rates = results["latent/rate_per_group_nats"]
-    assert sum(rates) == pytest.approx(results["test/rate_nats"])
-    units = results["latent/active_units_per_group"]
-    assert sum(units) == results["latent/active_units"]
-    assert len(results["latent/mean_variance"]) == 4 + 3
-    assert len(results["latent/decoder_sensitivity"]) == 4
-    # A rate of a chain is no sum of divergences over dimensions.
-    assert ("latent/kl_per_dim" in results) == (name == "ladder")
-    assert "failed" not in results and results["ais/nll_nats"] > 0
-    assert results["objective/beta_normalised"] == pytest.approx(7 / 784)
-    fitted = vae.load(tmp_path)
-    x = mnist_5k()[1].images[:5]
-    codes = fitted.encode(x)
-    assert codes.mean.shape == (5, 7)
-    assert fitted.decode(codes.mean).shape == fitted.reconstruct(x).shape
-    assert fitted.sample(jax.random.key(0), 3).shape == (3, 28, 28, 1)
-    with pytest.raises(UserError, match="one group, but this model has 2"):
-        latents.run(tmp_path)

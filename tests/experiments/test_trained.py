@@ -1,14 +1,21 @@
 """What evaluations are given of a population, and of each of its runs."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 
+import vae
+from experiments import train, workdir
+from experiments.latents import run as latents
 from experiments.program import make_program
 from experiments.trained import VALIDATION, TrainedRuns, causes, make_trained
 from vae.build import build, vary
+from vae.data.sources import mnist_5k
 from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
 from vae.training.state import stack_runs
+from vae.types import UserError
 
 
 @pytest.mark.slow
@@ -53,3 +60,34 @@ def test_remedies_that_are_in_use_are_known(
     small_config.update_from_flattened_dict(changes)
     found = causes(build(small_config))
     assert found == {"beta": 1.0, "has_fixed_variance": False, "in_use": in_use}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["chain", "ladder"])
+def test_groups_are_trained_evaluated_and_used(
+    small_config, tmp_path: Path, name: str
+) -> None:
+    config = small_config.copy_and_resolve_references()
+    config.model.name, config.model.groups, config.model.group_widths = name, (3,), (8,)
+    config.evaluate.fitted_density.components = 2
+    config.evaluate.ais.images, config.evaluate.ais.steps = 4, 3
+    train.run(config, tmp_path)
+    results = workdir.read_results(tmp_path)
+    rates = results["latent/rate_per_group_nats"]
+    assert sum(rates) == pytest.approx(results["test/rate_nats"])
+    units = results["latent/active_units_per_group"]
+    assert sum(units) == results["latent/active_units"]
+    assert len(results["latent/mean_variance"]) == 4 + 3
+    assert len(results["latent/decoder_sensitivity"]) == 4
+    # A rate of a chain is no sum of divergences over dimensions.
+    assert ("latent/kl_per_dim" in results) == (name == "ladder")
+    assert "failed" not in results and results["ais/nll_nats"] > 0
+    assert results["objective/beta_normalised"] == pytest.approx(7 / 784)
+    fitted = vae.load(tmp_path)
+    x = mnist_5k()[1].images[:5]
+    codes = fitted.encode(x)
+    assert codes.mean.shape == (5, 7)
+    assert fitted.decode(codes.mean).shape == fitted.reconstruct(x).shape
+    assert fitted.sample(jax.random.key(0), 3).shape == (3, 28, 28, 1)
+    with pytest.raises(UserError, match="one group, but this model has 2"):
+        latents.run(tmp_path)

@@ -17,9 +17,9 @@ from configs import default
 from experiments.program import make_program, own_model
 from tests.helpers.counts import COUNTS, save_counts
 from tests.helpers.tables import use_table
-from vae.bind import bind, default_of, parameters_of
+from vae.bind import bind, parameters_of
 from vae.build import Experiment, build, operative
-from vae.compose import HOLDERS, bind_menus, group_of, latent_parts, objective_maker
+from vae.compose import bind_menus, latent_parts, objective_maker
 from vae.models.padding import cut_to, pad_to
 from vae.registry import (
     ENCODERS,
@@ -30,7 +30,6 @@ from vae.registry import (
     POSTERIORS,
     PRIORS,
 )
-from vae.settings import READERS
 from vae.training.step import make_batch
 from vae.types import Unsupported, UserError
 
@@ -277,33 +276,3 @@ def test_images_that_cannot_be_halved_are_refused(tiny_data: str) -> None:
     ) as e:
         build(config)
     assert choices(e.value) == ENCODERS.keys() - {"conv_locatello"}
-
-
-@pytest.mark.parametrize("path", MENUS)
-def test_methods_that_share_a_field_share_its_default(path: str) -> None:
-    """The configuration holds it once."""
-    defaults: dict[str, Any] = {}
-    for method in MENUS[path].values():
-        for name, parameter in parameters_of(method).items():
-            default = default_of(parameter)
-            assert defaults.setdefault(name, default) == default, name
-
-
-@pytest.mark.parametrize("path", dict.fromkeys((*MENUS, *READERS)))
-def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
-    """`configs/default.py` is the union of the signatures."""
-    menu, readers = (
-        MENUS.get(path, {}),
-        (*HOLDERS.get(path, ()), *READERS.get(path, ())),
-    )
-    fields = parameters_of(*menu.values(), *readers)
-    for name, value in group_of(operative(default.get_config()), path).items():
-        if name == "name" and menu:
-            assert value in menu
-            fields.pop(name, None)
-        elif name in fields:
-            held = tuple(value) if isinstance(value, list) else value
-            assert held == default_of(fields.pop(name)), f"{path}.{name}"
-        else:
-            assert isinstance(value, dict)
-    assert not fields or path in ("train", "runtime"), fields

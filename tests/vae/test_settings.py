@@ -143,3 +143,33 @@ def test_lopsided_models_are_noted() -> None:
     assert "widths=(50,) in model.encoder and (400,) in model.decoder" in note
     other = with_field(wider, "model.decoder", "name", "conv")
     assert describe_lopsided(other["model"]) == []
+
+
+@pytest.mark.parametrize("path", MENUS)
+def test_methods_that_share_a_field_share_its_default(path: str) -> None:
+    """The configuration holds it once."""
+    defaults: dict[str, Any] = {}
+    for method in MENUS[path].values():
+        for name, parameter in parameters_of(method).items():
+            default = default_of(parameter)
+            assert defaults.setdefault(name, default) == default, name
+
+
+@pytest.mark.parametrize("path", dict.fromkeys((*MENUS, *READERS)))
+def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
+    """`configs/default.py` is the union of the signatures."""
+    menu, readers = (
+        MENUS.get(path, {}),
+        (*HOLDERS.get(path, ()), *READERS.get(path, ())),
+    )
+    fields = parameters_of(*menu.values(), *readers)
+    for name, value in group_of(operative(default.get_config()), path).items():
+        if name == "name" and menu:
+            assert value in menu
+            fields.pop(name, None)
+        elif name in fields:
+            held = tuple(value) if isinstance(value, list) else value
+            assert held == default_of(fields.pop(name)), f"{path}.{name}"
+        else:
+            assert isinstance(value, dict)
+    assert not fields or path in ("train", "runtime"), fields
