@@ -78,7 +78,7 @@ def test_the_first_run_is_read_by_a_config_with_a_new_number(
     def with_new_number(mode: str = "") -> Any:
         config = get_config(mode)
         config.objective.renyi_alpha = 0.5
-        config.model.mood, config.dataset.sizes = "new", (1, 2)
+        config.evaluate.mood, config.dataset.sizes = "new", (1, 2)
         return config
 
     monkeypatch.setattr(default, "get_config", with_new_number)

@@ -8,6 +8,7 @@ def test_scores_from_bounds_by_hand() -> None:
     bounds = ImageBounds(
         distortion=np.array([80.0, 90.0]),
         rate=np.array([20.0, 25.0]),
+        rate_per_group=np.array([[20.0], [25.0]]),
         log_likelihood=np.array([-95.0, -110.0]),
         effective_sample_size=np.ones(2),
         reconstruction_log_prob=np.array([-78.0, -85.0]),
