@@ -213,6 +213,7 @@ def test_files_of_the_repository_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
 def test_python_runs_as_printed(page: str) -> None:
     """Except that it trains for two steps, and uses that model in place of a run."""

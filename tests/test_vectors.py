@@ -17,7 +17,7 @@ from vae.training.step import make_batch
 from vae.types import UserError
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS.keys() - {"per_column"}))
 def test_vectors_are_images_of_one_row(tmp_path: Path, likelihood: str) -> None:
     """Bit for bit: the loss, its gradients, and the first parameters."""

@@ -146,6 +146,7 @@ def test_other_tables_are_filled_in_their_own_form(
         impute.run(table_run, name, tmp_path / "b.tsv", **given)
 
 
+@pytest.mark.slow
 def test_a_model_of_whole_rows_imputes_nothing(
     small_config, rows: np.ndarray, tmp_path: Path
 ) -> None:
@@ -180,6 +181,7 @@ def test_models_without_imputations_are_refused(
         impute.check_model(build(small_config), Path("run"))
 
 
+@pytest.mark.slow
 def test_a_table_is_imputed_by_the_names_of_its_columns(
     small_config, tmp_path: Path
 ) -> None:

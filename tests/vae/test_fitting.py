@@ -126,6 +126,7 @@ def test_bad_input_is_one_sentence() -> None:
         vae.fit(make_model(), beta, binary, steps=5, batch_size=10, optimizer=rate)
 
 
+@pytest.mark.slow
 def test_scaling_changes_no_density_in_the_units_of_the_data() -> None:
     """Nor what is decoded: the units of the data do not matter."""
     random = np.random.default_rng(0)
@@ -193,6 +194,7 @@ def test_vectors_are_fitted_as_they_are() -> None:
         fit(counts, likelihood=vae.GaussianPerPixel())
 
 
+@pytest.mark.slow
 def test_bool_examples_are_black_and_white() -> None:
     x = images() > 99
     fits = [

@@ -99,6 +99,7 @@ def test_gradients_are_finite_everywhere(kind: str) -> None:
         assert np.isfinite(value).all() and all(np.isfinite(s).all() for s in slopes)
 
 
+@pytest.mark.sampled(1)
 @every_kind
 def test_gradients_are_those_of_float64(kind: str) -> None:
     """By differences of log masses in float64, at counts of every size."""
@@ -134,6 +135,7 @@ def test_masses_sum_to_one_with_the_moments(kind: str, mean: float, r: float) ->
     np.testing.assert_allclose(likelihood.variance, variance, rtol=5e-5)
 
 
+@pytest.mark.sampled(2)
 @every_kind
 @pytest.mark.parametrize("r", [0.2, 5.0, 1e8])
 def test_draws_have_the_masses(kind: str, r: float) -> None:

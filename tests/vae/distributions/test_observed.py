@@ -17,6 +17,7 @@ LIKELIHOODS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_the_density_is_that_of_the_observed_values(name: str) -> None:
     """Of the same model of these columns alone, with finite gradients."""

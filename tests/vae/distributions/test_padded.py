@@ -24,6 +24,7 @@ def gaussians(width: int) -> tuple[Any, Any]:
     return q, Independent(Normal(jnp.zeros(width), jnp.ones(width)), 1)
 
 
+@pytest.mark.slow
 def test_a_restricted_gaussian_is_the_smaller_one() -> None:
     wide_q, wide_p = (restrict(d, jnp.int32(OWN)) for d in gaussians(WIDE))
     loc, scale = wide_q.base_dist.loc[:, :OWN], wide_q.base_dist.scale[:, :OWN]

@@ -24,6 +24,7 @@ def test_densities_agree_with_scipy_to_far_outliers(degrees: float) -> None:
     assert np.isfinite(got).all() and np.isfinite(slope(value[:, 0])).all()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("degrees", DEGREES[1:])
 def test_densities_integrate_to_one(degrees: float) -> None:
     """By Gauss-Legendre over x = loc + scale tan(angle), whose Jacobian is known."""

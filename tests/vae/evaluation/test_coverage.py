@@ -52,6 +52,7 @@ def test_scores_of_normal_points_in_a_thousand_dimensions() -> None:
     assert (error < 4 * np.sqrt(2) * deviations).all()
 
 
+@pytest.mark.slow
 def test_mean_scores_of_sets_of_one_distribution() -> None:
     """Of a real point and the n - 1 + m others of both sets, any order by distance is
     as likely: a fake one is among the k nearest real ones with probability k / n, and

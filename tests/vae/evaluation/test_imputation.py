@@ -1,5 +1,6 @@
 import jax
 import numpy as np
+import pytest
 
 from tests.helpers import linear_gaussian as exact
 from tests.helpers.trained import linear
@@ -23,6 +24,7 @@ def make(count: int) -> Trained:
     return trained._replace(subject=subject, compiled=compiled)
 
 
+@pytest.mark.slow
 def test_the_exact_model_covers_and_no_regression_is_better() -> None:
     """Regressions, with enough data, are as good as the model that drew the data."""
     count = 2_000

@@ -55,6 +55,7 @@ def keys() -> jax.Array:
     return rng.per_example(rng.stream(0, "test"), jnp.arange(COUNT))
 
 
+@pytest.mark.slow
 def test_moments_are_those_of_the_conditional_gaussian() -> None:
     x = incomplete()
     found = jax.jit(make_impute(MODEL, SAMPLES, 400))(params(), x, None, keys())
@@ -92,6 +93,7 @@ def test_the_bound_is_that_of_the_observed_values() -> None:
     np.testing.assert_allclose(found.distortion[0], 0, atol=1e-6)  # nothing observed
 
 
+@pytest.mark.slow
 def test_what_is_missing_has_no_gradient() -> None:
     x, variables = incomplete(), params()
     bound = make_importance_bound(MODEL, 3)

@@ -36,6 +36,7 @@ def trained() -> probe.Probe:
     return train_probe(*bars(0, 500), seed=0)
 
 
+@pytest.mark.slow
 def test_bars_are_learnt_exactly(trained: probe.Probe) -> None:
     images, attributes = bars(1, 2 * probe.ROWS + 1)
     read = trained.read(images)

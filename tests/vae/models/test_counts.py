@@ -57,6 +57,7 @@ def shifted(path: Any, parameter: jax.Array, *, shift: float) -> jax.Array:
     return parameter + shift * (path[-1].key == "log_inverse_dispersion")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("module", [*MENU, StudentT()])
 @pytest.mark.parametrize("size", [1.0, 100.0])
 def test_finite_with_finite_gradients_at_extreme_features(module, size: float) -> None:
@@ -81,6 +82,7 @@ def test_finite_with_finite_gradients_at_extreme_features(module, size: float) -
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
 
 
+@pytest.mark.sampled(2)
 @every_count
 def test_counts_are_drawn_and_scored_in_any_shape(module) -> None:
     """Vectors, images, and a batch of samples are the same numbers."""
@@ -145,6 +147,7 @@ def test_dispersions_are_parameters_of_columns_or_one() -> None:
         assert variables["params"]["log_inverse_dispersion"].shape == shape
 
 
+@pytest.mark.slow
 def test_the_likelihood_of_the_dispersion_is_highest_at_that_of_the_data() -> None:
     x = stats.nbinom(3.0, 3.0 / 13.0).rvs(40_000, random_state=0)  # r = 3, mean 10
     module = NegativeBinomial(dispersion="shared")
@@ -160,6 +163,7 @@ def test_the_likelihood_of_the_dispersion_is_highest_at_that_of_the_data() -> No
     assert np.argmax(scores) in (1, 2, 3)
 
 
+@pytest.mark.sampled(1)
 @every_given_total
 def test_the_typical_total_is_the_mean_from_the_first_step_on(module) -> None:
     features = features_of(module, 7, 8, 6)
@@ -214,6 +218,7 @@ def two_clusters(count: int) -> tuple[np.ndarray, np.ndarray]:
     return random.poisson(5 * rates[label]).astype(np.float32), label
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", [Poisson(), ZeroInflatedNegativeBinomial(), Multinomial()]
 )

@@ -94,6 +94,7 @@ def run(own: VAE, params: Any, x: np.ndarray, num_samples: int) -> Any:
     return own.apply({"params": params}, x, keys, num_samples=num_samples, train=True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_the_bound_is_log_p_at_the_exact_posterior(kind: type[Hierarchy]) -> None:
     x = examples(5)
@@ -105,6 +106,7 @@ def test_the_bound_is_log_p_at_the_exact_posterior(kind: type[Hierarchy]) -> Non
     np.testing.assert_allclose(terms.log_weights, expected, rtol=2e-5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_the_elbo_is_log_p_at_the_exact_posterior(kind: type[Hierarchy]) -> None:
     """In the mean: its rates are in closed form where they have one."""
@@ -130,6 +132,7 @@ def test_the_joint_prior_is_the_product_of_the_groups(kind: type[Hierarchy]) -> 
     assert own.code_dim == 2 and own.group_sizes == (1, 1)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_the_score_no_gradient_is_left(kind: type[Hierarchy]) -> None:
     """Sticking the landing: at the exact posterior the gradient by what only q has is
@@ -152,6 +155,7 @@ def test_without_the_score_no_gradient_is_left(kind: type[Hierarchy]) -> None:
     assert gradient(importance.iwae) > 1e-2
 
 
+@pytest.mark.slow
 def test_the_bound_rises_with_the_number_of_samples() -> None:
     """Of posteriors that are too wide; the first samples are the same."""
     params = exact(Chain)
@@ -181,6 +185,7 @@ def test_precisions_add() -> None:
     np.testing.assert_allclose(found, product, atol=1e-5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_upper_groups_it_is_the_vae(kind: type[Hierarchy]) -> None:
     """Padded, too: three of its four dimensions are in use."""
@@ -213,6 +218,7 @@ def test_without_upper_groups_it_is_the_vae(kind: type[Hierarchy]) -> None:
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_three_groups_of_other_sizes(kind: type[Hierarchy]) -> None:
     """The parts fit, densities agree, and gradients reach every part."""

@@ -157,6 +157,7 @@ def test_bernoulli_is_exact_at_large_logits(pixel: float) -> None:
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-30)
 
 
+@pytest.mark.sampled(4)
 @every_likelihood
 @pytest.mark.parametrize("size", [1.0, 100.0])
 def test_finite_with_finite_gradients_at_extreme_features(module, size: float) -> None:
@@ -198,6 +199,7 @@ def test_images_are_shaped_summed_and_sampled(module) -> None:
     np.testing.assert_allclose(jax.vmap(score)(features[0], x), got[0], rtol=1e-6)
 
 
+@pytest.mark.sampled(3)
 @every_likelihood
 def test_features_of_mean_invert_the_mean(module) -> None:
     mean = np.array([[[0.0, 0.25, 1.0]]])
@@ -226,6 +228,7 @@ def error_and_params(module: Any) -> tuple[jax.Array, jax.Array, Any, float]:
     return features, x, params, ((x - features) ** 2).mean().item()
 
 
+@pytest.mark.slow
 def test_shared_scale_is_best_at_the_mean_squared_error() -> None:
     module = GaussianShared()
     features, x, params, error = error_and_params(module)

@@ -50,6 +50,7 @@ def alone(module: Any, places: list[int]) -> jax.Array:
     return likelihood.log_prob(jnp.asarray(ROW[places]))
 
 
+@pytest.mark.slow
 def test_it_is_the_product_of_the_likelihoods_of_the_kinds() -> None:
     likelihood, _ = begun(TABLE, FEATURES)
     assert (likelihood.batch_shape, likelihood.event_shape) == ((7,), (9,))
@@ -90,6 +91,7 @@ def test_a_discrete_table_has_total_mass_one() -> None:
     np.testing.assert_allclose(np.exp(log_mass).sum(0), 1, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_and_lie_in_the_support() -> None:
     likelihood, _ = begun(TABLE, FEATURES[:1])
     observed = of_observed(likelihood)
@@ -138,6 +140,7 @@ def test_the_encoder_sees_the_logarithm_of_counts_only() -> None:
     np.testing.assert_allclose(seen, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_scales_and_dispersions_are_parameters_within_bounds() -> None:
     _, variables = begun(TABLE, FEATURES)
     shapes = jax.tree.map(np.shape, variables["params"])

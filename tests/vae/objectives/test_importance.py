@@ -102,6 +102,7 @@ def test_piwae_trains_the_decoder_by_iwae_and_the_encoder_by_miwae() -> None:
     assert not np.allclose(got["posterior"], generative["posterior"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_dreg_has_the_gradient_of_iwae_with_less_variance() -> None:
     dreg = importance.make_two_sided(
         exact.MODEL, importance.iwae, importance.dreg, num_samples=8
