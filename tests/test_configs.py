@@ -89,7 +89,7 @@ def test_tables_plan_cells_that_differ(name: str, mode: str) -> None:
     assert len(ids) == len(plan["rows"])
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_config_is_an_experiment(name: str, tmp_path: Path) -> None:
     """Its loss is traced, and it is refused if parts do not fit."""

@@ -36,6 +36,7 @@ def sprites_config(small_config, monkeypatch: pytest.MonkeyPatch) -> Any:
     return small_config
 
 
+@pytest.mark.slow
 def test_stored_images_with_factors_are_encoded(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

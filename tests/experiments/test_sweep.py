@@ -69,6 +69,7 @@ def test_a_diverged_member_harms_no_other(
     assert [sane[0], sane[-1]] == rows[::2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bounds_only")
 def test_a_larger_sweep_computes_the_new_cells_only(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

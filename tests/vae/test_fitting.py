@@ -162,6 +162,7 @@ def test_scaling_changes_no_density_in_the_units_of_the_data() -> None:
         vae.fit(ours.model, vae.objective("elbo"), x > 0, steps=1, scale="robust")
 
 
+@pytest.mark.slow
 def test_vectors_are_fitted_as_they_are() -> None:
     """Counts are numbers of their own, whatever their type."""
     counts = np.random.default_rng(0).poisson(3, (60, 4))

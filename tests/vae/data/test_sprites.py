@@ -75,6 +75,7 @@ def test_positions_move_the_centroid_by_the_grid_step(shape: int, side: int) -> 
         np.testing.assert_allclose(np.diff(across.mean(1)), 32 / 31, atol=0.08)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("shape", "axis"), [(SQUARE, -2), (ELLIPSE, -2), (HEART, -1)])
 def test_turning_backwards_is_a_mirror_image(shape: int, axis: int) -> None:
     """Squares and ellipses are the same upside down, and a heart left and right."""

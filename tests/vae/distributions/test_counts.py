@@ -85,6 +85,7 @@ def test_large_counts_near_their_mean_keep_their_digits() -> None:
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+@pytest.mark.sampled(1)
 @every_kind
 def test_gradients_are_finite_everywhere(kind: str) -> None:
     x, log_mean, log_r = EVERYWHERE
@@ -192,6 +193,7 @@ def test_multinomials_are_poissons_given_their_sum() -> None:
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.sampled(1)
 def test_multinomial_masses_sum_to_one_for_each_total() -> None:
     counts = np.array([x for x in itertools.product(range(6), repeat=3) if sum(x) == 5])
     logits = array(0.3, -2.0, 1.0)
@@ -214,6 +216,7 @@ def test_multinomial_draws_have_the_rounded_total_and_the_moments() -> None:
     assert (np.abs(draws.mean(0) - 50 * shares) < error).all()
 
 
+@pytest.mark.sampled(1)
 @every_kind
 def test_a_known_total_scales_the_means(kind: str) -> None:
     """The density of counts is that of means total(x) softmax(logits); without counts,

@@ -49,6 +49,7 @@ def within_5_standard_errors(draws: Array, expected: Array) -> None:
     assert (excess < 1e-5 * (1 + np.abs(expected))).all(), excess
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("dim", [2, 3, 17, 64, 200])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_statistics_are_scipys_bessel_functions(dim: int, dtype) -> None:

@@ -46,6 +46,7 @@ def test_a_restricted_gaussian_is_the_smaller_one() -> None:
     assert in_use(OWN, None).all()
 
 
+@pytest.mark.slow
 def test_a_restricted_mixture_is_the_smaller_one() -> None:
     logits, means, scales = draw(4), draw(4, WIDE), np.exp(draw(4, WIDE))
     wide = restrict(DiagonalGaussianMixture(logits, means, scales), jnp.int32(OWN))

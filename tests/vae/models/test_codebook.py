@@ -56,6 +56,7 @@ def test_codebook_moves_to_the_means_and_unused_vectors_stay(
         np.testing.assert_allclose(vectors[2], start[2], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_dead_vectors_move_to_encodings() -> None:
     """Eight clusters and sixteen vectors, one of them near all clusters."""
     centres = 3 * points(8, 2, seed=5)

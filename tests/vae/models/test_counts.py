@@ -189,6 +189,7 @@ def test_the_typical_total_is_the_mean_from_the_first_step_on(module) -> None:
     assert not slope["params"]["average_total"].any()
 
 
+@pytest.mark.sampled(1)
 @every_given_total
 def test_a_constant_in_the_features_changes_no_share(module) -> None:
     features = features_of(module, 4, 6).reshape(4, 6, -1)

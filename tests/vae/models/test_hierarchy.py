@@ -185,7 +185,7 @@ def test_precisions_add() -> None:
     np.testing.assert_allclose(found, product, atol=1e-5)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_upper_groups_it_is_the_vae(kind: type[Hierarchy]) -> None:
     """Padded, too: three of its four dimensions are in use."""

@@ -78,6 +78,7 @@ def test_what_is_missing_has_no_part_in_it() -> None:
     np.testing.assert_allclose(got, sum(parts), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_discrete_table_has_total_mass_one() -> None:
     columns = [column for column in COLUMNS if column.kind != REAL]
     module = per_column(columns=columns)

@@ -43,6 +43,7 @@ def test_a_block_has_the_parameters_of_the_papers() -> None:
     assert small.num_parameters(params) == 8 * 96**2 + 58 * 96
 
 
+@pytest.mark.slow
 def test_a_block_computes_the_papers_figure() -> None:
     x = images(4)
     block = ConvNeXtBlock(nn.gelu)

@@ -154,7 +154,7 @@ def test_outputs_depend_on_all_earlier_groups_and_no_other(
     np.testing.assert_array_equal(depends.all((-1, -2)), earlier)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SINGLE)
 def test_jit_agrees_with_eager_on_many_samples(name: str) -> None:
     """XLA on CPU miscompiles some fused sums at this size: see `flows._dot`."""

@@ -28,6 +28,7 @@ HPARAMS = {
 }
 
 
+@pytest.mark.slow
 def test_closed_form_kl_agrees_with_sampling() -> None:
     mean, scale = jnp.array([0.5, -1.0, 0.0]), jnp.array([0.3, 1.5, 1.0])
     posterior = Independent(Normal(mean, scale), 1)

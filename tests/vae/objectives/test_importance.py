@@ -90,6 +90,7 @@ def bounded(bound: importance.Bound, num_samples: int):
     return make(exact.MODEL, bound, num_samples=num_samples)
 
 
+@pytest.mark.slow
 def test_piwae_trains_the_decoder_by_iwae_and_the_encoder_by_miwae() -> None:
     piwae = importance.make_two_sided(
         exact.MODEL, importance.iwae, miwae(4), num_samples=12
