@@ -9,12 +9,14 @@ import numpy as np
 
 from experiments.figures import display_of
 from experiments.program import Program
+from vae.bind import parameters_of
 from vae.build import Experiment
 from vae.data.splits import Dataset, Split
 from vae.evaluation.base import Trained, map_batches
 from vae.evaluation.bounds import ImageBounds, summarise
-from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
+from vae.evaluation.collapse import CYCLICAL, FREE_BITS, LOWER_BETA, WARM_UP
 from vae.models.likelihoods import Gaussian
+from vae.registry import OBJECTIVES
 from vae.saved import cut_padding
 from vae.training.state import TrainState
 from vae.types import Params
@@ -141,15 +143,20 @@ def make_trained(
 
 
 def causes(experiment: Experiment) -> dict[str, Any]:
-    """Returns the settings that `collapse.remedies` depends on."""
-    objective = experiment.config["objective"]
-    is_in_use = {
-        WARM_UP: objective["annealing"] in ("linear", "sigmoid"),
-        CYCLICAL: objective["annealing"] == "cyclical",
-        FREE_BITS: objective["name"].startswith("free_bits"),
+    """Returns the settings that `collapse.remedies` depends on. A remedy is excluded if
+    it is in use, or if the objective or the model cannot take it."""
+    objective, model = experiment.config["objective"], experiment.model
+    read = parameters_of(OBJECTIVES[objective["name"]])
+    is_annealed = "annealing" in read
+    works = {
+        WARM_UP: is_annealed and objective["annealing"] not in ("linear", "sigmoid"),
+        CYCLICAL: is_annealed and objective["annealing"] != "cyclical",
+        FREE_BITS: not objective["name"].startswith("free_bits")
+        and all(model.rates_are_divergences),
+        LOWER_BETA: "beta" in read,
     }
     return {
         "beta": float(objective["beta"]),
-        "has_fixed_variance": isinstance(experiment.model.likelihood, Gaussian),
-        "in_use": [remedy for remedy, is_used in is_in_use.items() if is_used],
+        "has_fixed_variance": isinstance(model.likelihood, Gaussian),
+        "excluded": [remedy for remedy, can_help in works.items() if not can_help],
     }

@@ -1,6 +1,7 @@
 """What evaluations are given of a population, and of each of its runs."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ from experiments.program import make_program
 from experiments.trained import VALIDATION, TrainedRuns, causes, make_trained
 from vae.build import build, vary
 from vae.data.sources import mnist_5k
-from vae.evaluation.collapse import CYCLICAL, FREE_BITS, WARM_UP
+from vae.evaluation.collapse import CYCLICAL, FREE_BITS, LOWER_BETA, WARM_UP
 from vae.training.state import stack_runs
 from vae.types import UserError
 
@@ -46,20 +47,29 @@ def test_runs_of_a_population_have_the_bounds_of_each_alone(small_config) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "in_use"),
+    ("changes", "excluded"),
     [
         ({}, []),
         ({"objective.annealing": "linear"}, [WARM_UP]),
         ({"objective.annealing": "cyclical"}, [CYCLICAL]),
         ({"objective.name": "free_bits"}, [FREE_BITS]),
+        ({"objective.name": "iwae"}, [WARM_UP, CYCLICAL, LOWER_BETA]),
+        (
+            {
+                "model.name": "chain",
+                "model.groups": (2,),
+                "model.group_widths": (4,),
+            },
+            [FREE_BITS],
+        ),
     ],
 )
-def test_remedies_that_are_in_use_are_known(
-    small_config, changes: dict[str, str], in_use: list[str]
+def test_remedies_that_are_in_use_or_cannot_be_are_excluded(
+    small_config, changes: dict[str, Any], excluded: list[str]
 ) -> None:
     small_config.update_from_flattened_dict(changes)
     found = causes(build(small_config))
-    assert found == {"beta": 1.0, "has_fixed_variance": False, "in_use": in_use}
+    assert found == {"beta": 1.0, "has_fixed_variance": False, "excluded": excluded}
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def judge(
     *,
     beta: float = 1.0,
     has_fixed_variance: bool = True,
-    in_use: Sequence[str] = (),
+    excluded: Sequence[str] = (),
     steps: int = SETTLED,
 ) -> Verdict:
     """Returns the verdict on a latent space.
@@ -70,7 +70,7 @@ def judge(
       rate: the mean KL(q(z | x) || p(z)), in nats.
       mean_variance: of the posterior means over images [D].
       code_variance: of codes drawn from the posteriors, over images [D].
-      beta, has_fixed_variance, in_use: see `remedies`.
+      beta, has_fixed_variance, excluded: see `remedies`.
       steps: of the training.
     """
     active = mean_variance > ACTIVE_VARIANCE
@@ -88,7 +88,7 @@ def judge(
         name = "healthy" if count == dimensions else "partly collapsed"
         reason = of_all
     advice = remedies(
-        name, beta=beta, has_fixed_variance=has_fixed_variance, in_use=in_use
+        name, beta=beta, has_fixed_variance=has_fixed_variance, excluded=excluded
     )
     return Verdict(name, f"{reason} are active", advice, steps)
 
@@ -176,12 +176,12 @@ def remedies(
     *,
     beta: float = 1.0,
     has_fixed_variance: bool = True,
-    in_use: Sequence[str] = (),
+    excluded: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Returns what may help against a verdict of this name: first a lower beta if it is
     above 1, a learned variance only where that of pixels is fixed, and nothing that is
-    in use."""
-    unfit = {*in_use, *(() if has_fixed_variance else (LEARNED_VARIANCE,))}
+    excluded."""
+    unfit = {*excluded, *(() if has_fixed_variance else (LEARNED_VARIANCE,))}
     fitting = [remedy for remedy in REMEDIES[name] if remedy not in unfit]
     if beta > 1:
         fitting.sort(key=lambda remedy: remedy != LOWER_BETA)

@@ -82,7 +82,7 @@ def test_advice_begins_with_the_likely_cause() -> None:
     assert LEARNED_VARIANCE not in of_bytes
     assert LEARNED_VARIANCE in judge(*nothing, beta=50.0).remedies
     assert WARM_UP in judge(*nothing).remedies
-    assert WARM_UP not in judge(*nothing, in_use=[WARM_UP]).remedies
+    assert WARM_UP not in judge(*nothing, excluded=[WARM_UP]).remedies
 
 
 GROUPS = [
