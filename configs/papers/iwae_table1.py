@@ -18,6 +18,16 @@ ROWS = (
     ("IWAE, k = 50", "iwae", 50, 84.78, 25),
 )
 
+ORDER = ("IWAE, k = 50", "IWAE, k = 5", "VAE, k = 5")
+CLAIMS = [
+    {"says": "NLL: IWAE-50 < IWAE-5 < VAE-5", "column": "NLL", "order": ORDER},
+    {
+        "says": "active units: VAE-5 < IWAE-5 < IWAE-50",
+        "column": "active units",
+        "order": ORDER[::-1],
+    },
+]
+
 NOTES = """The first row is better than the paper's, outside the tolerance on that
 side, and has more active units. Two replications are better, too, by .68 nats (86.08,
 Tucker et al. 2019, arXiv 1810.04152) and .41 (86.35, github.com/nbip/IWAE). No setting
@@ -55,22 +65,10 @@ def table(mode: str) -> dict[str, Any]:
             row["tolerance"] = {"NLL": 0.5, "active units": 2}
         row["differs"] = count_epochs
         rows.append(row)
-    order = tuple(row[0] for row in reversed(ROWS[1:]))
     return {
         "seeds": (0,),
         "rows": rows,
         "source": "Burda et al. 2015, arXiv 1509.00519, table 1",
         "notes": NOTES,
-        "claims": [
-            {
-                "says": "NLL: IWAE-50 < IWAE-5 < VAE-5",
-                "column": "NLL",
-                "order": order,
-            },
-            {
-                "says": "active units: VAE-5 < IWAE-5 < IWAE-50",
-                "column": "active units",
-                "order": order[::-1],
-            },
-        ],
+        "claims": CLAIMS,
     }
