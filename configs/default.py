@@ -62,8 +62,8 @@ def get_config(mode: str = "") -> Config:
     model.groups = ()
     model.group_widths = ()
     model.group_activation = "tanh"
-    # Of all kernels outside the prior, but those of flows and those that begin at zero
-    # (the last of each residual block):
+    # Of all kernels, except in the prior and in flows, and except those that begin at
+    # zero (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
     # | normal (with a standard deviation of .1)
     model.initializer = "glorot_uniform"

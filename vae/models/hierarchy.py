@@ -55,7 +55,7 @@ class Hierarchy(VAE):
         made = (generator.gaussian for generator in self.generators)
         heads = (self.posterior, *self.posteriors, *made) if self.posteriors else ()
         if not all(isinstance(head, DiagonalGaussian) for head in heads):
-            raise Unsupported("is no diagonal Gaussian", "posterior")
+            raise Unsupported("is not a diagonal Gaussian", "posterior")
 
     @property
     def group_sizes(self) -> tuple[int, ...]:
@@ -135,7 +135,7 @@ class Chain(Hierarchy):
     """q(z | x) = q(z_1 | x) q(z_2 | z_1) ... q(z_L | z_(L-1)), inferred upwards.
 
     The rate of a group below the highest is E log q(z_l | z_(l-1)) / p(z_l | z_(l+1)),
-    with z_(l+1) inferred from z_l: no divergence, it may be negative.
+    with z_(l+1) inferred from z_l. It is not a divergence and may be negative.
 
     References:
       Burda et al. 2015, arXiv 1509.00519, sec. 5 (two stochastic layers).
