@@ -93,7 +93,7 @@ def test_an_evaluation_that_fails_leaves_the_others(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("no such number")
 
-    monkeypatch.setattr(anomaly, "fit_ppca", fail)
+    monkeypatch.setattr(anomaly, "score_by_others", fail)
     one_class.evaluate.fitted_density.components = 2
     with pytest.raises(EvaluationError, match=r"anomalies \(ValueError: no such numb"):
         train.run(one_class, tmp_path)

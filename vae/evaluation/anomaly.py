@@ -29,7 +29,7 @@ import numpy as np
 from vae.data.png import png_lengths
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
-from vae.evaluation.baselines import FITTED, fit_ppca
+from vae.evaluation.baselines import Scores, score_by_others
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
 from vae.evaluation.regret import make_likelihood_regret
@@ -43,8 +43,6 @@ TYPICAL = 1_000  # training images by which typical scores are known
 PPCA_PIXELS = 50_000_000  # of all training images that the baseline is fitted to
 REGRETS = 20  # images whose encoders are trained at once
 KINDS = "normal", "anomalous"
-
-Scores = dict[str, np.ndarray]  # [N] each; nan where a score was not asked for
 
 
 def run(
@@ -99,21 +97,23 @@ def score_splits(
     has_png = is_image(train.images.shape[1:])
     pixels = int(np.prod(train.images.shape[1:]))
     fitted = train[evenly_spaced(train.size, min(train.size, PPCA_PIXELS // pixels))]
-    others: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    others: list[Scores] = [{} for _ in splits]
     if not trained.subject.model.observed_only:  # they need every value
-        x = np.asarray(fitted.images)
-        others["ppca"] = fit_ppca(x, ppca_components)
-        if baselines:
-            others |= {name: fit(x) for name, fit in FITTED.items()}
+        others = score_by_others(
+            np.asarray(fitted.images),
+            [np.asarray(split.images) for split in splits],
+            ppca_components,
+            baselines=baselines,
+        )
     return [
         scores_of_bounds(
             of_split,
             typical_bound=float(np.mean(bounds[0].log_likelihood)),
             code_lengths=_code_lengths(trained, split) if has_png else None,
         )
-        | {name: of(np.asarray(split.images)) for name, of in others.items()}
+        | of_others
         | _regrets(trained, split, regret_images)
-        for split, of_split in zip(splits, bounds[1:], strict=True)
+        for split, of_split, of_others in zip(splits, bounds[1:], others, strict=True)
     ]
 
 

@@ -4,8 +4,10 @@ They see images scaled to [0, 1], and vectors as the model does. Scores are high
 anomalies.
 """
 
+import hashlib
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ NEIGHBOURS = 5
 # Variance of a byte's rounding error, of pixels in [0, 1].
 MIN_NOISE = 1 / (12 * 255**2)
 
+KEPT = 4  # data sets whose scores are kept
+
 Score = Callable[[np.ndarray], np.ndarray]  # stored images [M, ...] -> scores [M]
+Scores = dict[str, np.ndarray]  # [M] each, by name; nan where one was not asked for
 
 
 def fit_ppca(
@@ -111,6 +116,42 @@ FITTED: dict[str, Callable[[np.ndarray], Score]] = {
     "one_class_svm": fit_one_class_svm,
     "lof": fit_lof,
 }
+
+
+_SCORES: dict[bytes, list[Scores]] = {}
+_LOCK = threading.Lock()
+
+
+def score_by_others(
+    train: np.ndarray,
+    splits: Sequence[np.ndarray],
+    ppca_components: int,
+    *,
+    baselines: bool,
+) -> list[Scores]:
+    """Returns the scores of stored images [M, ...] of each split by methods that are
+    fitted to training images [N, ...]: pPCA, and the `baselines` too if asked for.
+
+    They depend on the data alone. So they are computed once for all runs of a sweep
+    that have the same data, not for each seed.
+    """
+    digest = hashlib.sha256(repr((ppca_components, baselines)).encode())
+    for array in (train, *splits):
+        digest.update(repr((array.shape, array.dtype)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    with _LOCK:  # runs of a sweep may ask at the same time
+        key = digest.digest()
+        if key not in _SCORES:
+            methods = {"ppca": fit_ppca(train, ppca_components)}
+            if baselines:
+                methods |= {name: fit(train) for name, fit in FITTED.items()}
+            while len(_SCORES) >= KEPT:
+                del _SCORES[next(iter(_SCORES))]
+            _SCORES[key] = [
+                {name: score(images) for name, score in methods.items()}
+                for images in splits
+            ]
+        return [dict(scores) for scores in _SCORES[key]]
 
 
 def _flat(images: np.ndarray) -> np.ndarray:

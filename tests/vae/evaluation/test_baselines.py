@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from vae.evaluation.baselines import FITTED, NEIGHBOURS, fit_knn, fit_ppca
+from vae.evaluation import baselines
+from vae.evaluation.baselines import (
+    FITTED,
+    NEIGHBOURS,
+    fit_knn,
+    fit_ppca,
+    score_by_others,
+)
 
 
 def test_ppca_is_its_gaussian() -> None:
@@ -60,3 +67,25 @@ def test_the_distance_to_the_fifth_neighbour() -> None:
     np.testing.assert_allclose(fit_knn(line)(np.array([[0.0], [30.0]])), [4, 15])
     few = fit_knn(line[: NEIGHBOURS - 2])
     np.testing.assert_allclose(few(np.array([[0.0]])), [2])
+
+
+def test_scores_of_the_same_data_are_computed_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    random = np.random.default_rng(0)
+    train, *splits = (random.normal(size=(n, 3)) for n in (30, 7, 5))
+    monkeypatch.setattr(baselines, "_SCORES", {})
+    first = score_by_others(train, splits, 2, baselines=True)
+    for name, fit in {"ppca": lambda x: fit_ppca(x, 2), **FITTED}.items():
+        for scores, images in zip(first, splits, strict=True):
+            np.testing.assert_array_equal(scores[name], fit(train)(images))
+    fits = []
+    monkeypatch.setattr(baselines, "fit_ppca", lambda *given: fits.append(given))
+    again = score_by_others(train.copy(), splits, 2, baselines=True)
+    assert not fits
+    for scores, before in zip(again, first, strict=True):
+        assert scores.keys() == before.keys()
+        assert all(scores[name] is before[name] for name in scores)
+    with pytest.raises(TypeError):  # other data: a stub that fits nothing is called
+        score_by_others(train + 1, splits, 2, baselines=False)
+    assert len(fits) == 1
