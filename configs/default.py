@@ -62,6 +62,7 @@ def get_config(mode: str = "") -> Config:
     model.groups = ()
     model.group_widths = ()
     model.group_activation = "tanh"
+    model.group_normalization = "none"  # | batch
     # Of all kernels, except in the prior and in flows, and except those that begin at
     # zero (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
@@ -70,7 +71,9 @@ def get_config(mode: str = "") -> Config:
     model.encoder = ConfigDict()
     model.encoder.name = "mlp"  # a key of ENCODERS in vae/registry.py, as conv
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
-    model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
+    model.encoder.activation = "relu"  # see ACTIVATIONS in vae/nn/layers.py
+    # mlp, gated_mlp: none | batch (batch normalisation before each activation)
+    model.encoder.normalization = "none"
     model.encoder.channels = (32, 64)  # of convolutions: each halves the image
     model.encoder.blocks = 1  # resnet and the like: residual blocks at each size
     model.encoder.convolution = "auto"  # matmul | lax | auto (the faster)

@@ -196,12 +196,23 @@ def _with_values(row: Row, names: dict[str, str]) -> dict[str, Any]:
     row = {key: value for key, value in row.items() if key != "cells"}
     if "results" not in row:
         return row
-    values = {
-        title: tables.summarize([result[name] for result in row["results"]])
-        for title, name in names.items()
-        if all(isinstance(result.get(name), int | float) for result in row["results"])
-    }
+    values = {}
+    for title, name in names.items():
+        found = [_number(result, name) for result in row["results"]]
+        numbers = [number for number in found if number is not None]
+        if len(numbers) == len(found):
+            values[title] = tables.summarize(numbers)
     return row | {"values": values} | _kl_of_dimensions(row["results"])
+
+
+def _number(results: dict[str, Any], name: str) -> float | None:
+    """Returns the number of a name, as in "test/rate_nats", or the entry of a list, as
+    in "latent/active_units_per_group[0]"; None where there is none."""
+    key, _, place = name.removesuffix("]").partition("[")
+    value = results.get(key)
+    if place.isdecimal() and isinstance(value, list):
+        value = value[int(place)] if int(place) < len(value) else None
+    return value if isinstance(value, int | float) else None
 
 
 def _kl_of_dimensions(results: Sequence[dict[str, Any]]) -> dict[str, Any]:

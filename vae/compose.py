@@ -189,8 +189,9 @@ def make_likelihood(
 
 def model_maker(
     config: Config, bound: Mapping[str, Binding], dataset: Dataset
-) -> Callable[[int], Model]:
-    """Returns what builds the model, given the width of its latent space.
+) -> Callable[[int, str | None], Model]:
+    """Returns what builds the model, given the width of its latent space and the name
+    of a `pmap`'s axis or None.
 
     Raises:
       UserError: the parts do not fit the data or one another.
@@ -201,17 +202,8 @@ def model_maker(
     *size, channels = dataset.event_shape
     event_shape = (*size, channels * likelihood.features_per_channel)
     bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)
-    with naming(config, "model.encoder"):
-        encoder = bound["model.encoder"].build(dtype=dtype)
-    with naming(config, "model.decoder"):
-        decoder = bound["model.decoder"].build(
-            event_shape=event_shape,
-            bias_init=bias(dataset, likelihood),
-            dtype=dtype,
-        )
+    bias_init = bias(dataset, likelihood)
     shared = {
-        "encoder": encoder,
-        "decoder": decoder,
         "likelihood": likelihood,
         "num_labels": _num_labels(dataset) if fields.condition else None,
         "initializer": fields.initializer,
@@ -223,15 +215,29 @@ def model_maker(
         pixels = preprocess.to_unit(dataset.train.images[chosen])
         return likelihood.encoder_view(pixels)
 
-    def make(latent_dim: int) -> Model:
-        context = {"encoder": encoder, "examples": examples}
-        latents = latent_parts(config, bound, latent_dim, **context)
+    def make(latent_dim: int, axis_name: str | None) -> Model:
+        context = {"dtype": dtype, "axis_name": axis_name}
+        with naming(config, "model.encoder"):
+            encoder = bound["model.encoder"].build(**context)
+        with naming(config, "model.decoder"):
+            decoder = bound["model.decoder"].build(
+                event_shape=event_shape, bias_init=bias_init, **context
+            )
+        latents = latent_parts(
+            config, bound, latent_dim, encoder=encoder, examples=examples
+        )
         lowest, *upper = latents.posteriors
         with naming(config, "model"):
             return bound["model"].build(
-                parts={"posterior": lowest, "prior": latents.prior, **shared},
+                parts={
+                    "encoder": encoder,
+                    "decoder": decoder,
+                    "posterior": lowest,
+                    "prior": latents.prior,
+                    **shared,
+                },
                 upper_posteriors=upper,
-                dtype=dtype,
+                **context,
             )
 
     return make

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +17,18 @@ from vae.types import UserError
 PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
 
 
+def normalized_ladder(config: Any) -> None:
+    """Gives a model three groups of codes, normalised over the minibatch."""
+    config.model.name = "ladder"
+    config.model.groups, config.model.group_widths = (3, 2), (8, 8)
+    config.model.group_normalization = "batch"
+    config.model.encoder.normalization = config.model.decoder.normalization = "batch"
+
+
 @pytest.mark.slow
-def test_devices_and_pmap_agree(small_config) -> None:
+@pytest.mark.parametrize("change", [lambda config: None, normalized_ladder])
+def test_devices_and_pmap_agree(small_config, change: Callable[[Any], None]) -> None:
+    change(small_config)
     small_config.train.steps = 50
     results = {}
     for precision in ("float64", "float32"):
