@@ -93,11 +93,17 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
         z = inference.codes[0]
         labels = None if stored.labels is None else stored.labels[:SENSITIVE]
 
-        def decode(z: jax.Array) -> jax.Array:
+        group, *others = inference.groups
+        moved = z[:SENSITIVE]
+        if others:  # of each, with the groups below that follow it
+            prior: Any = model.apply(variables, labels, method="prior_of")
+            moved = prior.to_noise(moved)
+
+        def decode(moved: jax.Array) -> jax.Array:
+            z = prior.from_noise(moved) if others else moved
             return model.apply(variables, z, label=labels, method="decode").mean
 
         mutual = marginal = None
-        group, *others = inference.groups
         is_costly = isinstance(group.posterior, TransformedDistribution)
         if not (others or is_costly):
             mutual, marginal = information(
@@ -105,7 +111,7 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
             )
         return Usage(
             code_variance=z.var(axis=0),
-            sensitivity=decoder_sensitivity(decode, group.z[0, :SENSITIVE]),
+            sensitivity=decoder_sensitivity(decode, moved),
             mutual_information=mutual,
             marginal_kl=None if group.prior.batch_shape else marginal,
         )
