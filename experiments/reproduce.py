@@ -198,21 +198,27 @@ def _with_values(row: Row, names: dict[str, str]) -> dict[str, Any]:
         return row
     values = {}
     for title, name in names.items():
-        found = [_number(result, name) for result in row["results"]]
-        numbers = [number for number in found if number is not None]
-        if len(numbers) == len(found):
+        numbers = _numbers(row["results"], name)
+        if len(numbers) == len(row["results"]):
             values[title] = tables.summarize(numbers)
-    return row | {"values": values} | _kl_of_dimensions(row["results"])
+    texts = {
+        title: tables.summarize_texts([result[name] for result in row["results"]])
+        for title, name in names.items()
+        if all(isinstance(result.get(name), str) for result in row["results"])
+    }
+    own = {"values": values, **({"texts": texts} if texts else {})}
+    return row | own | _kl_of_dimensions(row["results"])
 
 
-def _number(results: dict[str, Any], name: str) -> float | None:
-    """Returns the number of a name, as in "test/rate_nats", or the entry of a list, as
-    in "latent/active_units_per_group[0]"; None where there is none."""
+def _numbers(results: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """Returns the numbers of a name, as in "test/rate_nats", or the entries of lists,
+    as in "latent/active_units_per_group[0]", of those results that have one."""
     key, _, place = name.removesuffix("]").partition("[")
-    value = results.get(key)
-    if place.isdecimal() and isinstance(value, list):
-        value = value[int(place)] if int(place) < len(value) else None
-    return value if isinstance(value, int | float) else None
+    found = [result.get(key) for result in results]
+    if place.isdecimal():
+        lists = [value for value in found if isinstance(value, list)]
+        found = [value[int(place)] for value in lists if int(place) < len(value)]
+    return [value for value in found if isinstance(value, int | float)]
 
 
 def _kl_of_dimensions(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -240,9 +246,9 @@ def _mean_row(group: str, rows: Sequence[Row], names: dict[str, str]) -> dict[st
     by_seed = zip(*(row["results"] for row in rows), strict=True)
     averaged = [
         {
-            name: float(np.mean([result[name] for result in results]))
+            name: float(np.mean(numbers))
             for name in names.values()
-            if all(name in result for result in results)
+            if len(numbers := _numbers(results, name)) == len(results)
         }
         for results in by_seed
     ]

@@ -13,8 +13,9 @@ of a row: "group" (rows of one group share a table); "published" (the paper's va
   ({"NLL": 0.5}, stated before the run);
 of the table: "columns" (results to show beside the usual ones, as {"MIG":
   "disentanglement/mig"}, or an entry of a list, as in
-  "latent/active_units_per_group[0]"); "mean" (if true, the last row of a group is the
-  mean of the others); "source", "differs" and "tolerance", of all rows; "claims"
+  "latent/active_units_per_group[0]", or a text, as {"verdict": "collapse"}); "mean" (if
+  true, the last row of a group is the mean of the others); "source", "differs" and
+  "tolerance", of all rows; "claims"
   ({"says": ..., "column": "NLL", "order": names of rows, the lowest first, "by": how
   much lower each is}; or {"says": ..., "row": a name, "order": columns and numbers});
   "plane" (two columns, against each other in the plot); "notes" (a text below about the
