@@ -62,6 +62,11 @@ class Experiment(NamedTuple):
         return self.config["dataset"]["batch_size"]
 
     @property
+    def skip_norm(self) -> float:
+        """The norm of a gradient above which its update is skipped; 0: none is."""
+        return self.config["optimizer"]["skip_norm"]
+
+    @property
     def dataset(self) -> Dataset:
         return self.data.kept
 

@@ -47,6 +47,7 @@ class Trained(NamedTuple):
     training: Mapping[str, Any]  # what `collapse.judge` asks of it
     display: Callable[[np.ndarray], np.ndarray]  # pixels -> pixels in [0, 1]
     results: Mapping[str, Any]  # so far
+    average: "Trained | None" = None  # the same with the average of the weights, if any
     # Hears how many images each batch had; may raise.
     on_batch: Callable[[int], None] = lambda images: None
 
