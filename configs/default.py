@@ -48,6 +48,8 @@ def get_config(mode: str = "") -> Config:
     # Vectors: none | standardize (mean 0, standard deviation 1) | robust (median and
     # interquartile range) | log1p (log(1 + x)); fitted to the training data
     dataset.scale = "none"
+    # Of training images: none | horizontal (each is mirrored with probability 1/2)
+    dataset.flip = "none"
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices

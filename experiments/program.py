@@ -74,7 +74,7 @@ def make_program(experiment: Experiment) -> Program:
         axis_name=placement.axis_name,
         skip_norm=experiment.skip_norm,
     )
-    run_step = make_run_step(step, experiment.preprocess, plan.is_logged)
+    run_step = make_run_step(step, experiment.augmented, plan.is_logged)
     if experiment.resident:
         call = make_resident_call(
             run_step,

@@ -7,6 +7,7 @@ import jax
 import optax
 
 from vae.data.factors import FactorSource
+from vae.data.preprocess import Preprocess, with_flips
 from vae.data.splits import Dataset, Split, epoch_size
 from vae.evaluation.base import Subject
 from vae.models.base import Model
@@ -34,7 +35,7 @@ class Experiment(NamedTuple):
 
     config: dict[str, Any]  # the operative configuration, as JSON holds it
     data: Data
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+    preprocess: Preprocess
     model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
     make_own: MakeOwn
@@ -56,6 +57,11 @@ class Experiment(NamedTuple):
     def group_dims(self) -> tuple[int, ...]:
         """The latent dimensions of each group of codes."""
         return (self.latent_dim, *self.config["model"]["groups"])
+
+    @property
+    def augmented(self) -> Preprocess:
+        """`preprocess` for training, which alone augments images."""
+        return with_flips(self.preprocess, self.config["dataset"]["flip"])
 
     @property
     def batch_size(self) -> int:

@@ -8,11 +8,10 @@ import numpy as np
 
 from vae import rng
 from vae.data.factors import FactorSource
+from vae.data.preprocess import Preprocess
 from vae.data.splits import Dataset, Split
 from vae.models.base import Model
 from vae.types import Array, Params
-
-Preprocess = Callable[[jax.Array, jax.Array], jax.Array]  # (stored, keys [B]) -> x
 
 
 class Subject(NamedTuple):

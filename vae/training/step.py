@@ -8,13 +8,13 @@ import optax
 
 from vae import rng
 from vae.data.batching import batch_indices, epoch_order
+from vae.data.preprocess import Preprocess
 from vae.data.splits import Split
 from vae.fields import NonNegative
 from vae.training.state import NORMS, SKIPPED, Carry, TrainState, add_to_totals
 from vae.types import Array, Batch, Metrics, Objective
 
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
-Preprocess = Callable[[jax.Array, jax.Array], jax.Array]
 RunStep = Callable[[Carry, Split, jax.Array], Carry]
 # (carry, data, positions [B], number of steps) -> carry
 TrainCall = Callable[[Carry, Split, jax.Array, Array], Carry]
