@@ -25,6 +25,8 @@ from vae.nn import decoders
 from vae.nn.layers import INITIALIZERS
 from vae.registry import MENUS, PRECISIONS
 from vae.training import optimizer
+from vae.training.averaging import with_average
+from vae.training.step import make_train_step
 from vae.types import Objective, Unsupported, UserError
 
 Config = dict[str, Any]  # the operative configuration, a plain tree
@@ -70,7 +72,11 @@ class ModelFields(NamedTuple):
 HOLDERS: dict[str, tuple[Method, ...]] = {
     "model": (ModelFields,),
     "model.decoder": (output_bias,),
-    "optimizer": (optimizer.make_optimizer,),
+    "optimizer": (
+        optimizer.make_optimizer,
+        with_average,
+        make_train_step,
+    ),
     "optimizer.schedule": (optimizer.with_warmup,),
 }
 
@@ -278,4 +284,5 @@ def make_optimizer(
     make = bind_method("optimizer", group, optimizer.make_optimizer)
     of_model = make(bound["optimizer"].build(), warm(schedule))
     own = bound["objective"].entry.optimizer
-    return optimizer.by_part(of_model, of_model if own is None else own())
+    tx = optimizer.by_part(of_model, of_model if own is None else own())
+    return bind_method("optimizer", group, with_average)(tx)

@@ -29,7 +29,7 @@ def test_runs_of_a_population_have_the_bounds_of_each_alone(small_config) -> Non
     carries = [program.initialize(run) for run in runs]
     states = [state for state, _ in carries]
     population, _ = stack_runs(carries)
-    population = TrainedRuns(runs, program, population.variables, population.seed)
+    population = TrainedRuns(runs, program, population)
     together = [population.trained(run) for run in range(2)]
     split = first.dataset.validation
     bounds = [t.bounds(split, "validation", 1, lambda n: None) for t in together]
