@@ -18,8 +18,8 @@ ROWS = {
     "FashionMNIST against MNIST": ("fashion_mnist", "mnist"),
     "MNIST against FashionMNIST": ("mnist", "fashion_mnist"),
 }
-DIFFERS = """dense networks and few epochs, where theirs have convolutions, 1,000 epochs and
-free bits, and groups are inferred upwards; both bounds have K samples of z, where
+DIFFERS = """dense networks and few epochs, where theirs have convolutions, 1,000 epochs
+and free bits, and groups are inferred upwards; both bounds have K samples of z, where
 theirs have one, or more in L alone"""
 
 

@@ -48,6 +48,7 @@ def test_above_no_group_it_is_the_bound_and_pieces_do_not_matter(kind: Any) -> N
     np.testing.assert_allclose(pieces, whole, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_of_the_exact_posterior_it_is_known(kind: Any) -> None:
     """E log p(x | z_1) + log p(z_2) - log q(z_2 | ...), with one sample."""
