@@ -1,6 +1,8 @@
 r"""LLR>k: fashion against digits, and the reverse, by the groups of a ladder.
 
 Command:  python launch.py --experiment=reproduce --config=configs/papers/hvae_ood.py
+Time:      a row trains for about 8 minutes and is evaluated for about 4, on one core
+Published: AUROC of fashion against digits by LLR>2
 """
 
 from typing import Any
@@ -40,7 +42,7 @@ def get_config(mode: str = "") -> default.Config:
     config.objective.annealing = "linear"
     config.objective.annealing_steps = STEPS / 5  # 200 of the paper's 1,000 epochs
     config.runtime.checkpoint_every = STEPS // 2
-    config.evaluate.bounds.importance_samples = 50
+    config.evaluate.bounds.importance_samples = 100
     return default.finish(config, mode)
 
 

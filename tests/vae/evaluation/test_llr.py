@@ -79,3 +79,25 @@ def test_a_lowest_group_that_is_not_used_tells_nothing() -> None:
     found = bounds_above(model(Ladder), params, examples(6), 5, (0, 1))
     np.testing.assert_allclose(found[:, 0] - found[:, 1], 0, atol=1e-4)
     assert np.ptp(found[:, 0]) > 1
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_of_three_groups_those_above_count(kind: Any) -> None:
+    """The decoder looks at none: what is left is log p - log q of the groups above."""
+    two, count = model(kind), 4
+    own = two.clone(
+        rises=two.rises * 2,
+        posteriors=two.posteriors * 2,
+        generators=two.generators * 2,
+    )
+    x, sizes = examples(count), own.group_sizes
+    keys = rng.per_example(jax.random.key(0), jnp.arange(count))
+    params = own.init(jax.random.key(1), x, keys)["params"]
+    params["decoder"]["output"]["kernel"] *= 0.0
+    inference: Any = own.apply({"params": params}, x, keys)
+    log_likelihood = inference.likelihood.log_prob(x)
+    ratios = [g.prior.log_prob(g.z) - g.log_q for g in inference.groups]
+    expected = [log_likelihood[0] + sum(r[0] for r in ratios[k:]) for k in range(3)]
+    found = bounds_above(own, params, x, 1, range(3))
+    assert len(sizes) == 3
+    np.testing.assert_allclose(found.T, expected, rtol=1e-4)
