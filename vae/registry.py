@@ -17,9 +17,11 @@ from vae.models import (
     per_column,
     posteriors,
     priors,
+    top_down,
 )
 from vae.models.vae import VAE
 from vae.nn import convnext, decoders, encoders
+from vae.nn.top_down import BottomUpEncoder, TopDownDecoder
 from vae.objectives import (
     constrained,
     discrepancy,
@@ -41,6 +43,7 @@ MODELS: Menu = {
     "vae": _one_group,
     "chain": hierarchy.chain,
     "ladder": hierarchy.ladder,
+    "top_down": Entry(top_down.top_down, is_padded=False),
 }
 ENCODERS: Menu = {
     "mlp": encoders.MLPEncoder,
@@ -49,6 +52,7 @@ ENCODERS: Menu = {
     "conv_locatello": encoders.conv_locatello,
     "resnet": encoders.ResNetEncoder,
     "convnext": convnext.ConvNeXtEncoder,
+    "bottom_up": BottomUpEncoder,
 }
 DECODERS: Menu = {
     "mlp": decoders.MLPDecoder,
@@ -57,6 +61,7 @@ DECODERS: Menu = {
     "conv_locatello": decoders.conv_locatello,
     "resnet": decoders.ResNetDecoder,
     "convnext": convnext.ConvNeXtDecoder,
+    "top_down": TopDownDecoder,
 }
 POSTERIORS: Menu = {
     "diagonal_gaussian": posteriors.DiagonalGaussian,
