@@ -17,6 +17,7 @@ from vae.models import (
     per_column,
     posteriors,
     priors,
+    rgb,
     top_down,
 )
 from vae.models.vae import VAE
@@ -92,6 +93,7 @@ LIKELIHOODS: Menu = {
     "gaussian_per_pixel": likelihoods.GaussianPerPixel,
     "discretized_logistic": likelihoods.DiscretizedLogistic,
     "discretized_logistic_mixture": likelihoods.MixtureOfDiscretizedLogistics,
+    "discretized_logistic_mixture_rgb": rgb.MixtureOfDiscretizedLogisticsRGB,
     "categorical": likelihoods.Categorical256,
     "poisson": counts.Poisson,
     "negative_binomial": counts.NegativeBinomial,
