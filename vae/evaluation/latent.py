@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae import rng
@@ -25,13 +26,14 @@ from vae.types import Array, Params
 # Test images by which information is estimated, and pixels of all of them, at most.
 MOST, MOST_PIXELS = 2_000, 2_000_000
 SENSITIVE = 64  # codes at which the decoder is differentiated
+MOST_DIMENSIONS = 4_096  # of a code, if they are looked at one by one
 
 
 class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
     code_variance: jax.Array  # [D], over images
-    sensitivity: jax.Array  # [D], of the group that the decoder sees
+    sensitivity: jax.Array  # [D] of the lowest group, the others as they are
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
 
@@ -61,6 +63,11 @@ def run(trained: Trained) -> dict[str, Any]:
             "latent/codes_used": use.used,
             "latent/code_perplexity": use.perplexity,
             "collapse": str(use.verdict),
+        }
+    if subject.code_dim > MOST_DIMENSIONS:
+        return {
+            "collapse": f"unknown: a code has {subject.code_dim:,} dimensions, and up "
+            f"to {MOST_DIMENSIONS:,} are looked at one by one"
         }
     if "latent/mean_variance" not in before:
         return {"collapse": "unknown: the variance of the posterior means is not known"}
@@ -93,11 +100,14 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
         z = inference.codes[0]
         labels = None if stored.labels is None else stored.labels[:SENSITIVE]
 
-        def decode(z: jax.Array) -> jax.Array:
-            return model.apply(variables, z, label=labels, method="decode").mean
-
         mutual = marginal = None
         group, *others = inference.groups
+        above = z[:SENSITIVE, group.z.shape[-1] :]
+
+        def decode(lowest: jax.Array) -> jax.Array:
+            codes = jnp.concatenate([lowest, above], -1)
+            return model.apply(variables, codes, label=labels, method="decode").mean
+
         is_costly = isinstance(group.posterior, TransformedDistribution)
         if not (others or is_costly):
             mutual, marginal = information(
