@@ -40,8 +40,8 @@ class ImageBounds(NamedTuple):
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
     reconstruction_log_prob: Array  # [B], log E_q p(x | z): An & Cho 2015, algorithm 4
-    # [B, D], of all groups; the samples' where unknown. This and what follows is None of
-    # codes of more than `MOST_DIMENSIONS`.
+    # [B, D], of all groups; the samples' where unknown. This and what follows are None
+    # for codes of more than `MOST_DIMENSIONS`.
     posterior_mean: Array | None
     mean_error: Array | None  # [B, D], its variance; None if one sample tells nothing
     kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
