@@ -47,7 +47,7 @@ class RGBLogisticMixture(numpyro.distributions.Distribution):
         channels = jnp.moveaxis(flat, -1, 0)[..., None, :]  # [3, ..., 1, N]
         log_masses = jax.nn.log_softmax(self.parameters.logits, -2)
         for c in range(3):
-            given = self._given(c, channels[:c])
+            given = self._given(c, [*channels[:c]])
             log_masses = log_masses + given.log_prob(channels[c])
         return logsumexp(log_masses, -2).sum(-1)
 
