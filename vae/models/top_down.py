@@ -126,7 +126,9 @@ class TopDown(VAE):
         if self.num_labels is not None:
             raise Unsupported("takes no labels")
         if self.initializer is not None:
-            raise Unsupported("has initial kernels of its own, and takes no others")
+            raise Unsupported(
+                "has initial kernels of its own: leave model.initializer at its default"
+            )
         super().__post_init__()
 
     @property
@@ -258,7 +260,9 @@ def top_down(
     if not all(are_good):
         raise Unsupported("needs the encoder bottom_up and the decoder top_down")
     if upper_posteriors:
-        raise Unsupported("has a group for each block of its decoder, and no others")
+        raise Unsupported(
+            "has a group for each block of its decoder: leave model.groups at ()"
+        )
     if missing := {*decoder.resolutions} - encoder.resolutions:
         side = max(missing)
         raise Unsupported(

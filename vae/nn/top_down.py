@@ -272,7 +272,9 @@ def check_side(side: int, shape: Sequence[int], *, part: str) -> None:
         text = "x".join(map(str, shape[:-1] if len(shape) == 3 else shape))
         what = f"images of {text} pixels" if len(shape) == 3 else f"vectors [{text}]"
         raise Unsupported(
-            f"has layers for images of {side}x{side} pixels, and the data are {what}",
+            f"has layers for images of {side}x{side} pixels, and the data are {what}: "
+            + ("begin" if part == "encoder" else "end")
+            + " its layers at the side of a square image",
             part,
         )
 
