@@ -48,6 +48,8 @@ def get_config(mode: str = "") -> Config:
     # Vectors: none | standardize (mean 0, standard deviation 1) | robust (median and
     # interquartile range) | log1p (log(1 + x)); fitted to the training data
     dataset.scale = "none"
+    # Of training images: none | horizontal (each is mirrored with probability 1/2)
+    dataset.flip = "none"
     # Labels of the examples that are kept, in all splits, as in (3,); (): all.
     dataset.keep_labels = ()
     dataset.batch_size = 100  # examples per step, over all devices
@@ -63,6 +65,7 @@ def get_config(mode: str = "") -> Config:
     model.groups = ()
     model.group_widths = ()
     model.group_activation = "tanh"
+    model.group_normalization = "none"  # | batch
     # Of all kernels, except in the prior and in flows, and except those that begin at
     # zero (the last of each residual block):
     # glorot_uniform | fan_in_uniform (PyTorch's, of variance 1 / (3 fan in))
@@ -71,7 +74,9 @@ def get_config(mode: str = "") -> Config:
     model.encoder = ConfigDict()
     model.encoder.name = "mlp"  # a key of ENCODERS in vae/registry.py, as conv
     model.encoder.widths = (400,)  # of the dense layers, from the image inwards
-    model.encoder.activation = "relu"  # tanh | relu | leaky_relu | elu | gelu | silu
+    model.encoder.activation = "relu"  # see ACTIVATIONS in vae/nn/layers.py
+    # mlp, gated_mlp: none | batch (batch normalisation before each activation)
+    model.encoder.normalization = "none"
     model.encoder.channels = (32, 64)  # of convolutions: each halves the image
     model.encoder.blocks = 1  # resnet and the like: residual blocks at each size
     model.encoder.convolution = "auto"  # matmul | lax | auto (the faster)
@@ -144,10 +149,15 @@ def get_config(mode: str = "") -> Config:
     optimizer = config.optimizer = ConfigDict()
     optimizer.name = "adam"  # a key of OPTIMIZERS in vae/registry.py, as sgd
     optimizer.learning_rate = 1e-3  # at its peak
-    optimizer.b1 = 0.9  # adam: decay of the first moment; sgd: momentum
-    optimizer.b2 = 0.999  # adam, (centered_)rmsprop: decay of the second moment
-    optimizer.eps = 1e-8  # adam, adagrad, (centered_)rmsprop
+    optimizer.b1 = 0.9  # adam, adamax: decay of the first moment; sgd: momentum
+    optimizer.b2 = 0.999  # adam, adamax, (centered_)rmsprop: of the second moment
+    optimizer.eps = 1e-8  # adam, adamax, adagrad, (centered_)rmsprop
     optimizer.clip_norm = 0.0  # global gradient norm is clipped to this; 0: it is not
+    # An update whose gradient's global norm is above this, or that is not finite, is
+    # skipped; 0: none is.
+    optimizer.skip_norm = 0.0
+    optimizer.weight_decay = 0.0  # of kernels, times the learning rate (AdamW); 0: none
+    optimizer.ema_decay = 0.0  # of an average of weights, evaluated too; 0: none
     optimizer.schedule = ConfigDict()
     optimizer.schedule.name = "constant"  # a key of SCHEDULES, as cosine
     optimizer.schedule.warmup_steps = 0  # in which the rate rises from 0

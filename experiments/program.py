@@ -17,7 +17,13 @@ from vae.models.base import Model
 from vae.saved import cut_padding
 from vae.training.loop import TrainPlan
 from vae.training.parallel import Placement, compile_call
-from vae.training.state import NORMS, TrainState, create_train_state, zero_totals
+from vae.training.state import (
+    NORMS,
+    SKIPPED,
+    TrainState,
+    create_train_state,
+    zero_totals,
+)
 from vae.training.step import (
     Carry,
     TrainCall,
@@ -63,9 +69,12 @@ def make_program(experiment: Experiment) -> Program:
     one = placement.num_devices == 1  # what is computed there stays, whichever it is
     train_split, batch_size = experiment.data.everything.train, experiment.batch_size
     step = make_train_step(
-        experiment.objective, experiment.tx, axis_name=placement.axis_name
+        experiment.objective,
+        experiment.tx,
+        axis_name=placement.axis_name,
+        skip_norm=experiment.skip_norm,
     )
-    run_step = make_run_step(step, experiment.preprocess, plan.is_logged)
+    run_step = make_run_step(step, experiment.augmented, plan.is_logged)
     if experiment.resident:
         call = make_resident_call(
             run_step,
@@ -200,7 +209,7 @@ def _create(
         tx=experiment.tx,
         hparams=hparams,
     )
-    names = (*experiment.metric_names, *NORMS)
+    names = (*experiment.metric_names, *NORMS, *[SKIPPED] * bool(experiment.skip_norm))
     return state, zero_totals(names, batch.x.dtype)
 
 

@@ -196,12 +196,29 @@ def _with_values(row: Row, names: dict[str, str]) -> dict[str, Any]:
     row = {key: value for key, value in row.items() if key != "cells"}
     if "results" not in row:
         return row
-    values = {
-        title: tables.summarize([result[name] for result in row["results"]])
+    values = {}
+    for title, name in names.items():
+        numbers = _numbers(row["results"], name)
+        if len(numbers) == len(row["results"]):
+            values[title] = tables.summarize(numbers)
+    texts = {
+        title: tables.summarize_texts([result[name] for result in row["results"]])
         for title, name in names.items()
-        if all(isinstance(result.get(name), int | float) for result in row["results"])
+        if all(isinstance(result.get(name), str) for result in row["results"])
     }
-    return row | {"values": values} | _kl_of_dimensions(row["results"])
+    own = {"values": values, **({"texts": texts} if texts else {})}
+    return row | own | _kl_of_dimensions(row["results"])
+
+
+def _numbers(results: Sequence[dict[str, Any]], name: str) -> list[float]:
+    """Returns the numbers of a name, as in "test/rate_nats", or the entries of lists,
+    as in "latent/active_units_per_group[0]", of those results that have one."""
+    key, _, place = name.removesuffix("]").partition("[")
+    found = [result.get(key) for result in results]
+    if place.isdecimal():
+        lists = [value for value in found if isinstance(value, list)]
+        found = [value[int(place)] for value in lists if int(place) < len(value)]
+    return [value for value in found if isinstance(value, int | float)]
 
 
 def _kl_of_dimensions(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -229,9 +246,9 @@ def _mean_row(group: str, rows: Sequence[Row], names: dict[str, str]) -> dict[st
     by_seed = zip(*(row["results"] for row in rows), strict=True)
     averaged = [
         {
-            name: float(np.mean([result[name] for result in results]))
+            name: float(np.mean(numbers))
             for name in names.values()
-            if all(name in result for result in results)
+            if len(numbers := _numbers(results, name)) == len(results)
         }
         for results in by_seed
     ]

@@ -12,13 +12,15 @@ of a row: "group" (rows of one group share a table); "published" (the paper's va
   {"NLL": 86.76}, or a text); "differs" (what of its settings does); "tolerance"
   ({"NLL": 0.5}, stated before the run);
 of the table: "columns" (results to show beside the usual ones, as {"MIG":
-  "disentanglement/mig"}); "mean" (if true, the last row of a group is the mean of the
-  others); "source", "differs" and "tolerance", of all rows; "claims" ({"says": ...,
-  "column": "NLL", "order": names of rows, the lowest first, "by": how much lower each
-  is}; or {"says": ..., "row": a name, "order": columns and numbers}); "plane" (two
-  columns, against each other in the plot); "notes" (a text below about the results of
-  the config as the file gives it without a mode: it is left out where another config is
-  run, or a row is missing).
+  "disentanglement/mig"}, or an entry of a list, as in
+  "latent/active_units_per_group[0]", or a text, as {"verdict": "collapse"}); "mean" (if
+  true, the last row of a group is the mean of the others); "source", "differs" and
+  "tolerance", of all rows; "claims"
+  ({"says": ..., "column": "NLL", "order": names of rows, the lowest first, "by": how
+  much lower each is}; or {"says": ..., "row": a name, "order": columns and numbers});
+  "plane" (two columns, against each other in the plot); "notes" (a text below about the
+  results of the config as the file gives it without a mode: it is left out where
+  another config is run, or a row is missing).
 A "differs" that depends on the config, as a number of steps does, is a function: of the
 row's config for a row, of the run's config for the table.
 """

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,15 @@ def summarize(values: Sequence[float]) -> dict[str, float]:
     if len(array) > 1:
         summary["error"] = standard_error(array)
     return summary
+
+
+def summarize_texts(texts: Sequence[str]) -> str:
+    """Returns what results say before a colon: once if all seeds say the same, else
+    each with the number of seeds."""
+    heads = Counter(text.partition(":")[0] for text in texts)
+    if len(heads) == 1:
+        return next(iter(heads))
+    return ", ".join(f"{head} ({count})" for head, count in heads.most_common())
 
 
 def verdict(difference: float, tolerance: float | None, digits: int = 2) -> str:
@@ -167,7 +177,8 @@ def _cells(row: Row, columns: Sequence[_Column], table: Table) -> Iterator[str]:
         if missing:
             yield f"missing: {missing}" if column is columns[0] else ""
         else:
-            yield "-" if value is None else _with_error(value, column.digits)
+            text = row.get("texts", {}).get(column.title, "-")
+            yield text if value is None else _with_error(value, column.digits)
         if column.is_compared:
             yield "" if published is None else f"{published:g}"
             if value is None or published is None:

@@ -180,8 +180,7 @@ def _train(
     carry = first.experiment.placement.place([*carries, *carries[-1:] * copies])
     carries.clear()
     if first.step == plan.steps:
-        variables, seeds = carry[0].variables, carry[0].seed
-        return [None] * len(started), TrainedRuns(runs, program, variables, seeds)
+        return [None] * len(started), TrainedRuns(runs, program, carry[0])
     if not quiet:
         if first.step:
             say(f"continuing at step {first.step} of {plan.steps}")
@@ -189,7 +188,7 @@ def _train(
     carry = _compile(carry, first.experiment, program, width)
 
     def validate(state: TrainState) -> list[dict[str, float]]:
-        return TrainedRuns(runs, program, state.variables, state.seed).validate()
+        return TrainedRuns(runs, program, state).validate()
 
     with contextlib.ExitStack() as writers:
         progress = writers.enter_context(
@@ -209,7 +208,7 @@ def _train(
         run.diverged and _with_cause(member.experiment, run.diverged)
         for member, run in zip(started, records, strict=True)
     ]
-    return diverged, TrainedRuns(runs, program, state.variables, state.seed)
+    return diverged, TrainedRuns(runs, program, state)
 
 
 def _compile(

@@ -28,19 +28,19 @@ class TrainedRuns:
     Args:
       runs: N runs.
       program: theirs.
-      variables: of the population [M, ...], M >= N.
-      seeds: of the population [M].
+      state: of the population of M >= N runs.
     """
 
     def __init__(
         self,
         runs: Sequence[Experiment],
         program: Program,
-        variables: Params,
-        seeds: jax.Array,
+        state: TrainState,
     ):
         self._runs, self._program = runs, program
-        self._population = variables, seeds
+        self._population = state.variables, state.seed
+        averaged = state.averaged
+        self._average = averaged and TrainedRuns(runs, program, averaged)
         self._found: dict[tuple[str, int], ImageBounds] = {}
 
     def trained(self, index: int) -> Trained:
@@ -60,6 +60,7 @@ class TrainedRuns:
             training=causes(run) | {"steps": run.plan.steps},
             display=display_of(run.dataset),
             results={},
+            average=self._average and self._average.trained(index),
         )
 
     def validate(self) -> list[dict[str, float]]:
@@ -138,8 +139,8 @@ def make_trained(
     experiment: Experiment, program: Program, state: TrainState
 ) -> Trained:
     """Returns what evaluations are given of one run."""
-    population = jax.tree.map(lambda array: array[None], (state.variables, state.seed))
-    return TrainedRuns([experiment], program, *population).trained(0)
+    population = jax.tree.map(lambda array: array[None], state)
+    return TrainedRuns([experiment], program, population).trained(0)
 
 
 def causes(experiment: Experiment) -> dict[str, Any]:

@@ -45,6 +45,15 @@ def test_vectors_are_images_of_one_row(tmp_path: Path, likelihood: str) -> None:
     jax.tree.map(np.testing.assert_array_equal, *found)
 
 
+def test_vectors_are_not_mirrored(tmp_path: Path) -> None:
+    x = np.eye(8, 6, dtype=np.float32)
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x)
+    config = tiny_config(f"npz:{tmp_path}/a.npz")
+    config.dataset.flip = "horizontal"
+    with pytest.raises(UserError, match=r"are vectors: set dataset\.flip=none"):
+        build(config)
+
+
 def test_vectors_that_no_likelihood_or_scale_fits_are_refused(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ it on arrays, or load a finished run:
 """
 
 from vae.data.sources import mnist_5k
-from vae.fitted import Codes, Estimate, FittedVAE
+from vae.fitted import FittedVAE
 from vae.fitting import Criterion, fit, objective
 from vae.models.counts import (
     Multinomial,
@@ -24,6 +24,7 @@ from vae.models.counts import (
     StudentT,
     ZeroInflatedNegativeBinomial,
 )
+from vae.models.hierarchy import Chain, Generator, Ladder
 from vae.models.likelihoods import (
     Bernoulli,
     Categorical256,
@@ -59,16 +60,26 @@ from vae.models.vae import VAE
 from vae.nn.convnext import ConvNeXtDecoder, ConvNeXtEncoder
 from vae.nn.decoders import ConvDecoder, MLPDecoder, ResNetDecoder
 from vae.nn.encoders import ConvEncoder, MLPEncoder, ResNetEncoder
+from vae.nn.layers import MLP
 from vae.registry import OBJECTIVES
 from vae.saved import load
 from vae.training.state import TrainState, create_train_state
 from vae.training.step import make_train_step
-from vae.types import Batch, ElboTerms, Inference, Objective, UserError
+from vae.types import (
+    Batch,
+    Codes,
+    ElboTerms,
+    Estimate,
+    Inference,
+    Objective,
+    UserError,
+)
 
 __all__ = [
     "Batch",
     "Bernoulli",
     "Categorical256",
+    "Chain",
     "Codes",
     "ConditionalGaussian",
     "ContinuousBernoulli",
@@ -88,7 +99,10 @@ __all__ = [
     "GaussianOptimal",
     "GaussianPerPixel",
     "GaussianShared",
+    "Generator",
     "Inference",
+    "Ladder",
+    "MLP",
     "MLPDecoder",
     "MLPEncoder",
     "MixtureOfDiscretizedLogistics",

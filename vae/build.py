@@ -176,7 +176,7 @@ def _own_maker(
     def make_own(
         latent_dim: int, axis_name: str | None = None
     ) -> tuple[Model, Objective]:
-        own = make_model(latent_dim)
+        own = make_model(latent_dim, axis_name)
         return own, make_objective(own, axis_name)
 
     return make_own

@@ -25,6 +25,8 @@ from vae.nn import decoders
 from vae.nn.layers import INITIALIZERS
 from vae.registry import MENUS, PRECISIONS
 from vae.training import optimizer
+from vae.training.averaging import with_average
+from vae.training.step import make_train_step
 from vae.types import Objective, Unsupported, UserError
 
 Config = dict[str, Any]  # the operative configuration, a plain tree
@@ -70,7 +72,11 @@ class ModelFields(NamedTuple):
 HOLDERS: dict[str, tuple[Method, ...]] = {
     "model": (ModelFields,),
     "model.decoder": (output_bias,),
-    "optimizer": (optimizer.make_optimizer,),
+    "optimizer": (
+        optimizer.make_optimizer,
+        with_average,
+        make_train_step,
+    ),
     "optimizer.schedule": (optimizer.with_warmup,),
 }
 
@@ -189,8 +195,9 @@ def make_likelihood(
 
 def model_maker(
     config: Config, bound: Mapping[str, Binding], dataset: Dataset
-) -> Callable[[int], Model]:
-    """Returns what builds the model, given the width of its latent space.
+) -> Callable[[int, str | None], Model]:
+    """Returns what builds the model, given the width of its latent space and the name
+    of a `pmap`'s axis or None.
 
     Raises:
       UserError: the parts do not fit the data or one another.
@@ -202,17 +209,8 @@ def model_maker(
     with naming(config, "model.likelihood"):
         event_shape = (*size, likelihood.num_features(channels))
     bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)
-    with naming(config, "model.encoder"):
-        encoder = bound["model.encoder"].build(dtype=dtype)
-    with naming(config, "model.decoder"):
-        decoder = bound["model.decoder"].build(
-            event_shape=event_shape,
-            bias_init=bias(dataset, likelihood),
-            dtype=dtype,
-        )
+    bias_init = bias(dataset, likelihood)
     shared = {
-        "encoder": encoder,
-        "decoder": decoder,
         "likelihood": likelihood,
         "num_labels": _num_labels(dataset) if fields.condition else None,
         "initializer": fields.initializer,
@@ -224,15 +222,29 @@ def model_maker(
         pixels = preprocess.to_unit(dataset.train.images[chosen])
         return likelihood.encoder_view(pixels)
 
-    def make(latent_dim: int) -> Model:
-        context = {"encoder": encoder, "examples": examples}
-        latents = latent_parts(config, bound, latent_dim, **context)
+    def make(latent_dim: int, axis_name: str | None) -> Model:
+        context = {"dtype": dtype, "axis_name": axis_name}
+        with naming(config, "model.encoder"):
+            encoder = bound["model.encoder"].build(**context)
+        with naming(config, "model.decoder"):
+            decoder = bound["model.decoder"].build(
+                event_shape=event_shape, bias_init=bias_init, **context
+            )
+        latents = latent_parts(
+            config, bound, latent_dim, encoder=encoder, examples=examples
+        )
         lowest, *upper = latents.posteriors
         with naming(config, "model"):
             return bound["model"].build(
-                parts={"posterior": lowest, "prior": latents.prior, **shared},
+                parts={
+                    "encoder": encoder,
+                    "decoder": decoder,
+                    "posterior": lowest,
+                    "prior": latents.prior,
+                    **shared,
+                },
                 upper_posteriors=upper,
-                dtype=dtype,
+                **context,
             )
 
     return make
@@ -273,4 +285,5 @@ def make_optimizer(
     make = bind_method("optimizer", group, optimizer.make_optimizer)
     of_model = make(bound["optimizer"].build(), warm(schedule))
     own = bound["objective"].entry.optimizer
-    return optimizer.by_part(of_model, of_model if own is None else own())
+    tx = optimizer.by_part(of_model, of_model if own is None else own())
+    return bind_method("optimizer", group, with_average)(tx)

@@ -7,6 +7,7 @@ import jax
 import optax
 
 from vae.data.factors import FactorSource
+from vae.data.preprocess import Preprocess, with_flips
 from vae.data.splits import Dataset, Split, epoch_size
 from vae.evaluation.base import Subject
 from vae.models.base import Model
@@ -34,7 +35,7 @@ class Experiment(NamedTuple):
 
     config: dict[str, Any]  # the operative configuration, as JSON holds it
     data: Data
-    preprocess: Callable[[jax.Array, jax.Array], jax.Array]
+    preprocess: Preprocess
     model: Model  # its latent space may be wider than `latent_dim`: `models.padding`
     objective: Objective
     make_own: MakeOwn
@@ -59,8 +60,18 @@ class Experiment(NamedTuple):
         return sizes if len(sizes) > 1 else (self.latent_dim,)
 
     @property
+    def augmented(self) -> Preprocess:
+        """`preprocess` for training, which alone augments images."""
+        return with_flips(self.preprocess, self.config["dataset"]["flip"])
+
+    @property
     def batch_size(self) -> int:
         return self.config["dataset"]["batch_size"]
+
+    @property
+    def skip_norm(self) -> float:
+        """The norm of a gradient above which its update is skipped; 0: none is."""
+        return self.config["optimizer"]["skip_norm"]
 
     @property
     def dataset(self) -> Dataset:

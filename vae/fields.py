@@ -46,6 +46,7 @@ Share = Annotated[float, Field(traced=True, at_least=0.0, at_most=1.0)]
 Count = Annotated[int, Field(at_least=1)]
 Natural = Annotated[int, Field(at_least=0)]
 Positive = Annotated[float, Field(above=0.0)]
+NonNegative = Annotated[float, Field(at_least=0.0)]
 Decay = Annotated[float, Field(at_least=0.0, below=1.0)]
 Sizes = Annotated[tuple[int, ...], Field(at_least=1)]
 

@@ -1,7 +1,8 @@
 """A trained VAE as pure, jitted functions of arrays."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,34 +16,15 @@ from vae.data.splits import Split
 from vae.evaluation.base import Preprocess, look_at
 from vae.evaluation.bounds import ImageBounds, make_importance_bound
 from vae.evaluation.impute import Imputed, make_impute
-from vae.latents.interpolate import linear, spherical
+from vae.latents import groups
 from vae.models.base import CODES, SPHERE, Model
 from vae.objectives.base import moments_of_example
-from vae.types import Array, Params, Unsupported
+from vae.types import Array, Codes, Estimate, Params, Unsupported
 
 POSTERIOR_SAMPLES = 100  # of posteriors whose moments have no closed form
 
-
 Events = Shaped[Array, "N ..."]  # images [N, H, W, C] or vectors [N, D]
 Labels = Int[Array, " N"] | None
-
-
-class Codes(NamedTuple):
-    """Mean and standard deviation of q(z | x).
-
-    For a posterior without closed form, such as a flow, both are estimated from 100
-    samples.
-    """
-
-    mean: Float[Array, "N D"]
-    scale: Float[Array, "N D"]
-
-
-class Estimate(NamedTuple):
-    """An importance-weighted bound L_K on log p(x) and its standard error, in nats."""
-
-    value: Float[Array, " N"]
-    standard_error: Float[Array, " N"]  # by the delta method; nan for K = 1
 
 
 class FittedVAE:
@@ -82,12 +64,7 @@ class FittedVAE:
                 model.apply(variables, z, label=label, method="decode").mean
             )
         )
-        self._generate = jax.jit(
-            lambda variables, key, count, label: self._unscaled(
-                model.apply(variables, key, count, label=label, method="generate").mean
-            ),
-            static_argnums=2,
-        )
+        self._draw = jax.jit(partial(groups.sample, model), static_argnums=(2, 5))
         self._bounds = jax.jit(self._bounds_now, static_argnums=3)
         self._impute = jax.jit(self._impute_now, static_argnums=(3, 4))
 
@@ -114,11 +91,21 @@ class FittedVAE:
         return self._reconstruct(self.variables, self._checked(x, label), label)
 
     def sample(
-        self, key: PRNGKeyArray, count: int, label: Labels = None
+        self,
+        key: PRNGKeyArray,
+        count: int,
+        label: Labels = None,
+        *,
+        temperature: float | Sequence[float] = 1.0,
     ) -> Float[jax.Array, "{count} ..."]:
-        """Returns the means of p(x | z) of `count` codes from the prior."""
+        """Returns the means of p(x | z) of `count` codes from the prior, whose standard
+        deviation is multiplied by a temperature: one, or one for each group of codes,
+        the lowest first."""
         self._check_label(label)
-        return self._generate(self.variables, key, count, label)
+        scale = groups.of_dimensions(temperature, self.model.group_sizes)
+        changed = bool((scale != 1).any()), bool(scale[-1] != 1)
+        z = self._draw(self.variables, key, count, label, scale, changed)
+        return self._decode(self.variables, z, label)
 
     def log_prob(
         self, x: Events, num_samples: int = 100, label: Labels = None
@@ -191,9 +178,12 @@ class FittedVAE:
         b: Shaped[Array, "..."],
         num_points: int = 8,
         label: int | np.integer | None = None,
+        *,
+        moves: Sequence[bool] | None = None,
     ) -> Float[jax.Array, "{num_points} ..."]:
         """Returns means [num_points, *event] between examples a and b, along the
-        straight line of their codes, or the arc on a sphere.
+        straight line of their codes, or the arc on a sphere. Of several groups of codes
+        those that `moves` says go (None: all), and the groups below follow them.
 
         Raises:
           ValueError: the codes are discrete.
@@ -205,9 +195,10 @@ class FittedVAE:
                 shapes = list(self.event_shape), list(np.shape(end))
                 raise ValueError("a and b must be {}, but one is {}".format(*shapes))
         pair = None if label is None else jnp.broadcast_to(label, 2)
-        start, end = self.encode(jnp.stack([a, b]), pair).mean
-        curve = spherical if self.model.space == SPHERE else linear
-        between = curve(self._centre(start), self._centre(end), num_points)
+        ends = self._centre(self.encode(jnp.stack([a, b]), pair).mean)
+        between = groups.between(
+            self.model, self.variables, ends, num_points, pair, moves
+        )
         labels = None if label is None else jnp.broadcast_to(label, num_points)
         return self.decode(between, labels)
 
@@ -293,8 +284,8 @@ class FittedVAE:
             return means
         return jnp.asarray(self._scaling.invert(means))
 
-    def _centre(self, mean: Array) -> Array:
+    def _centre(self, mean: Array) -> jax.Array:
         """Returns the code [..., D] that stands for a posterior of this mean."""
         if self.model.space != SPHERE:
-            return mean
+            return jnp.asarray(mean)
         return mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)

@@ -152,6 +152,7 @@ OBJECTIVES: Menu = {
 }
 OPTIMIZERS: Menu = {
     "adam": optimizer.scale_by_adam,
+    "adamax": optimizer.scale_by_adamax,
     "adagrad": optimizer.scale_by_adagrad,
     "rmsprop": optimizer.scale_by_rms,
     "centered_rmsprop": optimizer.scale_by_centered_rms,

@@ -33,7 +33,9 @@ from vae.types import Params, UserError
 CONFIG, EXAMPLES, WEIGHTS = "config.json", "examples.npz", "model.safetensors"
 
 
-def load(folder: str | Path, data: str | None = None) -> FittedVAE:
+def load(
+    folder: str | Path, data: str | None = None, *, ema: bool = False
+) -> FittedVAE:
     """Opens a run, or a model that `write_model` wrote, for use.
 
     Sets JAX's precision for the process to that of the run.
@@ -42,11 +44,14 @@ def load(folder: str | Path, data: str | None = None) -> FittedVAE:
       folder: of the run or the model.
       data: where the data are, as for `dataset.name`. They are needed for runs of early
         versions only, which kept no examples of them.
+      ema: whether the weights are the average of those in training
+        (`optimizer.ema_decay`) and not the last.
 
     Raises:
-      UserError: the folder holds no such thing, or its training has saved nothing yet.
+      UserError: the folder holds no such thing, its training has saved nothing yet, or
+        there is no average.
     """
-    return as_fitted(*open_model(Path(folder), data))
+    return as_fitted(*open_model(Path(folder), data, ema=ema))
 
 
 def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
@@ -62,7 +67,9 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
     )
 
 
-def open_model(folder: Path, data: str | None = None) -> tuple[Experiment, Params]:
+def open_model(
+    folder: Path, data: str | None = None, *, ema: bool = False
+) -> tuple[Experiment, Params]:
     """Returns a run or an exported model as built for use, and the variables of its
     model, without padding; see `load`.
 
@@ -73,14 +80,23 @@ def open_model(folder: Path, data: str | None = None) -> tuple[Experiment, Param
         raise UserError(f"{folder} holds no run and no model: it has no {CONFIG}")
     is_exported = "model_type" in held
     config = from_operative(as_of_today(held["config"] if is_exported else held))
+    if ema and (is_exported or not config.optimizer.ema_decay):
+        raise UserError(f"{folder} has no average of weights: {_why_none(is_exported)}")
     examples = _stand_in(**held["data"]) if is_exported else read_examples(folder)
     if examples is None:
         config.dataset.name = data or config.dataset.name
         examples = load_dataset(config)
     (placement,) = one_per_device(1)
     experiment = build(config, placement, dataset=examples, is_used=True)
-    restore = _read_weights if is_exported else _read_checkpoint
-    return experiment, restore(experiment, folder)
+    if is_exported:
+        return experiment, _read_weights(experiment, folder)
+    return experiment, _read_checkpoint(experiment, folder, ema=ema)
+
+
+def _why_none(is_exported: bool) -> str:
+    if is_exported:
+        return "an exported model holds the last weights"
+    return "it was trained with optimizer.ema_decay=0"
 
 
 def write_model(experiment: Experiment, variables: Params, folder: Path) -> None:
@@ -157,7 +173,7 @@ def _read_weights(experiment: Experiment, folder: Path) -> Params:
         ) from error
 
 
-def _read_checkpoint(experiment: Experiment, folder: Path) -> Params:
+def _read_checkpoint(experiment: Experiment, folder: Path, *, ema: bool) -> Params:
     if not any((folder / "checkpoints").glob("[0-9]*")):
         raise UserError(f"{folder} has no checkpoint yet: launch its training")
     sharding = experiment.placement.replicated
@@ -165,16 +181,17 @@ def _read_checkpoint(experiment: Experiment, folder: Path) -> Params:
         lambda shape: jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=sharding),
         _shapes(experiment, experiment.model)["params"],
     )
+    outer, inner = ("opt_state", "average") if ema else ("params", "model")
     checkpointer = Checkpointer(folder)
     try:
         restored = checkpointer.restore(
-            [{"params": {"model": params}}],
-            lambda name: name.startswith("0.params.model."),
+            [{outer: {inner: params}}],
+            lambda name: name.startswith(f"0.{outer}.{inner}."),
         )
     finally:
         checkpointer.close()
     assert restored is not None, "there is a checkpoint"
-    return cut_padding(experiment, {"params": restored.tree[0]["params"]["model"]})
+    return cut_padding(experiment, {"params": restored.tree[0][outer][inner]})
 
 
 def cut_padding(experiment: Experiment, variables: Params) -> Params:

@@ -13,6 +13,7 @@ from vae.fields import Count, Field, Natural, same
 from vae.registry import PRECISIONS
 from vae.training.loop import TrainPlan
 from vae.training.parallel import MODES
+from vae.training.step import make_train_step
 from vae.types import UserError
 
 Config = dict[str, Any]  # the operative configuration, a plain tree
@@ -43,6 +44,7 @@ READERS: dict[str, tuple[Any, ...]] = {
     "": (Numerics,),
     "dataset": (DatasetFields,),
     "model": (ModelFields,),
+    "optimizer": (make_train_step,),
     "train": (TrainPlan,),
     "runtime": (Runtime, TrainPlan),
     **{

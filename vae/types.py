@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 Params = Any  # a pytree of arrays
 Array = jax.Array | np.ndarray
@@ -118,3 +119,21 @@ class Objective(NamedTuple):
 
     init: Callable[[jax.Array, Batch], Params]
     loss: Callable[..., tuple[jax.Array, Metrics]]
+
+
+class Codes(NamedTuple):
+    """Mean and standard deviation of q(z | x).
+
+    For a posterior without closed form, such as a flow, both are estimated from 100
+    samples.
+    """
+
+    mean: Float[Array, "N D"]
+    scale: Float[Array, "N D"]
+
+
+class Estimate(NamedTuple):
+    """An importance-weighted bound L_K on log p(x) and its standard error, in nats."""
+
+    value: Float[Array, " N"]
+    standard_error: Float[Array, " N"]  # by the delta method; nan for K = 1

@@ -87,6 +87,7 @@ def table() -> dict[str, Any]:
         for measure in ("auroc", "auprc")
         for title, score in SCORES.items()
     }
+    columns["verdict on collapse"] = "collapse"
     beside = [f"AUROC {title}" for title in ("-ELBO", *BASELINES)]
     rows = [
         {

@@ -113,7 +113,7 @@ def show_traversals(
 ) -> Section:
     """Draws what each dimension changes; see `figures.draw_traversals`."""
     kl = evaluated.get("latent/kl_per_dim")
-    if not subject.experiment.model.prior_factorises:
+    if not subject.is_standard_normal:
         return Section(left_out="the prior is not a product over dimensions.")
     if kl is None:
         return Section(left_out="the rate of this model is not a sum over dimensions.")

@@ -48,7 +48,7 @@ def generate(subject: Subject) -> Images:
     labels = labels[np.random.default_rng(subject.seed).permutation(count)]
     z = subject.draw(labels)
     codes = {"prior": z}
-    if subject.experiment.model.prior_factorises:
+    if subject.is_standard_normal:
         codes = {f"prior, temperature {t:g}": t * z for t in TEMPERATURES}
     if not subject.is_conditional:
         asked = subject.experiment.config["evaluate"]["fitted_density"]

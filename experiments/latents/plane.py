@@ -57,7 +57,7 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
         figure.savefig(pictures[by], dpi=DPI)
         points[by] = _in_picture(figure, plane[hovered]).round(4).tolist()
     is_flat = codes.shape[1] == 2 and not subject.is_conditional
-    if is_flat and subject.has_images and subject.experiment.model.prior_factorises:
+    if is_flat and subject.has_images and subject.is_standard_normal:
         images = np.asarray(decoded_manifold(subject.decode, SIDE, QUANTILES))
         pictures["manifold"] = folder / "manifold.png"
         flat = images.reshape(-1, *images.shape[2:])

@@ -11,6 +11,7 @@ from experiments.latents import (
     editing,
     explorer,
     generation,
+    groups,
     plane,
     swapping,
     transfer,
@@ -25,7 +26,7 @@ from vae.build import Config
 from vae.training.loop import Interrupted
 
 # The sections of vectors: the others show images.
-OF_VECTORS = ("coverage", "plane", "usage")
+OF_VECTORS = ("coverage", "groups", "plane", "usage")
 
 
 def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
@@ -116,12 +117,15 @@ def _sections(
         "neighbours": lambda: generation.show_neighbours(subject, images(), folder),
         "interpolation": lambda: curves.show_interpolations(subject, folder),
         "traversals": lambda: curves.show_traversals(subject, evaluated, folder),
+        "groups": lambda: groups.show_groups(subject, evaluated, folder),
         "plane": lambda: plane.show_plane(subject, attributes(), folder),
         "usage": lambda: usage.show_usage(evaluated, folder),
         "editing": lambda: editing.show_edits(subject, attributes(), folder),
         "transfer": lambda: transfer.show_style_transfer(subject, attributes(), folder),
         "swapping": lambda: swapping.show_swaps(subject, attributes(), folder),
     }
+    if len(subject.experiment.model.group_sizes) == 1:
+        del sections["groups"]
     if subject.has_images:
         return sections
     shown = {name: make for name, make in sections.items() if name in OF_VECTORS}

@@ -55,14 +55,16 @@ def save_matrix(
     display: Display,
     *,
     columns: Sequence[str] = (),
+    rows: Sequence[str] = (),
     across: str = "",
     down: str = "",
     title: str = "",
     heads: int = 0,
 ) -> None:
-    """Writes images [R, C, H, W, channels] with the names of their columns above them;
-    `across` says what changes from column to column, `down` from row to row. A line
-    follows the first column, and another the first `heads` rows."""
+    """Writes images [R, C, H, W, channels] with the names of their columns above them
+    and of their rows beside them; `across` says what changes from column to column,
+    `down` from row to row. A line follows the first column, and another the first
+    `heads` rows."""
     num_rows, num_columns = images.shape[:2]
     flat = images.reshape(-1, *images.shape[2:])
     _, height, width, _ = display.tiles(flat[:1]).shape
@@ -77,7 +79,7 @@ def save_matrix(
     axes.tick_params(length=0)
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-    axes.set_yticks([])
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.xaxis.set_label_position("top")
     axes.set(xlabel=across, ylabel=down)
     axes.spines[:].set_visible(False)

@@ -1,7 +1,7 @@
 """A trained model as the latent tools see it: functions of arrays, and real images."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,12 +36,18 @@ class Examples(NamedTuple):
     pixels: np.ndarray
     labels: np.ndarray | None  # int [N]
     factors: np.ndarray | None  # int [N, F], if the data set's are known
-    codes: np.ndarray  # [N, D]; posterior means if the posterior has one
+    # [N, D]; posterior means if the posterior has one; of several groups, samples
+    codes: np.ndarray
 
 
 class Subject(NamedTuple):
     """A trained model, not padded. A conditional one needs labels wherever they are
-    taken, others ignore them."""
+    taken, others ignore them.
+
+    Codes of several groups are those of `Joint.to_noise`: the standardised place of
+    each group in its prior given the groups above. So they can be moved one by one, and
+    are standard normal under the prior, like the codes of one group.
+    """
 
     experiment: Experiment
     seed: int
@@ -64,6 +70,13 @@ class Subject(NamedTuple):
     def has_images(self) -> bool:
         """Whether the data are images, and not vectors."""
         return is_image(self.test.pixels.shape[1:])
+
+    @property
+    def is_standard_normal(self) -> bool:
+        """Whether the prior of codes is the standard normal."""
+        model = self.experiment.model
+        has_groups = len(model.group_sizes) > 1
+        return model.prior.factorises if has_groups else model.prior_factorises
 
     @property
     def is_conditional(self) -> bool:
@@ -106,23 +119,26 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
             "--experiment=latents moves codes in the reals, but those of this model "
             f"are on {experiment.model.space}"
         )
-    if len(experiment.model.group_sizes) > 1:
-        raise UserError(
-            "--experiment=latents moves codes of one group, but this model has "
-            f"{len(experiment.model.group_sizes)}"
-        )
     model, variables = own_model(experiment, state)
     preprocess, seed = experiment.preprocess, experiment.seed
+    has_groups = len(model.group_sizes) > 1
+
+    def prior_of(labels: Array | None) -> Any:
+        given = None if model.num_labels is None else jnp.asarray(labels)
+        return model.apply(variables, given, method="prior_of")
 
     @jax.jit
     def encode(stored: Split, places: jax.Array) -> jax.Array:
         key = rng.stream(seed, "latents")
         _, inference = infer_stored(model, variables, preprocess, stored, places, key)
+        if has_groups:
+            return prior_of(stored.labels).to_noise(inference.codes)[0]
         (group,) = inference.groups
         has_mean = not isinstance(group.posterior, TransformedDistribution)
         return group.posterior.mean if has_mean else group.z[0]
 
     def decode_now(z: Array, labels: Array | None = None) -> jax.Array:
+        z = prior_of(labels).from_noise(z) if has_groups else z
         return model.apply(variables, z, label=labels, method="decode").mean
 
     compiled = jax.jit(decode_now)
@@ -132,10 +148,13 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         images = map_batches(lambda places: compiled(*given[places]), everything, BATCH)
         return images.astype(np.float32)
 
+    def to_noise(z: Array, labels: Array | None) -> np.ndarray:
+        return np.asarray(prior_of(labels).to_noise(z) if has_groups else z)
+
     def draw(labels: np.ndarray) -> np.ndarray:
         keys = rng.per_example(rng.stream(seed, "samples"), jnp.arange(len(labels)))
         given = None if model.num_labels is None else jnp.asarray(labels)
-        return np.asarray(draw_prior(model, variables, given, keys[None])[0])
+        return to_noise(draw_prior(model, variables, given, keys[None])[0], labels)
 
     train, test = (
         _examples(experiment, split, most, encode)
@@ -147,11 +166,14 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
 
     def sample_train() -> np.ndarray:
         draw = jax.jit(make_draw(model, preprocess, "train_codes"))
-        return map_batches(
+        z = map_batches(
             lambda places: draw(variables, seed, train.stored[places], places),
             np.arange(train.stored.size),
             BATCH,
         )
+        return to_noise(z, train.labels)
+
+    is_shifted = model.prior.is_conditional and not has_groups
 
     def prior_moments(labels: Array) -> tuple[np.ndarray, np.ndarray]:
         prior = model.apply(variables, jnp.asarray(labels), method="prior_of")
@@ -166,7 +188,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         decode=decode,
         draw=draw,
         sample_train=sample_train,
-        prior_moments=prior_moments if model.prior.is_conditional else None,
+        prior_moments=prior_moments if is_shifted else None,
         display=display_of(experiment.dataset),
     )
 

@@ -35,6 +35,8 @@ FLAGS = [
     "--config.runtime.pipeline=stream",
     "--config.dataset.validation_size=100",
     "--config.train.evaluate_every=200",
+    "--config.optimizer.ema_decay=0.99",
+    "--config.optimizer.skip_norm=25.0",
     "--workdir=run",
 ]
 

@@ -48,3 +48,22 @@ def test_a_model_of_its_own_size_is_without_padding(small_config) -> None:
     np.testing.assert_array_equal(
         own["params"]["posterior"]["mean"]["kernel"], mean[:, :4]
     )
+
+
+def test_flips_are_for_training_only(small_config) -> None:
+    """Initial parameters and evaluation are the same bits with them as without."""
+    found = {}
+    for flip in ("none", "horizontal"):
+        small_config.dataset.flip = flip
+        experiment = build(small_config)
+        program = make_program(experiment)
+        start = program.initialize(experiment)
+        split, places = experiment.dataset.test[:20], np.arange(20, dtype=np.int32)
+        evaluate = program.evaluate("test", 3, 1)
+        bounds = evaluate(start[0].variables, start[0].seed, split, places)
+        state, _ = advance(experiment, program, start, program.data, 1)
+        found[flip] = jax.device_get((start[0], bounds, state.params))
+    (*same, trained), (*others, flipped) = found.values()
+    assert_equal(same, others)
+    pairs = zip(jax.tree.leaves(trained), jax.tree.leaves(flipped), strict=True)
+    assert all((a != b).any() for a, b in pairs)

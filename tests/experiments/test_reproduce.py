@@ -173,3 +173,10 @@ def test_a_table_that_fails_is_the_users_to_mend(small_config, tmp_path: Path) -
         asked.launch()
     assert failures.explain(told.value, None) == (2, str(told.value))
     assert "\n" not in str(told.value)
+
+
+def test_a_column_may_be_an_entry_of_a_list() -> None:
+    results = {"units": [3, 1], "rate": 2.5, "name": "chain"}
+    names = ("units[0]", "units[1]", "units[2]", "units", "rate", "rate[0]", "name")
+    found = [reproduce._numbers([results, results], name) for name in names]
+    assert found == [[3, 3], [1, 1], [], [], [2.5, 2.5], [], []]

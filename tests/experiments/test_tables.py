@@ -69,6 +69,12 @@ def test_counts_are_whole_and_shares_have_three_digits(
     assert shown in tables.as_markdown(table)
 
 
+def test_texts_of_seeds_that_differ_are_counted() -> None:
+    assert tables.summarize_texts(["healthy: all", "healthy: 3 of 4"]) == "healthy"
+    texts = ["healthy: all", "collapsed: x", "healthy: 3 of 4"]
+    assert tables.summarize_texts(texts) == "healthy (2), collapsed (1)"
+
+
 def test_a_claim_about_the_columns_of_a_row() -> None:
     rows = [row("VAE", 86.0)]
     claim = {"says": "s", "row": "VAE", "order": [85.0, "NLL"], "by": 0.5}

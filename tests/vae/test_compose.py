@@ -37,7 +37,7 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 def model_of(**changes: Any) -> Any:
     config = changed(**changes)
-    return model_maker(config, bind_menus(config), DATASET)(3)
+    return model_maker(config, bind_menus(config), DATASET)(3, None)
 
 
 def test_a_model_is_made_of_its_fields() -> None:

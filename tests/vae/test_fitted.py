@@ -113,6 +113,18 @@ def test_moments_of_samples_stand_for_those_of_a_flow(
     np.testing.assert_allclose(found.scale, known.scale, rtol=5 / np.sqrt(200))
 
 
+def test_a_temperature_shrinks_codes_towards_the_mean() -> None:
+    """At 0 all samples are the mean image of the code 0; at 1 they are the prior's."""
+    fitted, key = make_fitted(), jax.random.key(0)
+    cold = fitted.sample(key, 3, temperature=0.0)
+    expected = np.broadcast_to(fitted.decode(np.zeros((1, DIM))), cold.shape)
+    np.testing.assert_allclose(cold, expected, rtol=1e-6)
+    z = fitted.model.apply(fitted.variables, method="prior_of").sample(key, (3,))
+    np.testing.assert_allclose(fitted.sample(key, 3), fitted.decode(z), rtol=1e-6)
+    half = fitted.sample(key, 3, temperature=0.5)
+    np.testing.assert_allclose(half, fitted.decode(z / 2), rtol=1e-6)
+
+
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x must be \[N, 2, 3, 1\], but is \[3, 2\]"):
         make_fitted().encode(np.zeros((3, 2)))

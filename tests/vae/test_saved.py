@@ -42,7 +42,9 @@ KINDS: dict[str, dict[str, Any]] = {
         "objective.name": "vq_vae",
     },
     "scaled_vectors": {"dataset.scale": "standardize"},
+    "averaged": {"optimizer.ema_decay": 0.9},
 }
+EVALUATED = "scaled_vectors", "averaged"
 COUNT = 60
 
 
@@ -56,8 +58,8 @@ def data(kind: str) -> dict[str, np.ndarray]:
 
 
 def train_small(kind: str, data: dict[str, np.ndarray], folder: Path) -> None:
-    """Trains a run for two steps, and takes its data away. Of one kind it is evaluated,
-    too."""
+    """Trains a run for two steps, and takes its data away. Of some kinds it is
+    evaluated, too."""
     config = make_small_config()
     own = folder.with_suffix(".npz")
     np.savez(own, **data)
@@ -71,7 +73,7 @@ def train_small(kind: str, data: dict[str, np.ndarray], folder: Path) -> None:
         }
     )
     with pytest.MonkeyPatch.context() as patch:
-        if kind != "scaled_vectors":
+        if kind not in EVALUATED:
             patch.setattr(train, "evaluate_and_report", lambda *_, **__: None)
         train.run(config, folder)
     own.unlink()
@@ -135,3 +137,27 @@ def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(vae.UserError, match="is not JSON"):
         vae.load(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["averaged"])
+def test_a_run_is_opened_with_its_average(
+    kind: str, data: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """Its bounds, by other samples, are those that its evaluation has found."""
+    train_small(kind, data, tmp_path / "run")
+    export.run(tmp_path / "run", tmp_path / "export", license="cc0-1.0")
+    last, average = (vae.load(tmp_path / "run", ema=ema) for ema in (False, True))
+    results: Any = read_json(tmp_path / "run" / "results.json")
+    for fitted, name in ((last, "test"), (average, "test/ema")):
+        found = fitted.bounds(data["x_test"], 100)
+        elbo = -float((found.distortion + found.rate).mean())
+        assert results[f"{name}/elbo_nats"] == pytest.approx(elbo, rel=1e-2)
+    opened = runs.open_run(tmp_path / "run")
+    _, variables = own_model(opened.experiment, opened.state.averaged)
+    jax.tree.map(np.testing.assert_array_equal, average.variables, variables)
+    with pytest.raises(vae.UserError, match="exported model holds the last weights"):
+        vae.load(tmp_path / "export", ema=True)
+    train_small("padded", data, tmp_path / "other")
+    with pytest.raises(vae.UserError, match="trained with optimizer.ema_decay=0"):
+        vae.load(tmp_path / "other", ema=True)

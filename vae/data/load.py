@@ -31,6 +31,7 @@ class DatasetFields(NamedTuple):
     test_share: Annotated[float, Field(above=0.0, below=1.0)] = 0.2
     column_kinds: Annotated[tuple[str, ...], Field()] = ()
     scale: Annotated[str, Field(menu=same(*scaling.SCALINGS))] = "none"
+    flip: Annotated[str, Field(menu=same(*preprocess.FLIPS))] = "none"
     keep_labels: Annotated[tuple[int, ...], Field(at_least=0)] = ()
     batch_size: Count = 100
     validation_size: Natural = 0
@@ -110,6 +111,11 @@ def for_model(
         raise UserError(
             f"dataset.binarize={binarize} would draw missing values, which "
             f"dataset.missing={missing} takes: set dataset.binarize=none"
+        )
+    if config.dataset.flip != "none" and not is_image(dataset.event_shape):
+        raise UserError(
+            f"dataset.flip={config.dataset.flip} mirrors images, but the data are "
+            "vectors: set dataset.flip=none"
         )
     dataset = preprocess.binarize_on_host(dataset, binarize)
     if config.dataset.scale != "none" and dataset.scaling is None:

@@ -14,6 +14,7 @@ from vae.data.sprites import Sprites
 from vae.data.storage import allocate, blocks, map_rows
 from vae.types import UserError
 
+FLIPS = {"none": None, "horizontal": 2}  # the axis of images [B, H, W, C]
 BINARIZATIONS = ("auto", "dynamic", "static", "threshold", "none")
 # Share of the variance that black or white pixels of the same mean would have which the
 # pixels lack: 0 for binary ones, .16 for MNIST, .39 for Fashion-MNIST, .5 for photos.
@@ -21,6 +22,7 @@ NEARLY_BINARY = 0.25
 STATIC_FIRST = 10_000  # of the training images, from its end
 BLOCK = 4096  # images held in float64 at once
 MOST = 60_000  # images of which the mean is taken
+Preprocess = Callable[[Any, jax.Array], jax.Array]  # (stored, keys [B]) -> x
 LOOKED_AT = 500  # images by which `is_nearly_binary` and `pixel_range` judge
 STATIC_SEED = 777  # Tomczak & Welling 2018, github.com/jmtomczak/vae_vampprior
 
@@ -142,9 +144,7 @@ def _check_unit_interval(split: Split, binarize: str) -> None:
             )
 
 
-def make_preprocess(
-    binarize: str, dtype: jnp.dtype
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def make_preprocess(binarize: str, dtype: jnp.dtype) -> Preprocess:
     """Returns `(images [B, H, W, C], keys [B]) -> [B, H, W, C]` of `dtype`, pure.
 
     Images that are not stored are drawn. uint8 pixels are divided by 255. With
@@ -160,6 +160,25 @@ def make_preprocess(
 
     def binarize_now(images: jax.Array, keys: jax.Array) -> jax.Array:
         return jax.vmap(_draw_pixels)(images, keys).astype(dtype)
+
+    return look
+
+
+def with_flips(preprocess: Preprocess, flip: str) -> Preprocess:
+    """Returns `preprocess` of images that mirrors each with probability 1/2, for
+    training: a key of `FLIPS`. With "none" it is `preprocess` itself.
+
+    Whether an image is mirrored depends on its key only, and changes nothing else that
+    is drawn from that.
+    """
+    axis = FLIPS[flip]
+    if axis is None:
+        return preprocess
+
+    def look(images: Any, keys: jax.Array) -> jax.Array:
+        x = preprocess(images, keys)
+        coins = jax.vmap(lambda key: jax.random.bernoulli(rng.named(key, flip)))(keys)
+        return jnp.where(coins[:, None, None, None], jnp.flip(x, axis), x)
 
     return look
 

@@ -8,11 +8,10 @@ import numpy as np
 
 from vae import rng
 from vae.data.factors import FactorSource
+from vae.data.preprocess import Preprocess
 from vae.data.splits import Dataset, Split
 from vae.models.base import Model
 from vae.types import Array, Params
-
-Preprocess = Callable[[jax.Array, jax.Array], jax.Array]  # (stored, keys [B]) -> x
 
 
 class Subject(NamedTuple):
@@ -47,6 +46,7 @@ class Trained(NamedTuple):
     training: Mapping[str, Any]  # what `collapse.judge` asks of it
     display: Callable[[np.ndarray], np.ndarray]  # pixels -> pixels in [0, 1]
     results: Mapping[str, Any]  # so far
+    average: "Trained | None" = None  # the same with the average of the weights, if any
     # Hears how many images each batch had; may raise.
     on_batch: Callable[[int], None] = lambda images: None
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from vae.data.preprocess import to_unit
 from vae.data.splits import evenly_spaced
@@ -42,19 +43,13 @@ def fit_ppca(
     References:
       Tipping & Bishop 1999, eq. 3 and 8. scikit-learn's `score_samples` is the same,
       but takes memory of pixels squared, and for fewer images than pixels another noise
-      variance.
+      variance; its singular values do not converge for some data.
     """
-    from sklearn.decomposition import PCA  # takes a second to import
-
     train = _flat(images)
     count, pixels = train.shape
     rank = max(0, min(num_components, count - 1, pixels - 1))
     mean, variance = train.mean(0), train.var(0, ddof=min(1, count - 1)).sum()
-    directions, variances = np.zeros((0, pixels)), np.zeros(0)
-    if rank:
-        solver = "covariance_eigh" if count > pixels else "full"
-        model: Any = PCA(rank, svd_solver=solver).fit(train)
-        directions, variances = model.components_, model.explained_variance_
+    directions, variances = _principal(train - mean, rank)
     noise = max(MIN_NOISE, (variance - variances.sum()) / (pixels - rank))
     variances = np.maximum(variances, noise)
     log_volume = (
@@ -70,6 +65,25 @@ def fit_ppca(
         return 0.5 * (log_volume + (along**2 / variances).sum(1) + outside / noise)
 
     return _in_blocks(score)
+
+
+def _principal(centered: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the first principal directions [rank, P] of centered rows [N, P] and the
+    variances [rank] along them, by the smaller of the two matrices of products."""
+    count, pixels = centered.shape
+    is_wide = count < pixels
+    products = centered @ centered.T if is_wide else centered.T @ centered
+    first = max(0, len(products) - rank), len(products) - 1
+    if rank == 0:
+        return np.zeros((0, pixels)), np.zeros(0)
+    values, vectors = scipy.linalg.eigh(products, subset_by_index=first)
+    values = np.maximum(values, 0)
+    directions = vectors.T
+    if is_wide:  # of no variance: no direction
+        lengths = np.sqrt(values)
+        lengths = np.where(lengths > 1e-9 * lengths.max(initial=0), lengths, np.inf)
+        directions = (vectors / lengths).T @ centered
+    return directions, values / (count - 1)
 
 
 def fit_knn(images: np.ndarray) -> Score:

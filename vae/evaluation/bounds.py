@@ -274,6 +274,25 @@ def run(trained: Trained, *, importance_samples: Count = 100) -> dict[str, Any]:
     return results | of_units
 
 
+def run_average(trained: Trained) -> dict[str, Any]:
+    """Evaluates the test split with the average of the weights, if there is one.
+
+    Returns:
+      Those results of `run` that begin with `test/`, as `test/ema/`. Noise and
+      binarisation are the same, so that differences are those of the weights.
+    """
+    if trained.average is None:
+        return {}
+    average = trained.average._replace(on_batch=trained.on_batch)
+    found = run(average, importance_samples=trained.importance_samples)
+    of_split = {key: key.partition("/") for key in found}
+    return {
+        f"test/ema/{measure}": found[key]
+        for key, (split, _, measure) in of_split.items()
+        if split == "test"
+    }
+
+
 def run_validation(trained: Trained) -> dict[str, float]:
     """Returns the ELBO of the validation split."""
     split = trained.subject.dataset.validation

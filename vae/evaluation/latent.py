@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vae import rng
@@ -33,7 +32,7 @@ class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
     code_variance: jax.Array  # [D], over images
-    sensitivity: jax.Array  # [D] of the lowest group, the others as they are
+    sensitivity: jax.Array  # [D]
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
 
@@ -100,14 +99,17 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
         z = inference.codes[0]
         labels = None if stored.labels is None else stored.labels[:SENSITIVE]
 
-        mutual = marginal = None
         group, *others = inference.groups
-        above = z[:SENSITIVE, group.z.shape[-1] :]
+        moved = z[:SENSITIVE]
+        if others:  # of each, with the groups below that follow it
+            prior: Any = model.apply(variables, labels, method="prior_of")
+            moved = prior.to_noise(moved)
 
-        def decode(lowest: jax.Array) -> jax.Array:
-            codes = jnp.concatenate([lowest, above], -1)
-            return model.apply(variables, codes, label=labels, method="decode").mean
+        def decode(moved: jax.Array) -> jax.Array:
+            z = prior.from_noise(moved) if others else moved
+            return model.apply(variables, z, label=labels, method="decode").mean
 
+        mutual = marginal = None
         is_costly = isinstance(group.posterior, TransformedDistribution)
         if not (others or is_costly):
             mutual, marginal = information(
@@ -115,7 +117,7 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
             )
         return Usage(
             code_variance=z.var(axis=0),
-            sensitivity=decoder_sensitivity(decode, group.z[0, :SENSITIVE]),
+            sensitivity=decoder_sensitivity(decode, moved),
             mutual_information=mutual,
             marginal_kl=None if group.prior.batch_shape else marginal,
         )

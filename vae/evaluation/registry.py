@@ -25,6 +25,9 @@ EVALUATIONS = {
         ),
         on_all_hosts=True,
     ),
+    "average": Evaluation(
+        bounds.run_average, shows=lambda samples: {}, on_all_hosts=True
+    ),
     "bounds": Evaluation(
         bounds.run,
         shows=lambda samples, **_: {f"test/nll_is{samples}_nats": None},

@@ -15,7 +15,7 @@ from vae.fields import Sizes
 from vae.models.base import Posterior
 from vae.models.posteriors import DiagonalGaussian
 from vae.models.vae import VAE, Encoded
-from vae.nn.layers import MLP, Activation
+from vae.nn.layers import EMA, MLP, Activation, Normalization
 from vae.types import Distribution, Inference, LatentGroup, Unsupported
 
 LAYERS = 2  # between two groups, as in the papers of both models
@@ -121,9 +121,12 @@ class Hierarchy(VAE):
         """Returns log q(z | x) [K, B] with gradients by z, but none by parameters. That
         of the groups one by one would lack the gradient by each other's codes."""
         module, variables = self.unbind()
+        variables = {name: variables[name] for name in variables if name != EMA}
         given = jax.lax.stop_gradient((variables, encoded))
         z = [group.z for group in groups]
-        posteriors: Any = module.apply(*given, z, method="posteriors_of")
+        posteriors: Any = module.apply(
+            *given, z, method="posteriors_of", mutable=[EMA]
+        )[0]
         log_q = [q.log_prob(code) for q, code in zip(posteriors, z, strict=True)]
         return jnp.stack(log_q).sum(0)
 
@@ -252,6 +255,8 @@ def _make(model: type[Hierarchy]) -> Callable[..., Hierarchy]:
         dtype: Any = jnp.float32,
         group_widths: Sizes = (),
         group_activation: Activation = nn.tanh,
+        group_normalization: Normalization = None,
+        axis_name: str | None = None,
     ) -> Hierarchy:
         if len(group_widths) != len(upper_posteriors):
             raise Unsupported(
@@ -260,7 +265,8 @@ def _make(model: type[Hierarchy]) -> Callable[..., Hierarchy]:
             )
         lower = (parts["posterior"], *upper_posteriors)[:-1]
         layers = [
-            ((width,) * LAYERS, group_activation, dtype) for width in group_widths
+            ((width,) * LAYERS, group_activation, dtype, group_normalization, axis_name)
+            for width in group_widths
         ]
         return model(
             **parts,

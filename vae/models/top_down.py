@@ -6,12 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Distribution as NumpyroDistribution
 from numpyro.distributions import Independent, Normal
 
 from vae import rng
 from vae.distributions import reparameterization
-from vae.distributions.ancestral import split_groups
+from vae.distributions.ancestral import Choose, Joint, split_groups
 from vae.distributions.observed import of_observed
 from vae.models.base import Posterior
 from vae.models.posteriors import DiagonalGaussian
@@ -23,9 +22,8 @@ from vae.types import Distribution, Inference, LatentGroup, Params, Unsupported
 Scale = Callable[[jax.Array], jax.Array]
 
 
-class JointPrior(NumpyroDistribution):
-    """p(z_L) p(z_(L-1) | z_L) ... p(z_1 | z_2, ..., z_L) over codes of all groups side
-    by side [D], the lowest first.
+class TopDownPrior(Joint):
+    """p(z_L) p(z_(L-1) | z_L) ... p(z_1 | z_2, ..., z_L).
 
     It is a pytree: parameters are data, modules are static.
     """
@@ -43,55 +41,23 @@ class JointPrior(NumpyroDistribution):
     ):
         """Takes p(z_L), the decoder with its variables, what makes standard deviations
         of its outputs, and the sizes of the groups, the lowest first."""
-        self.top, self.decoder, self.variables = top, decoder, variables
-        self.scale, self.sizes = scale, tuple(sizes)
-        super().__init__((), (sum(self.sizes),), validate_args=False)
+        self.decoder, self.variables, self.scale = decoder, variables, scale
+        super().__init__(top, sizes)
 
-    def log_prob(self, value: jax.Array) -> jax.Array:
-        """Returns log p [...] of codes z [..., D], in nats."""
-        shape = value.shape[:-1]
-        z = split_groups(value.reshape(-1, value.shape[-1]), self.sizes)[::-1]
-
-        def choose(i: int, prior: Distribution) -> tuple[jax.Array, jax.Array]:
-            return z[i], prior.log_prob(z[i])
-
-        _, log_probs = self._descend(math.prod(shape), choose)
-        return sum(log_probs[1:], log_probs[0]).reshape(shape)
-
-    def sample(
-        self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()
-    ) -> jax.Array:
-        """Returns codes [*sample_shape, D], drawn from the top downwards."""
-        assert key is not None
-        keys, count = jax.random.split(key, len(self.sizes)), math.prod(sample_shape)
-
-        def choose(i: int, prior: Distribution) -> tuple[jax.Array, jax.Array]:
-            z = prior.sample(keys[i], () if prior.batch_shape else (count,))
-            return z, z
-
-        _, z = self._descend(count, choose)
-        return jnp.concatenate(z[::-1], -1).reshape(*sample_shape, -1)
-
-    def _descend(
-        self,
-        count: int,
-        choose: Callable[[int, Distribution], tuple[jax.Array, jax.Array]],
-    ) -> tuple[jax.Array, list[jax.Array]]:
-        """Returns the features, and what `choose` returns of each group beside its
-        codes [count, D_l], given its place and prior; the highest comes first."""
-        noted = []
+    def descend(self, shape: tuple[int, ...], choose: Choose) -> list[jax.Array]:
+        notes = []
 
         def codes_of(i: int, h: jax.Array, made: jax.Array | None) -> jax.Array:
             prior = self.top
             if made is not None:
-                prior = gaussian(made, (count,), self.scale)
-            z, note = choose(i, prior)
-            noted.append(note)
+                prior = gaussian(made, shape, self.scale)
+            z, note = choose(len(self.sizes) - 1 - i, prior)
+            notes.insert(0, note)
             return z.reshape(*h.shape[:-1], -1)
 
-        given = self.variables, count, self.sizes[-1], codes_of
-        features: Any = self.decoder.apply(*given, method="descend")
-        return features, noted
+        given = self.variables, math.prod(shape), self.sizes[-1], codes_of
+        self.decoder.apply(*given, method="descend")
+        return notes
 
 
 class TopDown(VAE):
@@ -163,7 +129,7 @@ class TopDown(VAE):
     def prior_of(self, label: jax.Array | None = None) -> Distribution:
         """Returns p(z) of all groups, batch shape []."""
         top, decoder = super().prior_of(label), self.decoder.unbind()
-        return JointPrior(top, *decoder, self.posterior.scale, self.group_sizes)
+        return TopDownPrior(top, *decoder, self.posterior.scale, self.group_sizes)
 
     def infer(
         self, encoded: Encoded, keys: jax.Array, *, train: bool = False

@@ -24,6 +24,7 @@ from vae.nn.layers import (
     Activation,
     GatedMLP,
     Initializer,
+    Normalization,
     check_halvings,
     dense,
     with_condition,
@@ -62,13 +63,22 @@ class MLPDecoder(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
     dtype: Any = jnp.float32
     brick: Callable[..., nn.Module] = MLP
+    normalization: Normalization = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, z: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps codes [N, D] and a condition [N, G] to features [N, *event_shape]."""
         z = with_condition(z, condition)
         widths = tuple(reversed(self.widths))
-        hidden = self.brick(widths, self.activation, self.dtype, name="mlp")(z)
+        hidden = self.brick(
+            widths,
+            self.activation,
+            self.dtype,
+            self.normalization,
+            self.axis_name,
+            name="mlp",
+        )(z)
         size = int(np.prod(self.event_shape))
         output = dense(size, "output", self.dtype, bias_init=self.bias_init)(hidden)
         return output.reshape(len(z), *self.event_shape)
@@ -132,12 +142,23 @@ def gated_mlp(
     *,
     event_shape: tuple[int, ...],
     widths: Sizes = (400,),
+    normalization: Normalization = None,
     bias_init: Initializer = nn.initializers.zeros,
     dtype: Any = jnp.float32,
+    axis_name: str | None = None,
 ) -> MLPDecoder:
     """Returns the gated decoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4);
     in their code the widths are (300, 300)."""
-    return MLPDecoder(event_shape, widths, nn.sigmoid, bias_init, dtype, GatedMLP)
+    return MLPDecoder(
+        event_shape,
+        widths,
+        nn.sigmoid,
+        bias_init,
+        dtype,
+        GatedMLP,
+        normalization,
+        axis_name,
+    )
 
 
 def conv_locatello(

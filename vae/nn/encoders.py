@@ -23,6 +23,7 @@ from vae.nn.layers import (
     MLP,
     Activation,
     GatedMLP,
+    Normalization,
     check_halvings,
     with_condition,
 )
@@ -35,13 +36,22 @@ class MLPEncoder(nn.Module):
     activation: Activation = nn.relu
     dtype: Any = jnp.float32
     brick: Callable[..., nn.Module] = MLP
+    normalization: Normalization = None
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> jax.Array:
         """Maps images [B, H, W, C] or vectors [B, D], and a condition [B, G], to
         [B, widths[-1]]."""
         flat = with_condition(x.reshape(len(x), -1).astype(self.dtype), condition)
-        return self.brick(self.widths, self.activation, self.dtype, name="mlp")(flat)
+        return self.brick(
+            self.widths,
+            self.activation,
+            self.dtype,
+            self.normalization,
+            self.axis_name,
+            name="mlp",
+        )(flat)
 
 
 class ConvEncoder(nn.Module):
@@ -89,10 +99,16 @@ class ResNetEncoder(ConvEncoder):
     blocks: Natural = 1
 
 
-def gated_mlp(*, widths: Sizes = (400,), dtype: Any = jnp.float32) -> MLPEncoder:
+def gated_mlp(
+    *,
+    widths: Sizes = (400,),
+    normalization: Normalization = None,
+    dtype: Any = jnp.float32,
+    axis_name: str | None = None,
+) -> MLPEncoder:
     """Returns the gated encoder of Tomczak & Welling 2018 (arXiv 1705.07120, sec. 4);
     in their code the widths are (300, 300)."""
-    return MLPEncoder(widths, nn.sigmoid, dtype, GatedMLP)
+    return MLPEncoder(widths, nn.sigmoid, dtype, GatedMLP, normalization, axis_name)
 
 
 def conv_locatello(

@@ -1,5 +1,6 @@
 """Bricks of encoders and decoders: dense layers, and what all layers share."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ ACTIVATIONS = {
     "tanh": nn.tanh,
     "relu": nn.relu,
     "leaky_relu": nn.leaky_relu,
+    "leaky_relu_0.1": functools.partial(nn.leaky_relu, negative_slope=0.1),
     "elu": nn.elu,
     "gelu": nn.gelu,
     "silu": nn.silu,
@@ -25,7 +27,9 @@ INITIALIZERS: dict[str, Initializer | None] = {
     "normal": nn.initializers.normal(0.1),
 }
 Activation = Annotated[Callable[[jax.Array], jax.Array], Field(menu=ACTIVATIONS)]
+EPSILON = 1e-5  # is added to a variance
 EMA_DECAY = 0.99  # of moving averages, as in VQ-VAE (arXiv 1711.00937, app. A.1)
+EMA = "ema"  # the collection of what `BatchNorm` adds to the loss in training
 KERNEL_INIT = nn.initializers.glorot_uniform()
 
 # What encoder and decoder of Locatello et al. 2019 (arXiv 1811.12359, table 1) share.
@@ -64,6 +68,67 @@ def ema(average: jax.Array, target: jax.Array) -> jax.Array:
     """
     value = ((average - jax.lax.stop_gradient(target)) ** 2).sum() / 2
     return value - jax.lax.stop_gradient(value)
+
+
+class BatchNorm(nn.Module):
+    """Normalises each feature over the minibatch, then scales and shifts it.
+
+    In training, where the collection `EMA` is mutable, mean and variance are those of
+    the minibatch: of the whole one, if devices share it, and of all samples. Everywhere
+    else they are moving averages, so that no example depends on the others. The loss
+    moves these averages: what `EMA` then holds is added to it (see `ema`).
+
+    References:
+      Ioffe & Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2 (here with the biased
+      variance, as in Flax).
+
+    Raises:
+      Unsupported: one step calls it twice, with different batches.
+    """
+
+    axis_name: str | None = None  # of a `pmap`, whose devices share the minibatch
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [..., F] to [..., F]."""
+
+        def of_features(name: str, init: Initializer) -> jax.Array:
+            return self.param(name, init, x.shape[-1:], density_dtype(self.dtype))
+
+        zeros, ones = nn.initializers.zeros, nn.initializers.ones
+        mean = of_features("average_mean", zeros)
+        variance = of_features("average_variance", ones)
+        scale, bias = of_features("scale", ones), of_features("bias", zeros)
+        if self.is_mutable_collection(EMA) and not self.is_initializing():
+            averages = mean, variance
+            mean, variance = self._moments(x.astype(mean.dtype))
+            self._move(averages, (mean, variance))
+        normalized = (x - mean) * (scale * jax.lax.rsqrt(variance + EPSILON)) + bias
+        return normalized.astype(self.dtype)
+
+    def _moments(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        axes = tuple(range(x.ndim - 1))
+        mean = x.mean(axes)
+        if self.axis_name is not None:
+            mean = jax.lax.pmean(mean, self.axis_name)
+        variance = ((x - mean) ** 2).mean(axes)
+        if self.axis_name is not None:
+            variance = jax.lax.pmean(variance, self.axis_name)
+        return mean, variance
+
+    def _move(self, averages: Sequence[jax.Array], now: Sequence[jax.Array]) -> None:
+        if self.has_variable(EMA, "loss"):
+            raise Unsupported(
+                "normalises over the minibatch, and the model calls it with another "
+                "batch in the same step",
+                str(self.path[0]),
+            )
+        self.variable(EMA, "loss", lambda: sum(map(ema, averages, now)))
+
+
+NORMALIZATIONS = {"none": None, "batch": BatchNorm}
+Normalization = Annotated[type[BatchNorm] | None, Field(menu=NORMALIZATIONS)]
 
 
 def with_condition(features: jax.Array, condition: jax.Array | None) -> jax.Array:
@@ -115,18 +180,26 @@ def redraw_kernels(params: Params, init: Initializer, key: jax.Array) -> Params:
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by the activation."""
+    """Dense layers, each normalised if asked for, then followed by the activation."""
 
     widths: Sequence[int]
     activation: Activation
     dtype: Any = jnp.float32
+    normalization: Normalization = None
+    axis_name: str | None = None  # see `BatchNorm`
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., F] to [..., widths[-1]]."""
-        for i, width in enumerate(self.widths):
-            x = self.activation(dense(width, f"dense_{i}", self.dtype)(x))
+        for i in range(len(self.widths)):
+            x = self.activation(self._linear(x, f"dense_{i}", i))
         return x
+
+    def _linear(self, x: jax.Array, name: str, layer: int) -> jax.Array:
+        x = dense(self.widths[layer], name, self.dtype)(x)
+        if self.normalization is None:
+            return x
+        return self.normalization(self.axis_name, self.dtype, name=f"{name}_norm")(x)
 
 
 class GatedMLP(MLP):
@@ -140,7 +213,7 @@ class GatedMLP(MLP):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps [..., F] to [..., widths[-1]]."""
-        for i, width in enumerate(self.widths):
-            gate = self.activation(dense(width, f"gate_{i}", self.dtype)(x))
-            x = dense(width, f"dense_{i}", self.dtype)(x) * gate
+        for i in range(len(self.widths)):
+            gate = self.activation(self._linear(x, f"gate_{i}", i))
+            x = self._linear(x, f"dense_{i}", i) * gate
         return x

@@ -5,7 +5,7 @@ References:
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, traced_of
 from vae.models.base import Model
 from vae.models.padding import variables_of
+from vae.nn.layers import EMA
 from vae.types import (
     Batch,
     Distribution,
@@ -132,14 +133,18 @@ def infer(
     whole batch. A loss of them is the same on every device, and the mean over devices
     of its gradients is right. Other distributions keep the device's own examples.
     """
-    inference: Inference = model.apply(
+    made: Any = model.apply(
         variables_of(params["model"], hparams),
         batch.x,
         rng.per_example(key, batch.position),
         label=batch.label,
         num_samples=num_samples,
         train=True,
+        mutable=[EMA],
     )
+    inference, moved = made
+    ema_loss = sum(jax.tree.leaves(moved), inference.aux["ema_loss"])
+    inference = inference._replace(aux={**inference.aux, "ema_loss": ema_loss})
     terms = elbo_terms(inference, batch.x)
     if axis_name is None:
         return inference, terms

@@ -13,11 +13,14 @@ import numpy as np
 from vae.fields import Count, Natural
 from vae.training.checkpoint import Checkpointer
 from vae.training.state import (
+    MOST_SKIPPED,
+    SKIPPED,
     Carry,
     Totals,
     TrainState,
     emptied,
     first_nonfinite,
+    is_stuck,
     read_totals,
     run_of,
     totals_of,
@@ -93,7 +96,8 @@ ADVICE = (
 
 
 class Diverged(Exception):
-    """A metric became nan or infinite.
+    """A metric became nan or infinite, or `MOST_SKIPPED` updates in a row were skipped
+    (then the step is the last of them, and the term is `SKIPPED`).
 
     Attributes:
       step: the first step whose metric is not finite. Those of step 1 are of the first
@@ -107,9 +111,12 @@ class Diverged(Exception):
     ):
         self.step, self.terms, self.last_good = step, terms, last_good
         good = "none" if last_good is None else f"step {last_good}"
+        what = f"{', '.join(terms)} became nan or infinite"
+        if terms == [SKIPPED]:
+            what = f"{MOST_SKIPPED} updates in a row were skipped"
+            advice = f"try a larger optimizer.skip_norm; or {advice}"
         super().__init__(
-            f"diverged at step {step}: {', '.join(terms)} became nan or infinite; last "
-            f"good checkpoint: {good}; {advice}"
+            f"diverged at step {step}: {what}; last good checkpoint: {good}; {advice}"
         )
 
 
@@ -153,11 +160,14 @@ class Records:
             self._writer.write(step, metrics)
             self._on_log(step, metrics)
 
-    def check(self, totals: Totals) -> None:
-        """Marks the run as diverged if its totals, on the host, are not finite."""
+    def check(self, step: int, totals: Totals) -> None:
+        """Marks the run as diverged if its totals at `step`, on the host, are not
+        finite, or all its updates are skipped."""
         found = first_nonfinite(totals)
         if found is not None:
             self._mark_diverged(*found)
+        elif is_stuck(totals, step):
+            self._mark_diverged(step, [SKIPPED])
 
     def save(self, step: int, carry: Carry) -> None:
         """Saves the run, unless it has diverged.
@@ -165,7 +175,7 @@ class Records:
         Raises:
           SaveError: the disk did not take it.
         """
-        self.check(jax.device_get(carry[1]))
+        self.check(step, jax.device_get(carry[1]))
         params = jax.tree.leaves(jax.device_get(carry[0].params))
         if not all(np.isfinite(leaf).all() for leaf in params):
             self._mark_diverged(step, ["parameters"])
@@ -250,7 +260,7 @@ def _read_and_reset(
     read, metrics = jax.device_get(totals), []
     for i, run in enumerate(records):
         own = totals_of(read, i)
-        run.check(own)
+        run.check(int(state.step), own)
         means = read_totals(own)
         metrics.append({f"train/{name}": value for name, value in means.items()})
     shardings = jax.tree.map(lambda array: array.sharding, totals)

@@ -1,13 +1,13 @@
 """Optimizers whose learning rate is a traced hyperparameter of the train state."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from vae.fields import Decay, Field, Natural, Positive, Rate
+from vae.fields import Decay, Natural, NonNegative, Positive, Rate
 from vae.nn.layers import EMA_DECAY
 
 # (learning rate at its peak, step) -> learning rate at this step
@@ -76,6 +76,17 @@ def scale_by_adam(
     return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
 
 
+def scale_by_adamax(
+    *, b1: Decay = 0.9, b2: Decay = 0.999, eps: Positive = 1e-8
+) -> optax.GradientTransformation:
+    """Adam with a decaying maximum of gradients in place of the root of their squares.
+
+    References:
+      Kingma & Ba 2014, arXiv 1412.6980, sec. 7.1, algorithm 2.
+    """
+    return optax.scale_by_adamax(b1, b2, eps)
+
+
 def scale_by_adagrad(*, eps: Positive = 1e-8) -> optax.GradientTransformation:
     """Adagrad, whose sum of squares begins at 0 (Duchi et al. 2011)."""
     return optax.scale_by_rss(0.0, eps)
@@ -123,14 +134,23 @@ def make_optimizer(
     schedule: Schedule,
     *,
     learning_rate: Rate = 1e-3,
-    clip_norm: Annotated[float, Field(at_least=0.0)] = 0.0,
+    clip_norm: NonNegative = 0.0,
+    weight_decay: NonNegative = 0.0,
     rate_name: str = "learning_rate",
 ) -> optax.GradientTransformationExtraArgs:
     """Chains clipping by global norm (0: none), `scaling` (such as
     `scale_by_adam()`) and descent at the scheduled learning rate, which is lower for
     the kernels of dense layers of more than `WIDE` inputs.
 
+    A step also takes `weight_decay` times the scheduled learning rate of each kernel
+    away (0: nothing), of those layers too. Biases and other parameters do not decay.
+
     Its `update` needs the keywords `hparams` (with `rate_name`) and `step`.
+
+    References:
+      Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2 (AdamW), whose schedule
+      multiplier and lambda are the scheduled learning rate and `weight_decay`, as in
+      PyTorch and optax.
     """
     del learning_rate  # traced: every update reads it from `hparams`
     clip = optax.clip_by_global_norm(clip_norm) if clip_norm else None
@@ -138,6 +158,7 @@ def make_optimizer(
         clip,
         scaling,
         _limit_wide_layers(),
+        _decay_kernels(weight_decay) if weight_decay else None,
         _scale_by_learning_rate(schedule, rate_name),
     ]
     return optax.chain(*(step for step in steps if step is not None))
@@ -187,6 +208,17 @@ def by_part(
     return optax.partition(
         {"model": model, "objective": objective, "average": averaging},
         lambda params: jax.tree_util.tree_map_with_path(label, params),
+    )
+
+
+def _decay_kernels(weight_decay: float) -> optax.GradientTransformation:
+    """Adds `weight_decay` times the weights to the updates of kernels."""
+
+    def decay(path: tuple[Any, ...], update: jax.Array, weight: jax.Array) -> jax.Array:
+        return update + weight_decay * weight if path[-1].key == "kernel" else update
+
+    return optax.stateless(
+        lambda updates, params: jax.tree_util.tree_map_with_path(decay, updates, params)
     )
 
 

@@ -1,5 +1,6 @@
 """The train state: arrays only, so that it maps, shards, donates and checkpoints."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import optax
 from vae import rng
 from vae.models.base import Model
 from vae.models.padding import pad_to, variables_of
+from vae.training.averaging import Averaged
 from vae.types import Batch, Metrics, Objective, Params
 
 
@@ -22,6 +24,15 @@ class TrainState(NamedTuple):
     params: Params  # {"model": ..., "objective": ...}
     opt_state: optax.OptState
     hparams: dict[str, jax.Array]  # traced scalars: learning_rate, beta, ...
+
+    @property
+    def averaged(self) -> "TrainState | None":
+        """The state with the average of the weights in their place, for use and not for
+        training; None if there is no average."""
+        if not isinstance(self.opt_state, Averaged):
+            return None
+        params = {**self.params, "model": self.opt_state.average}
+        return self._replace(params=params, opt_state=())
 
     @property
     def variables(self) -> Params:
@@ -38,7 +49,9 @@ class Totals(NamedTuple):
 
     steps: jax.Array  # [] int32, how many steps were summed
     sums: Metrics  # norms are computed at logged steps only and are 0 at others
-    nonfinite_since: Metrics  # [] int32 each: first step with nan or inf, or NEVER
+    # [] int32 each: first step with nan or inf, or NEVER. Of `SKIPPED`: the first of
+    # the updates that were skipped one after the other up to this step.
+    nonfinite_since: Metrics
 
 
 # Of one run; or of a population of M, whose arrays are [M, ...], but for the counts of
@@ -46,6 +59,8 @@ class Totals(NamedTuple):
 Carry = tuple[TrainState, Totals]
 NEVER = jnp.iinfo(jnp.int32).max
 NORMS = ("grad_norm", "param_norm")
+SKIPPED = "skipped"  # the metric, 0 or 1, of whether an update was skipped
+MOST_SKIPPED = 100  # updates in a row, after which a run is given up
 
 
 def create_train_state(
@@ -94,6 +109,7 @@ def emptied(totals: Totals) -> Totals:
     zeros: Totals = jax.tree.map(np.zeros_like, totals)
     since = totals.nonfinite_since
     never = {name: np.full_like(array, NEVER) for name, array in since.items()}
+    never |= {name: since[name] for name in since if name == SKIPPED}
     return zeros._replace(nonfinite_since=never)
 
 
@@ -142,19 +158,29 @@ def is_essential(name: str) -> bool:
 
 
 def read_totals(totals: Totals) -> dict[str, float]:
-    """Returns the means over the summed steps, and the norms at the last of them."""
+    """Returns the means over the summed steps whose updates were not skipped (nan if
+    there are none), the share of those that were, and the norms at the last step."""
+    sums = {name: float(value) for name, value in totals.sums.items()}
     steps = int(totals.steps)
-    return {
-        name: float(value) if name in NORMS else float(value) / steps
-        for name, value in totals.sums.items()
-    }
+    kept = steps - sums.get(SKIPPED, 0)
+    means = {name: value / kept if kept else math.nan for name, value in sums.items()}
+    norms = {name: sums[name] for name in NORMS if name in sums}
+    shares = {name: sums[name] / steps for name in sums if name == SKIPPED}
+    return means | norms | shares
 
 
 def first_nonfinite(totals: Totals) -> tuple[int, list[str]] | None:
     """Returns the first step with a nan or infinite metric and which, or None."""
-    since = {name: int(step) for name, step in totals.nonfinite_since.items()}
+    since = {n: int(step) for n, step in totals.nonfinite_since.items() if n != SKIPPED}
     first = min(since.values())
     return None if first == NEVER else (first, [n for n in since if since[n] == first])
+
+
+def is_stuck(totals: Totals, step: int) -> bool:
+    """Whether the last `MOST_SKIPPED` updates up to `step` were all skipped: parameters
+    do not change then, and hardly one of the updates to come would be another."""
+    since = totals.nonfinite_since.get(SKIPPED, np.int32(NEVER))
+    return step - int(since) + 1 >= MOST_SKIPPED
 
 
 def zero_totals(names: Iterable[str], dtype: jnp.dtype) -> Totals:
@@ -168,14 +194,18 @@ def zero_totals(names: Iterable[str], dtype: jnp.dtype) -> Totals:
 
 def add_to_totals(totals: Totals, metrics: Metrics, step: jax.Array) -> Totals:
     """Adds the metrics of the step that has just taken the state to `step`."""
+    since = {
+        name: jnp.minimum(
+            totals.nonfinite_since[name],
+            jnp.where(jnp.isfinite(value), NEVER, step),
+        )
+        for name, value in metrics.items()
+    }
+    if SKIPPED in metrics:
+        first = jnp.minimum(totals.nonfinite_since[SKIPPED], step)
+        since[SKIPPED] = jnp.where(metrics[SKIPPED] > 0, first, NEVER)
     return Totals(
         steps=totals.steps + 1,
         sums={name: totals.sums[name] + value for name, value in metrics.items()},
-        nonfinite_since={
-            name: jnp.minimum(
-                totals.nonfinite_since[name],
-                jnp.where(jnp.isfinite(value), NEVER, step),
-            )
-            for name, value in metrics.items()
-        },
+        nonfinite_since=since,
     )

@@ -8,12 +8,13 @@ import optax
 
 from vae import rng
 from vae.data.batching import batch_indices, epoch_order
+from vae.data.preprocess import Preprocess
 from vae.data.splits import Split
-from vae.training.state import NORMS, Carry, TrainState, add_to_totals
+from vae.fields import NonNegative
+from vae.training.state import NORMS, SKIPPED, Carry, TrainState, add_to_totals
 from vae.types import Array, Batch, Metrics, Objective
 
 TrainStep = Callable[..., tuple[TrainState, Metrics]]
-Preprocess = Callable[[jax.Array, jax.Array], jax.Array]
 RunStep = Callable[[Carry, Split, jax.Array], Carry]
 # (carry, data, positions [B], number of steps) -> carry
 TrainCall = Callable[[Carry, Split, jax.Array, Array], Carry]
@@ -24,6 +25,7 @@ def make_train_step(
     tx: optax.GradientTransformationExtraArgs,
     *,
     axis_name: str | None = None,
+    skip_norm: NonNegative = 0.0,
 ) -> TrainStep:
     """Returns the pure function (state, batch) -> (state, metrics).
 
@@ -32,6 +34,15 @@ def make_train_step(
     skip them with `with_norms=False` (they are then 0). The update's norm is not there:
     that alone would keep the compiler from applying an update as it is computed, and
     cost a small step 40% more.
+
+    With `skip_norm`, an update is skipped if the norm of the whole gradient (the metric
+    `grad_norm`) is above it, or if that or the loss is not finite: parameters and the
+    optimizer's state stay as they are, and the step goes on, and with it random numbers
+    and the schedule. Then `SKIPPED` is 1, and the objective's metrics are 0; see
+    `state.is_stuck` for when a run is given up.
+
+    References:
+      Child 2020, arXiv 2011.10650, gradient skipping.
     """
     value_and_grad = jax.value_and_grad(objective.loss, has_aux=True)
 
@@ -52,16 +63,41 @@ def make_train_step(
             step=state.step,
         )
         params = optax.apply_updates(state.params, updates)
+        is_skipped = None
+        if skip_norm:
+            is_good = jnp.isfinite(metrics["loss"])
+            is_skipped = ~(is_good & (optax.tree.norm(grads) <= skip_norm))
+            params, opt_state = jax.tree.map(
+                lambda old, new: jnp.where(is_skipped, old, new),
+                (state.params, state.opt_state),
+                (params, opt_state),
+            )
         norms = jax.lax.cond(
             with_norms,
             lambda: [optax.tree.norm(tree) for tree in (grads, params)],
             lambda: [jnp.zeros_like(metrics["loss"])] * len(NORMS),
         )
         metrics |= dict(zip(NORMS, norms, strict=True))
+        if is_skipped is not None:
+            metrics = _of_updates(metrics, is_skipped)
         step = state.step + 1
         return state._replace(step=step, params=params, opt_state=opt_state), metrics
 
     return train_step
+
+
+def _of_updates(metrics: Metrics, is_skipped: jax.Array) -> Metrics:
+    """Returns metrics that are 0 if the update is skipped, except a norm that is finite
+    and that of the parameters: if they are not finite, the run has diverged."""
+    of_gradient, of_params = NORMS
+    norm = metrics[of_gradient]
+    kept = {
+        of_gradient: jnp.where(is_skipped & ~jnp.isfinite(norm), 0, norm),
+        of_params: metrics[of_params],
+        SKIPPED: is_skipped.astype(norm.dtype),
+    }
+    zeros = {name: jnp.where(is_skipped, 0, value) for name, value in metrics.items()}
+    return zeros | kept
 
 
 def make_run_step(

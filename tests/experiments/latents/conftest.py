@@ -59,7 +59,7 @@ def known_model(
         model=SimpleNamespace(num_labels=num_labels),
         config={
             "dataset": {"name": "npz:a"},
-            "model": {"latent_dim": codes.shape[1]},
+            "model": {"latent_dim": codes.shape[1], "groups": []},
             "objective": {"name": "elbo", "beta": 1.0},
             "train": {"steps": 2000},
         },

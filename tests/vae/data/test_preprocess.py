@@ -10,6 +10,7 @@ from vae.data.preprocess import (
     make_preprocess,
     mean_image,
     to_unit,
+    with_flips,
 )
 from vae.data.sources import load
 from vae.data.splits import Dataset, Split, cut_validation
@@ -95,3 +96,19 @@ def test_digits_are_nearly_binary_and_shades_are_not() -> None:
         assert not is_nearly_binary(Split(images, None))
     for images in ((ramp > 100).astype(float), np.zeros_like(ramp)):
         assert is_nearly_binary(Split(images, None))
+
+
+def test_flips_mirror_half_of_the_images_and_change_nothing_else() -> None:
+    """A mirrored image has the binarisation that it has without flips, mirrored."""
+    images = np.random.default_rng(0).integers(0, 256, (400, 4, 5, 1), np.uint8)
+    plain = make_preprocess("dynamic", jnp.dtype("float32"))
+    assert with_flips(plain, "none") is plain
+    flipped = jax.jit(with_flips(plain, "horizontal"))
+    x, given = flipped(images, keys(400)), plain(images, keys(400))
+    is_same, is_mirrored = (
+        (x == other).all((1, 2, 3)) for other in (given, given[:, :, ::-1])
+    )
+    assert (is_same | is_mirrored).all()
+    assert 150 < is_mirrored.sum() < 250
+    some = slice(7, 11)  # each depends on its own key
+    np.testing.assert_array_equal(flipped(images[some], keys(400)[some]), x[some])

@@ -2,7 +2,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.distributions import Independent, Normal, kl_divergence
+from numpyro.distributions import (
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    Normal,
+    kl_divergence,
+)
 
 from vae.distributions.ancestral import Ancestral, GivenCodes, split_groups
 from vae.models.hierarchy import Generator
@@ -41,6 +47,27 @@ def test_samples_have_its_moments(joint: Ancestral) -> None:
     covariance = np.array([[A**2 + S**2, A], [A, 1]])
     np.testing.assert_allclose(z.mean(0), [B, 0], atol=5 / count**0.5)
     np.testing.assert_allclose(np.cov(z.T), covariance, atol=5 * (2 / count) ** 0.5)
+
+
+def test_noise_is_each_group_standardised_given_those_above(joint: Ancestral) -> None:
+    z = np.random.default_rng(0).normal(size=(5, 3, 2)).astype(np.float32)
+    expected = np.stack([(z[..., 0] - A * z[..., 1] - B) / S, z[..., 1]], -1)
+    noise = joint.to_noise(jnp.asarray(z))
+    np.testing.assert_allclose(noise, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(joint.from_noise(noise), z, rtol=1e-5, atol=1e-6)
+
+
+def test_the_highest_group_stays_unless_it_is_gaussian(joint: Ancestral) -> None:
+    top = MixtureSameFamily(
+        Categorical(jnp.array([0.5, 0.5])),
+        Independent(Normal(jnp.array([[-2.0], [2.0]]), 0.5), 1),
+    )
+    mixed = Ancestral(top, joint.generators, joint.variables, joint.sizes)
+    z = jnp.array([[0.2, -1.5], [1.0, 2.2]])
+    noise = mixed.to_noise(z)
+    np.testing.assert_array_equal(noise[:, 1], z[:, 1])
+    np.testing.assert_allclose(noise[:, 0], joint.to_noise(z)[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(mixed.from_noise(noise), z, rtol=1e-6)
 
 
 def test_it_passes_through_jit(joint: Ancestral) -> None:

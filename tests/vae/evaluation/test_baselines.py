@@ -89,3 +89,12 @@ def test_scores_of_the_same_data_are_computed_once(
     with pytest.raises(TypeError):  # other data: a stub that fits nothing is called
         score_by_others(train + 1, splits, 2, baselines=False)
     assert len(fits) == 1
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 4, 1), (20, 2, 4, 1)])
+def test_ppca_of_images_that_hardly_differ(shape: tuple[int, ...]) -> None:
+    images = np.zeros(shape)
+    assert np.isfinite(fit_ppca(images, 4)(images + 0.1)).all()
+    images[0, 0, 0] = 1
+    inside, outside = fit_ppca(images, 4)(np.stack([images[0], images[0] + 0.1]))
+    assert inside < outside < np.inf

@@ -9,7 +9,16 @@ from flax import linen as nn
 from experiments.program import make_program
 from tests.helpers.training import advance
 from vae.build import build
-from vae.nn.layers import GatedMLP, with_condition
+from vae.nn.layers import (
+    EMA,
+    EMA_DECAY,
+    EPSILON,
+    MLP,
+    BatchNorm,
+    GatedMLP,
+    with_condition,
+)
+from vae.types import Unsupported, UserError
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -37,6 +46,68 @@ def test_gated_layers_are_their_formula() -> None:
         gate = 1 / (1 + np.exp(-affine(expected, f"gate_{i}")))
         expected = affine(expected, f"dense_{i}") * gate
     np.testing.assert_allclose(mlp.apply(params, x), expected, rtol=1e-5)
+
+
+def test_batch_normalisation_is_its_formula() -> None:
+    """In training by the minibatch, [K, B] samples alike; else by the averages, which
+    the gradient of the loss moves."""
+    x = normal(3, 5, 2)
+    layer = BatchNorm()
+    params = make_params(layer, x)["params"]
+    params = {**params, "average_variance": np.array([0.5, 2.0], np.float32)}
+
+    def loss(params: Any) -> tuple[jax.Array, Any]:
+        y, moved = layer.apply({"params": params}, x, mutable=[EMA])
+        (value,) = jax.tree.leaves(moved)
+        return value, y
+
+    mean, variance = x.mean((0, 1)), x.var((0, 1))
+    gradient, y = jax.grad(loss, has_aux=True)(params)
+    expected = (x - mean) / np.sqrt(variance + EPSILON)
+    expected = expected * params["scale"] + params["bias"]
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
+
+    stepped = jax.tree.map(lambda p, g: p - (1 - EMA_DECAY) * g, params, gradient)
+    for name, now in (("average_mean", mean), ("average_variance", variance)):
+        moved = EMA_DECAY * params[name] + (1 - EMA_DECAY) * now
+        np.testing.assert_allclose(stepped[name], moved, rtol=1e-5)
+    for name in ("scale", "bias"):
+        np.testing.assert_array_equal(stepped[name], params[name])
+
+    by_average = (x - params["average_mean"]) / np.sqrt(
+        params["average_variance"] + EPSILON
+    )
+    by_average = by_average * params["scale"] + params["bias"]
+    y = layer.apply({"params": params}, x)
+    np.testing.assert_allclose(y, by_average, rtol=1e-4, atol=1e-5)
+
+
+def test_layers_are_normalised_before_the_activation() -> None:
+    x = normal(50, 4)
+    mlp: Any = MLP((3,), lambda x: x, normalization=BatchNorm)
+    params = mlp.init(jax.random.key(0), x)["params"]
+    y, _ = mlp.apply({"params": params}, x, mutable=[EMA])
+    np.testing.assert_allclose(y.mean(0), 0, atol=1e-5)  # scale 1 and bias 0
+    np.testing.assert_allclose(y.std(0), 1, rtol=1e-3)
+    gated: Any = GatedMLP((3,), jnp.ones_like, normalization=BatchNorm)
+    params = {**gated.init(jax.random.key(0), x)["params"], **params}
+    assert params.keys() == {"gate_0", "gate_0_norm", "dense_0", "dense_0_norm"}
+    z, _ = gated.apply({"params": params}, x, mutable=[EMA])
+    np.testing.assert_allclose(z, y, atol=1e-5)
+
+
+def test_two_batches_of_one_step_are_not_normalised() -> None:
+    layer, x = BatchNorm(), normal(4, 2)
+    twice = nn.Sequential([layer, layer])
+    with pytest.raises(Unsupported, match="with another batch in the same step"):
+        twice.apply(twice.init(jax.random.key(0), x), x, mutable=[EMA])
+
+
+def test_pseudo_inputs_are_not_normalised(small_config) -> None:
+    small_config.model.prior.name = "vamp"
+    small_config.model.encoder.normalization = "batch"
+    with pytest.raises(UserError, match=r"encoder.name=mlp normalises over the mini"):
+        build(small_config)
 
 
 def smooth_photos(count: int, side: int) -> np.ndarray:

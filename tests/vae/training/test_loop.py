@@ -129,6 +129,25 @@ def test_a_run_that_diverges_harms_no_other(
 
 
 @pytest.mark.slow
+def test_runs_that_average_and_skip_are_those_alone(small_config) -> None:
+    """Each skips updates of its own; in float64."""
+    small_config.precision = "float64"
+    small_config.optimizer.update({"ema_decay": 0.9, "skip_norm": 7.5})
+    kept, _, _ = train_population(small_config, [1e-3] * 3)
+    small_config.seed = 0
+    (alone, *_), _, _ = train_population(small_config, [1e-3])
+    for step, metrics in alone.logged.items():
+        assert metrics == pytest.approx(kept[0].logged[step], abs=1e-9)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-9),
+        alone.saved[8][0],
+        kept[0].saved[8][0],
+    )
+    skipped = [own.logged[4]["train/skipped"] for own in kept]
+    assert len({*skipped}) > 1, skipped
+
+
+@pytest.mark.slow
 def test_a_population_that_is_stopped_is_saved(small_config) -> None:
     with pytest.raises(Interrupted, match="stopped and saved at step 4 of 8"):
         train_population(small_config, [1e-3, 1e-3], stop_at=4)

@@ -71,6 +71,52 @@ def test_adam_is_that_of_optax(eps: float) -> None:
     assert jax.tree.all(jax.tree.map(jnp.array_equal, *states))
 
 
+@pytest.mark.parametrize("name", ["adamw", "adamax"])
+def test_kernels_decay_and_the_rest_does_not(name: str) -> None:
+    """As in optax, at a rate that changes; averages and the objective's parameters are
+    as without decay."""
+    jax.config.update("jax_enable_x64", True)
+    schedule, decay = optax.linear_schedule(0.1, 0.02, 5), 0.3 * (name == "adamw")
+    scaling = {"adamw": optimizer.scale_by_adam, "adamax": optimizer.scale_by_adamax}
+    of_model = optimizer.make_optimizer(
+        scaling[name](), lambda peak, step: schedule(step) * peak, weight_decay=decay
+    )
+    own = optimizer.multiplier_optimizer()
+    ours = optimizer.by_part(of_model, own)
+    layer = {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full(3, 2.0)}
+    params = {
+        "model": {"layer": layer, "average_sum": jnp.full((2, 2), 2.0)},
+        "objective": {"kernel": jnp.full((2, 2), 2.0)},
+    }
+    mask = {"kernel": True, "bias": False}
+    theirs = (
+        optax.adamw(schedule, weight_decay=decay, mask=mask)
+        if name == "adamw"
+        else optax.adamax(schedule)
+    )
+    state, other, expected = ours.init(params), theirs.init(layer), layer
+    hparams = dict.fromkeys(
+        ("learning_rate", "multiplier_learning_rate"), jnp.array(1.0)
+    )
+    for step in range(4):
+        grads = jax.tree.map(lambda p, step=step: 0.1 * jnp.sin(p + step), params)
+        of_layer = jax.tree.map(lambda p, step=step: 0.1 * jnp.sin(p + step), expected)
+        updates, state = ours.update(grads, state, params, hparams=hparams, step=step)
+        plain = -0.01 * grads["model"]["average_sum"]
+        np.testing.assert_allclose(updates["model"]["average_sum"], plain, rtol=1e-6)
+        np.testing.assert_allclose(
+            updates["objective"]["kernel"], -grads["objective"]["kernel"], rtol=1e-6
+        )
+        params = optax.apply_updates(params, updates)
+        updates, other = theirs.update(of_layer, other, expected)
+        expected = optax.apply_updates(expected, updates)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+            params["model"]["layer"],
+            expected,
+        )
+
+
 def test_adagrad_is_that_of_its_paper() -> None:
     """Duchi et al. 2011, fig. 1: gradients over the root of all squares so far."""
     scaling = optimizer.scale_by_adagrad()

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,13 +12,32 @@ from vae.training.parallel import (
     one_per_device,
     over_runs,
 )
+from vae.training.state import SKIPPED
 from vae.types import UserError
 
 PLACEMENTS = {"jit1": ("jit", 1), "jit4": ("jit", 4), "pmap4": ("pmap", 4)}
 
 
+def normalized_ladder(config: Any) -> None:
+    """Gives a model three groups of codes, normalised over the minibatch."""
+    config.model.name = "ladder"
+    config.model.groups, config.model.group_widths = (3, 2), (8, 8)
+    config.model.group_normalization = "batch"
+    config.model.encoder.normalization = config.model.decoder.normalization = "batch"
+
+
+def averaged_and_skipping(config: Any) -> None:
+    """Averages weights and skips about half of the updates."""
+    config.optimizer.ema_decay, config.optimizer.skip_norm = 0.9, 6.0
+    config.optimizer.name, config.optimizer.weight_decay = "adamax", 0.1
+
+
 @pytest.mark.slow
-def test_devices_and_pmap_agree(small_config) -> None:
+@pytest.mark.parametrize(
+    "change", [lambda config: None, normalized_ladder, averaged_and_skipping]
+)
+def test_devices_and_pmap_agree(small_config, change: Callable[[Any], None]) -> None:
+    change(small_config)
     small_config.train.steps = 50
     results = {}
     for precision in ("float64", "float32"):
@@ -29,9 +51,10 @@ def test_devices_and_pmap_agree(small_config) -> None:
         assert many[1].sums["loss"].dtype == np.float64
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-9),
-            (one[0].params, one[1].sums["loss"] / 50),
-            (many[0].params, many[1].sums["loss"] / 50),
+            (one[0].params, one[0].averaged, one[1].sums["loss"] / 50),
+            (many[0].params, many[0].averaged, many[1].sums["loss"] / 50),
         )
+        assert 5 < one[1].sums.get(SKIPPED, 25) < 45
         # In float32 Adam amplifies rounding: only the loss agrees.
         one, many = results["float32", "jit1"][1], results["float32", name][1]
         np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)

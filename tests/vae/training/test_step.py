@@ -9,7 +9,22 @@ import pytest
 from experiments.program import make_program, own_model
 from tests.helpers.training import advance, assert_equal, train
 from vae.build import build
-from vae.training.state import read_totals
+from vae.training.averaging import with_average
+from vae.training.optimizer import constant, make_optimizer, momentum
+from vae.training.state import (
+    MOST_SKIPPED,
+    NORMS,
+    SKIPPED,
+    TrainState,
+    add_to_totals,
+    emptied,
+    first_nonfinite,
+    is_stuck,
+    read_totals,
+    zero_totals,
+)
+from vae.training.step import make_train_step
+from vae.types import Batch, Objective
 
 
 @pytest.mark.slow
@@ -107,3 +122,59 @@ def test_bfloat16_trains_with_float32_parameters_and_densities(small_config) -> 
     np.testing.assert_allclose(
         read_totals(totals)["loss"], reference["loss"], rtol=0.01
     )
+
+
+def quadratic(params, batch, key, hparams, step):
+    """A loss whose gradient in the model's kernel is the sum of the batch."""
+    del key, hparams, step
+    loss = (params["model"]["kernel"] * batch.x).sum()
+    return loss, {"loss": loss}
+
+
+def test_updates_are_skipped_as_if_they_were_not_there() -> None:
+    """Of a gradient that is too large, of a nan, and of a loss that alone is infinite:
+    what is left of the run is the run of the other steps, but for their numbers."""
+    tx = with_average(make_optimizer(momentum(), constant()), ema_decay=0.5)
+    step = jax.jit(make_train_step(Objective(None, quadratic), tx, skip_norm=3.0))
+    params = {"model": {"kernel": jnp.array([1.0, 2.0])}, "objective": {}}
+    start = TrainState(
+        step=jnp.int32(100),  # where the average's decay is .5
+        seed=jnp.uint32(0),
+        params=params,
+        opt_state=tx.init(params),
+        hparams={"learning_rate": jnp.float32(0.1)},
+    )
+    good = [[1.0, 2.0], [-2.0, 0.5], [0.0, 3.0]]
+    bad = [[3.0, 1.0], [np.nan, 0.0], [np.inf, -np.inf], [1e38, 0.0]]
+    state, totals = start, zero_totals(("loss", *NORMS, SKIPPED), jnp.float32)
+    for x in (*good[:1], *bad[:2], *good[1:2], *bad[2:], *good[2:]):
+        batch = Batch(jnp.array(x), None, jnp.arange(2))
+        state, metrics = step(state, batch)
+        totals = add_to_totals(totals, metrics, state.step)
+    expected, sums = start, 0.0
+    for x in good:
+        expected, metrics = step(expected, Batch(jnp.array(x), None, jnp.arange(2)))
+        assert metrics[SKIPPED] == 0
+        sums += metrics["loss"]
+    assert state.step == 107
+    assert_equal(state._replace(step=0), expected._replace(step=0))
+    assert first_nonfinite(totals) is None
+    read = read_totals(totals)
+    assert read[SKIPPED] == pytest.approx(4 / 7)
+    assert read["loss"] == pytest.approx(sums / 3)
+
+
+def test_a_run_is_given_up_when_updates_are_skipped_one_after_the_other() -> None:
+    """Whatever was logged in between: totals begin anew then."""
+    names = ("loss", *NORMS, SKIPPED)
+    totals = zero_totals(names, jnp.float32)
+    metrics = {name: jnp.float32(name == SKIPPED) for name in names}
+    applied = dict.fromkeys(names, jnp.float32(0))
+    add = jax.jit(add_to_totals)
+    for step in range(1, 2 * MOST_SKIPPED):
+        totals = add(totals, applied if step == 50 else metrics, jnp.int32(step))
+        if step % 30 == 0:
+            assert np.isnan(read_totals(totals)["loss"]) == (step != 60)
+            totals = emptied(totals)
+        assert is_stuck(totals, step) == (step >= 50 + MOST_SKIPPED)
+        assert first_nonfinite(totals) is None

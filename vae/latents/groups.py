@@ -1,0 +1,91 @@
+"""Codes of a hierarchy, one group at a time; see `ancestral.Joint.to_noise`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae.distributions.ancestral import Joint
+from vae.latents.interpolate import linear, spherical
+from vae.models.base import SPHERE, Model
+from vae.objectives.base import is_diagonal_gaussian
+from vae.types import Array, Params, Unsupported
+
+
+def of_dimensions(values: float | Sequence[float], sizes: Sequence[int]) -> np.ndarray:
+    """Returns the value of each dimension [D], of one for each group (or for all).
+
+    Raises:
+      ValueError: there is another number of values than of groups.
+    """
+    given = np.atleast_1d(np.asarray(values, np.float32))
+    if given.shape not in ((1,), (len(sizes),)):
+        raise ValueError(f"there are {len(sizes)} groups, but {given.size} values")
+    return np.repeat(np.broadcast_to(given, len(sizes)), sizes)
+
+
+def sample(
+    model: Model,
+    variables: Params,
+    key: jax.Array,
+    count: int,
+    label: Array | None,
+    temperature: Array,
+    changed: tuple[bool, bool],
+) -> jax.Array:
+    """Draws codes [count, D] from the prior, whose standard deviation is multiplied by
+    a temperature for each dimension [D]: that of a group given the groups above it.
+
+    Args:
+      model, variables: what `model.apply` takes.
+      key: of the samples.
+      count: how many.
+      label: [count], of a conditional model.
+      temperature: [D], may be traced.
+      changed: whether any temperature is not 1, and whether the highest group's is not.
+
+    Raises:
+      Unsupported: the highest group's is not, and has no diagonal Gaussian as prior.
+
+    References:
+      Child 2020, arXiv 2011.10650, sec. 5 (samples at reduced temperature).
+    """
+    prior: Any = model.apply(variables, label, method="prior_of")
+    z = prior.sample(key, () if prior.batch_shape else (count,))
+    any_changed, highest_changed = changed
+    if not any_changed:
+        return z
+    highest = prior.top if isinstance(prior, Joint) else prior
+    if highest_changed and not is_diagonal_gaussian(highest):
+        raise Unsupported("has no temperature: it is not a diagonal Gaussian", "prior")
+    if isinstance(prior, Joint):
+        return prior.from_noise(jnp.asarray(temperature) * prior.to_noise(z))
+    return prior.mean + temperature * (z - prior.mean)
+
+
+def between(
+    model: Model,
+    variables: Params,
+    ends: jax.Array,
+    num_points: int,
+    label: Array | None,
+    moves: Sequence[bool] | None = None,
+) -> jax.Array:
+    """Returns codes [num_points, D] on the line between two `ends` [2, D] with labels
+    [2], of which the groups that `moves` says go (None: all); those below follow. On
+    the sphere it is the arc."""
+    start, end = ends
+    if model.space == SPHERE:
+        return spherical(start, end, num_points)
+    goes = of_dimensions([True] if moves is None else moves, model.group_sizes)
+    prior: Any = model.apply(variables, label, method="prior_of")
+    if not isinstance(prior, Joint):
+        return linear(start, jnp.where(goes > 0, end, start), num_points)
+    start, end = prior.to_noise(ends)
+    points = linear(start, jnp.where(goes > 0, end, start), num_points)
+    if label is not None:
+        label = jnp.broadcast_to(label[0], num_points)
+        prior = model.apply(variables, label, method="prior_of")
+    return prior.from_noise(points)
