@@ -1,8 +1,10 @@
 r"""ADBench's tabular sets: a model of half of the normal rows tells the others from the
-anomalies. One set of hyperparameters for all sets, chosen without labels: by the ELBO
-of held-out training rows, 2,000 steps beat 500 and a Gaussian per column beat Student's
-t and a shared scale on six of the seven sets tried. Bounded scales and clipped
-gradients keep all runs finite.
+anomalies.
+
+One set of hyperparameters serves all sets. It was chosen without labels: by the ELBO of
+held-out training rows, 2,000 steps beat 500 and a Gaussian per column beat Student's t
+and a shared scale on six of the seven sets tried. Bounded scales and clipped gradients
+keep all runs finite.
 
 Command:  python examples/prepare_adbench.py FOLDER_OF_ADBENCH
           python launch.py --experiment=reproduce --config=configs/papers/adbench.py
