@@ -9,6 +9,7 @@ In nats, of an image x:
   atypicality: how far `neg_bound` is from its mean over training images.
   complexity_ratio: `neg_bound` less the length of x as PNG; of images only.
   regret: likelihood regret, see `regret.py`.
+  llr_above_k: of models with several groups, LLR^{>k} for k = 1..L-1, see `llr.py`.
   ppca: -log p(x) under probabilistic PCA of the training images, scaled to [0, 1];
     not where values may be missing.
   knn, isolation_forest, one_class_svm, lof: those of scikit-learn, see `baselines.py`.
@@ -32,6 +33,7 @@ from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
 from vae.evaluation.baselines import Scores, score_by_others
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
+from vae.evaluation.llr import make_bounds_above
 from vae.evaluation.regret import make_likelihood_regret
 from vae.fields import Count, Field, Natural
 from vae.models.base import Model
@@ -113,6 +115,7 @@ def score_splits(
         )
         | of_others
         | _regrets(trained, split, regret_images)
+        | _ratios(trained, split, of_split)
         for split, of_split, of_others in zip(splits, bounds[1:], others, strict=True)
     ]
 
@@ -144,6 +147,23 @@ def _regrets(trained: Trained, split: Split, count: int) -> Scores:
     return {"regret": regrets}
 
 
+def _ratios(trained: Trained, split: Split, bounds: ImageBounds) -> Scores:
+    """Returns LLR^{>k} of images with these bounds, of models with several groups."""
+    ks = tuple(range(1, len(trained.subject.model.group_sizes)))
+    if not ks:
+        return {}
+    compute = trained.compiled(make_bounds_of_places, trained.importance_samples, ks)
+
+    def bounds_above(places: np.ndarray) -> jax.Array:
+        return compute(trained.variables, trained.seed, split[places], places)
+
+    above = map_batches(
+        bounds_above, np.arange(split.size), trained.batch_size, trained.on_batch
+    )
+    ratios = np.asarray(bounds.log_likelihood, np.float64)[:, None] - above
+    return {f"llr_above_{k}": ratios[:, i] for i, k in enumerate(ks)}
+
+
 def make_look(
     model: Model, preprocess: Preprocess
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
@@ -163,6 +183,20 @@ def make_regret(
         return compute(variables, x, None, keys)
 
     return regret
+
+
+def make_bounds_of_places(
+    model: Model, preprocess: Preprocess, num_samples: int, ks: Sequence[int]
+) -> Callable[..., jax.Array]:
+    """Returns (variables, seed, stored images [B], places [B]) -> L^{>k} [B, len(ks)]
+    in nats, by the noise of the bounds."""
+    compute = make_bounds_above(model, num_samples, ks)
+
+    def bounds(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        x, keys = look_at(preprocess, seed, stored, places, name=NOISE)
+        return compute(variables, x, stored.labels, keys)
+
+    return bounds
 
 
 def scores_of_bounds(

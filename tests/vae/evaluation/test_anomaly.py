@@ -1,5 +1,10 @@
-import numpy as np
+from typing import Any
 
+import numpy as np
+import pytest
+
+from tests.helpers.trained import untrained
+from vae.evaluation import anomaly
 from vae.evaluation.anomaly import scores_of_bounds
 from vae.evaluation.bounds import ImageBounds
 
@@ -29,3 +34,24 @@ def test_scores_from_bounds_by_hand() -> None:
         "complexity_ratio": [45, -90],
     }
     assert {name: values.tolist() for name, values in got.items()} == expected
+
+
+@pytest.mark.slow
+def test_models_with_several_groups_have_ratios(small_config: Any) -> None:
+    """One for each group but the highest, of whichever batches. Groups of one image
+    differ, and so do ratios."""
+    small_config.model.name = "ladder"
+    small_config.model.groups = small_config.model.group_widths = (3, 2)
+    small_config.dataset.keep_labels = (3,)
+    small_config.evaluate.anomalies.source = "other_labels"
+    trained = untrained(small_config)
+    found = [
+        anomaly.run(trained._replace(batch_size=size), source="other_labels")
+        for size in (100, 33)
+    ]
+    ratios = [name for name in found[0] if name.startswith("anomalous/llr")]
+    assert ratios == ["anomalous/llr_above_1", "anomalous/llr_above_2"]
+    for name in ratios:
+        assert np.std(found[0][name]) > 0.01
+        np.testing.assert_allclose(found[1][name], found[0][name], atol=2e-3)
+    assert not np.array_equal(*(found[0][name] for name in ratios))
