@@ -6,9 +6,7 @@ after each part.
 
 import argparse
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,19 +14,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from benchmarks import flops, ours
+from benchmarks.launches import FULL, ROOT, SMOKE, Scale, launches, sweep
 from benchmarks.run import CORES, Maker, images_of, race
-from configs import default, mnist_vae
+from configs import default, mnist_vae, top_down
 from experiments import origin, workdir
 from experiments.cells import override
 from experiments.terminal import say
 from vae.build import Config
 
-ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 MLP = {"dataset.name": "mnist_5k"}
 WIDE = {
@@ -55,31 +53,6 @@ POPULATIONS = {
     "MLP 200, batch 100": (1, 2, 4, 8, 16, 32, 64, 128, 256),
     "convolutions 64x64, batch 64": (1, 2, 4, 8, 16, 32),
 }
-SWEEP = ("objective.beta=1,2,4", "model.latent_dim=2,5,10,16", "seed=0,1")  # 24 runs
-
-
-class Scale(NamedTuple):
-    """How much is measured."""
-
-    rounds: int
-    seconds: float  # of one timing
-    most: int  # runs of a population
-    steps: int  # of a launch
-    changes: dict[str, Any]  # of every config
-    sweep: tuple[str, ...]
-    mode: str  # of the config that is launched
-
-
-FULL = Scale(3, 1.0, 256, 5_000, {}, SWEEP, "")
-SMOKE = Scale(
-    rounds=1,
-    seconds=0.05,
-    most=2,
-    steps=20,
-    changes={"dataset.name": "mnist_5k", "dataset.validation_size": 0},
-    sweep=("objective.beta=1,4", "seed=0,1"),
-    mode=":smoke",
-)
 
 
 def main() -> None:
@@ -122,16 +95,13 @@ def alone(scale: Scale) -> dict[str, dict[str, float]]:
 
 def populations(scale: Scale) -> dict[str, Any]:
     """Run-steps per second of populations, and their share of what memory and products
-    allow: a step reads and writes each parameter, its gradient and two moments once."""
+    allow; see `_least_seconds`."""
     peaks = peak(scale)
     found: dict[str, Any] = {}
     for name, config in _configs(scale):
         if name not in POPULATIONS:
             continue
-        seconds = max(
-            flops.of_step(config) / peaks["float32 products, FLOP/s"],
-            8 * 4 * _num_parameters(config) / peaks["copies, bytes/s"],
-        )
+        seconds = _least_seconds(config, peaks)
         found[name] = {}
         for size in POPULATIONS[name]:
             if size <= scale.most:
@@ -140,6 +110,26 @@ def populations(scale: Scale) -> dict[str, Any]:
                 of_size = {"run-steps/s": rate, "share of roofline": rate * seconds}
                 found[name][str(size)] = of_size
     return found
+
+
+def deep(scale: Scale) -> dict[str, dict[str, float]]:
+    """Steps per second of a very deep VAE of random colours, and their share of what
+    memory and products allow; see `_least_seconds`."""
+    with tempfile.TemporaryDirectory() as folder:
+        x = np.random.default_rng(0).integers(0, 256, (4_000, 32, 32, 3), np.uint8)
+        np.savez(Path(folder) / "colours.npz", x_train=x, x_test=x[:100])
+        config = top_down.get_config(scale.mode.removeprefix(":"))
+        changes = {
+            "dataset.name": f"npz:{folder}/colours.npz",
+            "precision": "bfloat16",
+            "runtime.num_devices": 1,
+        }
+        config = override(config, changes)
+        groups = len(flops.describe(config)[0].group_dims)
+        (rate,) = _best([Maker(ours.training, (config, "ours"))], scale).values()
+        share = rate * _least_seconds(config, peak(scale))
+    name = f"top_down, {groups} groups, 32x32x3, bfloat16"
+    return {name: {"steps/s": rate, "share of roofline": share}}
 
 
 def peak(scale: Scale) -> dict[str, float]:
@@ -153,56 +143,12 @@ def peak(scale: Scale) -> dict[str, float]:
     return found | {"copies, bytes/s": rate}
 
 
-def launches(scale: Scale) -> dict[str, Any]:
-    """Seconds of a cold and of a warm start of the quickstart; and whether a second
-    launch, and one that was stopped and launched again, give the same numbers."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        seconds = {}
-        for name in ("cold", "warm"):
-            start = time.monotonic()
-            _launch(place / name, place / "cache", scale)
-            total = time.monotonic() - start
-            trained = workdir.read_results(place / name)["train/seconds"]
-            seconds[name] = {"seconds": total, "of training": trained}
-        stopped = _launch(place / "stopped", place / "cache", scale, stop_early=True)
-        _launch(place / "stopped", place / "cache", scale)
-        first = _numbers(place / "cold")
-        return seconds | {
-            "second launch is equal": _numbers(place / "warm") == first,
-            "stopped before its end": stopped,
-            "stopped and resumed is equal": _numbers(place / "stopped") == first,
-        }
-
-
-def sweep(scale: Scale) -> dict[str, Any]:
-    """Seconds of a sweep by each executor, and how far their ELBOs lie apart."""
-    found, elbos = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for executor in ("vmap", "map"):
-            place = Path(folder) / executor
-            fields = [f"--sweep={field}" for field in scale.sweep]
-            flags = ("--experiment=sweep", f"--executor={executor}", *fields)
-            start = time.monotonic()
-            _launch(place, Path(folder) / "cache", scale, *flags)
-            found[f"{executor}, seconds"] = time.monotonic() - start
-            elbos[executor] = {
-                member.name: workdir.read_results(member)["test/elbo_nats"]
-                for member in place.glob("members/*")
-            }
-    differences = [elbos["vmap"][name] - elbo for name, elbo in elbos["map"].items()]
-    return found | {
-        "runs": len(differences),
-        "mean difference, nats": float(np.mean(differences)),
-        "largest difference, nats": float(np.max(np.abs(differences))),
-    }
-
-
 PARTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
     "launches": launches,
     "sweep": sweep,
     "alone": alone,
     "populations": populations,
+    "deep": deep,
     "peak": peak,
 }
 
@@ -230,6 +176,15 @@ def _configs(scale: Scale) -> Iterator[tuple[str, Config]]:
         if scale is SMOKE and "MLP" not in name:
             own |= {"dataset.name": "sprites:16", "dataset.validation_size": 0}
         yield name, default.finish(override(config, own), "")
+
+
+def _least_seconds(config: Config, peaks: dict[str, float]) -> float:
+    """Returns what a step needs at these peaks: it does its products, and reads and
+    writes each parameter, its gradient and two moments once."""
+    return max(
+        flops.of_step(config) / peaks[f"{config.precision} products, FLOP/s"],
+        8 * 4 * _num_parameters(config) / peaks["copies, bytes/s"],
+    )
 
 
 def _num_parameters(config: Config) -> int:
@@ -260,40 +215,6 @@ def _of_pytorch(config: Config) -> list[Maker]:
 def _best(makers: list[Maker], scale: Scale) -> dict[str, float]:
     rates = race(makers, rounds=scale.rounds, seconds=scale.seconds)
     return {name: max(of_rounds) for name, of_rounds in rates.items()}
-
-
-def _launch(
-    folder: Path, cache: Path, scale: Scale, *flags: str, stop_early: bool = False
-) -> bool:
-    """Launches the quickstart; says whether it was stopped before its end."""
-    command = [
-        sys.executable,
-        str(ROOT / "launch.py"),
-        f"--config={ROOT}/configs/quickstart.py{scale.mode}",
-        f"--config.train.steps={scale.steps}",
-        "--config.runtime.steps_per_call=10",
-        f"--workdir={folder}",
-        *flags,
-    ]
-    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL
-    ) as process:
-        while stop_early and process.poll() is None:
-            if (folder / "metrics.jsonl").exists():
-                process.send_signal(signal.SIGTERM)
-                break
-            time.sleep(0.01)
-        status = process.wait()
-    if status not in (0, 130):
-        raise RuntimeError(f"a launch ended with status {status}")
-    return status == 130
-
-
-def _numbers(folder: Path) -> dict[str, Any]:
-    """Returns the results, but for times and memory."""
-    results = workdir.read_results(folder)
-    return {k: v for k, v in results.items() if not k.startswith("train/")}
 
 
 if __name__ == "__main__":

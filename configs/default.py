@@ -57,7 +57,8 @@ def get_config(mode: str = "") -> Config:
 
     model = config.model = ConfigDict()
     model.name = "vae"
-    model.latent_dim = 20  # dimensions; positions of discrete codes
+    # Dimensions; positions of discrete codes. top_down: channels of each group's codes.
+    model.latent_dim = 20
     model.condition = "none"  # label: encoder and decoder are given it; some priors too
     # chain, ladder: sizes of the groups of codes above the first, whose size is
     # latent_dim, and of the two layers below each.
@@ -79,8 +80,14 @@ def get_config(mode: str = "") -> Config:
     model.encoder.channels = (32, 64)  # of convolutions: each halves the image
     model.encoder.blocks = 1  # resnet and the like: residual blocks at each size
     model.encoder.convolution = "auto"  # matmul | lax | auto (the faster)
+    # bottom_up, top_down: 32x2 are two blocks at 32x32; 32d2 halves what it gives;
+    # 32m16 adds what was reached at 16x16. Each block of top_down has a group of codes.
+    model.encoder.layers = "32x1,32d2,16x1,16d2,8x1,8d2,4x1,4d4,1x1"
+    model.encoder.width = 64  # bottom_up: channels
+    model.encoder.bottleneck = 0.25  # bottom_up: share of them within a block
     # The decoder's fields are the encoder's, in the same order.
     model.decoder = model.encoder.copy_and_resolve_references()
+    model.decoder.layers = "1x1,4m1,8m4,16m8,16x1,32m16,32x1"
     model.decoder.output_bias = "data_mean"  # starts at the train mean, or at zeros
 
     posterior = model.posterior = ConfigDict()

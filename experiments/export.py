@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments import workdir
 from experiments.terminal import say
+from vae.experiment import Experiment
 from vae.saved import open_model, write_model
 from vae.types import UserError
 
@@ -32,19 +33,20 @@ def run(folder: Path, output: Path | None, *, license: str) -> None:
     experiment, variables = open_model(folder)
     try:
         write_model(experiment, variables, output)
-        card = _model_card(experiment.config, folder, license)
+        card = _model_card(experiment, folder, license)
         workdir.write_text(output / "README.md", card)
     except OSError as error:
         raise UserError(f"--output={output} cannot be written ({error})") from error
     say(f"weights, config and model card written to {output}")
 
 
-def _model_card(config: dict[str, Any], folder: Path, license: str) -> str:
+def _model_card(experiment: Experiment, folder: Path, license: str) -> str:
     """Returns Markdown that model hubs read, with the run's numbers."""
     results = workdir.read_results(folder)
     past = workdir.read_json(folder / "provenance.json") or {"launches": []}
+    config = experiment.config
     model = config["model"]
-    dimensions = " + ".join(map(str, (model["latent_dim"], *model["groups"])))
+    dimensions = " + ".join(map(str, experiment.group_dims))
     parts = [f"{part} `{model[part]['name']}`" for part in PARTS]
     rows = [
         f"| `{key}` | {value:.6g}{_error(results, key)} |"

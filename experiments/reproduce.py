@@ -84,10 +84,14 @@ def run(
             )
     say(f"written to {folder}/table.md")
     done = workdir.read_json(folder / "table.json") or {"rows": ()}
-    shown = {title for row in done["rows"] for title in row.get("values", ())}
+    shown = {
+        title
+        for row in done["rows"]
+        for title in {*row.get("values", ()), *row.get("texts", ())}
+    }
     for title in plan["columns"]:
         if shown and title not in shown:
-            say(f"no row has a number for the column {title}")
+            say(f"no row has a value for the column {title}")
     if missing := sum("missing" in row for row in done["rows"]):
         say(f"missing: {missing} of {len(done['rows'])} rows; the table says why")
 

@@ -47,12 +47,16 @@ def load(name: str) -> Any:
 
 
 def fitting(config: Any, folder: Path) -> Any:
-    """The config with data that its likelihood takes: digits, their bytes as counts, or
-    a table."""
+    """The config with data that its likelihood takes: digits, their bytes as counts,
+    colours of 32x32 pixels, or a table."""
     if config.model.likelihood.name in COUNTS:
         train, test = (np.float32(split.images) for split in mnist_5k())
         np.savez(folder / "digits.npz", x_train=train[:1_000], x_test=test)
         config.dataset.name = f"npz:{folder}/digits.npz"
+    if config.model.likelihood.name.endswith("_rgb"):
+        x = np.random.default_rng(0).integers(0, 256, (500, 32, 32, 3), np.uint8)
+        np.savez(folder / "colours.npz", x_train=x, x_test=x)
+        config.dataset.name = f"npz:{folder}/colours.npz"
     if config.model.likelihood.name == "per_column":
         use_table(config, folder / "table.csv", rows=2_500, missing=0.1)
         config.dataset.missing = "observed_only"
@@ -69,7 +73,8 @@ def pairs() -> list[tuple[str, str]]:
         codes.setdefault((model["posterior"]["name"], model["prior"]["name"]), name)
         likelihoods.setdefault(model["likelihood"]["name"], name)
     del codes["diagonal_gaussian", "standard_normal"], likelihoods["bernoulli"]
-    own = {*COUNTS, "per_column"} & likelihoods.keys()  # data
+    rgb = "discretized_logistic_mixture_rgb"
+    own = {*COUNTS, "per_column", rgb} & likelihoods.keys()  # data
     alone = [likelihoods.pop(likelihood) for likelihood in sorted(own)]
     left = itertools.zip_longest(codes.values(), likelihoods.values())
     return [*((name, name) for name in alone), *((c or n, n or c) for c, n in left)]

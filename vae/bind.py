@@ -28,6 +28,7 @@ class Entry(NamedTuple):
         str, Method
     ] = {}  # arguments of `make` that have fields of their own
     couples: bool = False  # compares the examples of a minibatch
+    is_padded: bool = True  # a model whose latent space may be wider than is used of it
     optimizer: Method | None = None  # of an objective's own parameters
     # Takes the fields; says which values do not go together, as a phrase, or None.
     mismatch: Method | None = None

@@ -206,7 +206,8 @@ def model_maker(
     dtype = PRECISIONS[config["precision"]]
     likelihood = make_likelihood(config, bound, dataset)
     *size, channels = dataset.event_shape
-    event_shape = (*size, channels * likelihood.features_per_channel)
+    with naming(config, "model.likelihood"):
+        event_shape = (*size, likelihood.num_features(channels))
     bias = bind_method("model.decoder", config["model"]["decoder"], output_bias)
     bias_init = bias(dataset, likelihood)
     shared = {

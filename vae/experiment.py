@@ -55,8 +55,9 @@ class Experiment(NamedTuple):
 
     @property
     def group_dims(self) -> tuple[int, ...]:
-        """The latent dimensions of each group of codes."""
-        return (self.latent_dim, *self.config["model"]["groups"])
+        """The latent dimensions of each group of codes; positions of discrete ones."""
+        sizes = self.model.group_sizes
+        return sizes if len(sizes) > 1 else (self.latent_dim,)
 
     @property
     def augmented(self) -> Preprocess:

@@ -77,6 +77,8 @@ def traced_hparams(
 
 
 def _is_padded(config: dict[str, Any], bound: Mapping[str, Binding]) -> bool:
+    if not bound["model"].entry.is_padded:
+        return False
     nothing = {"encoder": None, "examples": None}  # facts need neither
     latent_dim = config["model"]["latent_dim"]
     parts = latent_parts(config, bound, latent_dim, **nothing)

@@ -17,9 +17,12 @@ from vae.models import (
     per_column,
     posteriors,
     priors,
+    rgb,
+    top_down,
 )
 from vae.models.vae import VAE
 from vae.nn import convnext, decoders, encoders
+from vae.nn.top_down import BottomUpEncoder, TopDownDecoder
 from vae.objectives import (
     constrained,
     discrepancy,
@@ -41,6 +44,7 @@ MODELS: Menu = {
     "vae": _one_group,
     "chain": hierarchy.chain,
     "ladder": hierarchy.ladder,
+    "top_down": Entry(top_down.top_down, is_padded=False),
 }
 ENCODERS: Menu = {
     "mlp": encoders.MLPEncoder,
@@ -49,6 +53,7 @@ ENCODERS: Menu = {
     "conv_locatello": encoders.conv_locatello,
     "resnet": encoders.ResNetEncoder,
     "convnext": convnext.ConvNeXtEncoder,
+    "bottom_up": BottomUpEncoder,
 }
 DECODERS: Menu = {
     "mlp": decoders.MLPDecoder,
@@ -57,6 +62,7 @@ DECODERS: Menu = {
     "conv_locatello": decoders.conv_locatello,
     "resnet": decoders.ResNetDecoder,
     "convnext": convnext.ConvNeXtDecoder,
+    "top_down": TopDownDecoder,
 }
 POSTERIORS: Menu = {
     "diagonal_gaussian": posteriors.DiagonalGaussian,
@@ -87,6 +93,7 @@ LIKELIHOODS: Menu = {
     "gaussian_per_pixel": likelihoods.GaussianPerPixel,
     "discretized_logistic": likelihoods.DiscretizedLogistic,
     "discretized_logistic_mixture": likelihoods.MixtureOfDiscretizedLogistics,
+    "discretized_logistic_mixture_rgb": rgb.MixtureOfDiscretizedLogisticsRGB,
     "categorical": likelihoods.Categorical256,
     "poisson": counts.Poisson,
     "negative_binomial": counts.NegativeBinomial,

@@ -1,6 +1,10 @@
 r"""ADBench's tabular sets: a model of half of the normal rows tells the others from the
-anomalies. One set of hyperparameters for all sets, chosen by the likelihood of held-out
-training rows.
+anomalies.
+
+One set of hyperparameters serves all sets. It was chosen without labels: by the ELBO of
+held-out training rows, 2,000 steps beat 500 and a Gaussian per column beat Student's t
+and a shared scale on six of the seven sets tried. Bounded scales and clipped gradients
+keep all runs finite.
 
 Command:  python examples/prepare_adbench.py FOLDER_OF_ADBENCH
           python launch.py --experiment=reproduce --config=configs/papers/adbench.py
@@ -63,6 +67,15 @@ SCORES = {
 }
 
 
+NOTES = """k-NN, computed here, is 3 points above the published k-NN in the mean, so the
+split and the scaling differ from theirs by about that much: 20_letter, 44_Wilt,
+12_fault and 26_optdigits differ most. Within the same split ours is 1.2 points above
+pPCA and 2 points below k-NN. Of the runs whose verdict is healthy none has fewer than
+8 active dimensions. Where a set has few rows or constant columns, the variance of
+single columns shrinks to its bound, and single test rows cost up to millions of nats:
+ranks are not hurt by it, means of the likelihood are."""
+
+
 def get_config(mode: str = "") -> default.Config:
     config = default.get_config()
     config.dataset.name = "npz:adbench/29_Pima.npz"
@@ -71,8 +84,11 @@ def get_config(mode: str = "") -> default.Config:
     config.dataset.batch_size = 32
     config.model.latent_dim = 8
     config.model.likelihood.name = "gaussian_per_pixel"
+    # Test rows may lie hundreds of standard deviations from the training rows.
+    config.model.posterior.scale = "bounded_exp"
     for part in (config.model.encoder, config.model.decoder):
         part.widths = (128, 128)
+    config.optimizer.clip_norm = 1.0
     config.train.steps = 2_000
     config.optimizer.schedule.name = "cosine"
     config.evaluate.bounds.importance_samples = 50
@@ -118,5 +134,6 @@ def table() -> dict[str, Any]:
         ],
         "source": "github.com/vicliv/DTE (Livernoche et al. 2024, arXiv 2305.18593), "
         "mean of 5 splits; beside the ELBO their VAE, that of PyOD",
+        "notes": NOTES,
         "differs": "one split, 5 seeds of the model; at most 10,000 test rows",
     }

@@ -50,7 +50,7 @@ def generate(subject: Subject) -> Images:
     codes = {"prior": z}
     if subject.is_standard_normal:
         codes = {f"prior, temperature {t:g}": t * z for t in TEMPERATURES}
-    if not subject.is_conditional:
+    if not (subject.is_conditional or subject.has_large_codes):
         asked = subject.experiment.config["evaluate"]["fitted_density"]
         components = asked["components"] or COMPONENTS
         components = min(components, len(subject.train.codes))

@@ -27,6 +27,8 @@ from vae.training.loop import Interrupted
 
 # The sections of vectors: the others show images.
 OF_VECTORS = ("coverage", "groups", "plane", "usage")
+# Those of codes too large to be fitted, embedded or looked at one by one.
+OF_LARGE_CODES = ("samples", "coverage", "neighbours", "groups")
 
 
 def run(folder: Path, *, config: Config | None = None, data: str | None = None) -> None:
@@ -96,7 +98,11 @@ def _describe(subject: Subject) -> str:
     """Says what the page shows of the data, and what it does not."""
     if not subject.has_images:
         return "The data are vectors: there are no sections that show images."
-    return subject.display.describe(subject.test.pixels.shape[-1])
+    shown = subject.display.describe(subject.test.pixels.shape[-1])
+    if subject.has_large_codes:
+        size = subject.experiment.model.code_dim
+        shown += f" A code has {size:,} dimensions: none is looked at by itself."
+    return shown
 
 
 def _sections(
@@ -126,6 +132,8 @@ def _sections(
     }
     if len(subject.experiment.model.group_sizes) == 1:
         del sections["groups"]
+    if subject.has_large_codes:
+        sections = {k: make for k, make in sections.items() if k in OF_LARGE_CODES}
     if subject.has_images:
         return sections
     shown = {name: make for name, make in sections.items() if name in OF_VECTORS}

@@ -18,6 +18,7 @@ from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.ais import draw_prior
 from vae.evaluation.base import map_batches
 from vae.evaluation.fitted_density import make_draw
+from vae.evaluation.latent import MOST_DIMENSIONS
 from vae.latents.aggregate import infer_stored
 from vae.models.base import REALS
 from vae.training.state import TrainState
@@ -77,6 +78,11 @@ class Subject(NamedTuple):
         model = self.experiment.model
         has_groups = len(model.group_sizes) > 1
         return model.prior.factorises if has_groups else model.prior_factorises
+
+    @property
+    def has_large_codes(self) -> bool:
+        """Whether codes have too many dimensions to be looked at one by one."""
+        return self.experiment.model.code_dim > MOST_DIMENSIONS
 
     @property
     def is_conditional(self) -> bool:
@@ -199,6 +205,7 @@ def _examples(
     """Encodes at most so many images, evenly spaced; of data with known factors, images
     of random ones."""
     pixels = int(np.prod(experiment.dataset.event_shape))
+    pixels = max(pixels, experiment.model.code_dim)
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
     source, values = experiment.data.factors, None
     if source is None:

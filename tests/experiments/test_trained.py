@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 import vae
+from configs import default
 from experiments import train, workdir
 from experiments.latents import run as latents
 from experiments.program import make_program
 from experiments.trained import VALIDATION, TrainedRuns, causes, make_trained
+from tests.helpers import training
 from vae.build import build, vary
 from vae.data.sources import mnist_5k
 from vae.evaluation.collapse import CYCLICAL, FREE_BITS, LOWER_BETA, WARM_UP
 from vae.training.state import stack_runs
-from vae.types import UserError
 
 
 @pytest.mark.slow
@@ -88,7 +89,7 @@ def test_groups_are_trained_evaluated_and_used(
     units = results["latent/active_units_per_group"]
     assert sum(units) == results["latent/active_units"]
     assert len(results["latent/mean_variance"]) == 4 + 3
-    assert len(results["latent/decoder_sensitivity"]) == 4
+    assert len(results["latent/decoder_sensitivity"]) == 4 + 3
     # A rate of a chain is no sum of divergences over dimensions.
     assert ("latent/kl_per_dim" in results) == (name == "ladder")
     assert "failed" not in results and results["ais/nll_nats"] > 0
@@ -99,5 +100,45 @@ def test_groups_are_trained_evaluated_and_used(
     assert codes.mean.shape == (5, 7)
     assert fitted.decode(codes.mean).shape == fitted.reconstruct(x).shape
     assert fitted.sample(jax.random.key(0), 3).shape == (3, 28, 28, 1)
-    with pytest.raises(UserError, match="one group, but this model has 2"):
-        latents.run(tmp_path)
+    latents.run(tmp_path)
+    page = (tmp_path / "latents.html").read_text()
+    assert "What each group holds" in page and "could not be computed" not in page
+    change = workdir.read_json(tmp_path / "latents" / "results.json")["groups/change"]
+    assert len(change) == 2 and min(change) > 0
+
+
+@pytest.mark.slow
+def test_a_very_deep_vae_is_trained_evaluated_and_used(
+    small_config, tmp_path: Path
+) -> None:
+    """In calls of other lengths it trains alike."""
+    images = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 3), np.uint8)
+    np.savez(tmp_path / "colours.npz", x_train=images, x_test=images[:30])
+    config = small_config.copy_and_resolve_references()
+    config.dataset.name = f"npz:{tmp_path}/colours.npz"
+    config.model = default.get_config().model
+    model = config.model
+    model.name, model.latent_dim = "top_down", 2
+    model.encoder.name, model.decoder.name = "bottom_up", "top_down"
+    model.encoder.width = model.decoder.width = 8
+    model.encoder.layers, model.decoder.layers = "4d2,2d2,1x1", "1x1,2m1,4m2"
+    model.likelihood.name = "discretized_logistic_mixture_rgb"
+    train.run(config, tmp_path / "run")
+    results = workdir.read_results(tmp_path / "run")
+    assert "failed" not in results
+    rates = results["latent/rate_per_group_nats"]
+    assert len(rates) == 3 and min(rates) >= 0
+    assert sum(rates) == pytest.approx(results["test/rate_nats"])
+    units = results["latent/active_units_per_group"]
+    assert sum(units) == results["latent/active_units"]
+    assert len(results["latent/kl_per_dim"]) == 2 * (16 + 4 + 1)
+    assert len(results["latent/decoder_sensitivity"]) == 42
+    assert min(results["latent/decoder_sensitivity"]) > 0
+    assert results["objective/beta_normalised"] == pytest.approx(42 / 48)
+    fitted = vae.load(tmp_path / "run")
+    codes = fitted.encode(images[:5])
+    assert codes.mean.shape == (5, 42)
+    assert fitted.decode(codes.mean).shape == fitted.reconstruct(images[:5]).shape
+    assert fitted.sample(jax.random.key(0), 3).shape == (3, 4, 4, 3)
+    whole, parts = training.train(config), training.train(config, calls=[7, 13])
+    training.assert_equal(whole[0].params, parts[0].params)

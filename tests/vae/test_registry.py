@@ -36,12 +36,16 @@ from vae.types import Unsupported, UserError
 
 @pytest.fixture(scope="module")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Sixteen labelled images of 4x4 bytes, and beside them vectors of counts."""
+    """Sixteen labelled images of 4x4 bytes, and beside them some in colour and vectors
+    of counts."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (16, 4, 4), np.uint8)
     labels = np.arange(16) % 3
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    colours = random.integers(0, 256, (16, 4, 4, 3), np.uint8)
+    place = path.with_name("colours.npz")
+    np.savez(place, x_train=colours, y_train=labels, x_test=colours, y_test=labels)
     save_counts(path.with_name("counts.npz"))
     return f"npz:{path}"
 
@@ -59,7 +63,11 @@ def tiny_config(data: str, **names: str) -> Any:
     for field, name in names.items():
         group = {"objective": config.objective, "model": config.model}.get(field)
         (config.model[field] if group is None else group).name = name
-    if config.model.name != "vae":
+    if config.model.name == "top_down":
+        for part, name in (("encoder", "bottom_up"), ("decoder", "top_down")):
+            config.model[part].name, config.model[part].width = name, 8
+        config.model.encoder.layers, config.model.decoder.layers = "4d4,1x1", "1x1,4m1"
+    elif config.model.name != "vae":
         config.model.groups, config.model.group_widths = (2,), (5,)
     for field in ("encoder", "decoder", "posterior", "prior", "likelihood"):
         group = config.model[field]
@@ -143,6 +151,8 @@ def composed(data: str, composition: Composition) -> tuple[Experiment, ...]:
     names = dict(zip(parts, composition, strict=True))
     if names["likelihood"] in COUNTS:
         data = data.replace("tiny.npz", "counts.npz")
+    if names["likelihood"].endswith("_rgb"):
+        data = data.replace("tiny.npz", "colours.npz")
     config = tiny_config(data, objective="elbo", **names)
     if names["likelihood"] == "per_column":
         use_table(config, Path(data.removeprefix("npz:")).with_name("table.csv"))
@@ -218,13 +228,17 @@ REFUSED = {
 }
 
 
-# q(z | x) of a group depends on other groups, and that of a ladder on p(z), too.
+# q(z | x) of a group depends on other groups; that of a ladder and of top_down on p(z),
+# too.
 COUPLED = {
     *("beta_tcvae", "dip_vae_i", "dip_vae_ii", "info_vae", "wae_mmd", "vq_vae"),
     "factor_vae",
 }
 FLOORS = {"free_bits", "free_bits_per_group"}
-REFUSED_BY_MODEL = {"chain": COUPLED | FLOORS, "ladder": COUPLED | {"piwae", "dreg"}}
+REFUSED_BY_MODEL = {
+    "chain": COUPLED | FLOORS,
+    **dict.fromkeys(("ladder", "top_down"), COUPLED | {"piwae", "dreg"}),
+}
 
 
 def is_refused(composition: Composition, objective: str) -> bool:
@@ -275,4 +289,5 @@ def test_images_that_cannot_be_halved_are_refused(tiny_data: str) -> None:
         UserError, match="model.encoder.name=conv_locatello halves"
     ) as e:
         build(config)
-    assert choices(e.value) == ENCODERS.keys() - {"conv_locatello"}
+    # The layers of bottom_up are of 32x32 pixels.
+    assert choices(e.value) == ENCODERS.keys() - {"conv_locatello", "bottom_up"}

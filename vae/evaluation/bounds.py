@@ -18,7 +18,11 @@ from vae.evaluation.base import (
     look_at,
     mean_and_error,
 )
-from vae.evaluation.latent import active_units, variance_of_means
+from vae.evaluation.latent import (
+    MOST_DIMENSIONS,
+    active_units,
+    variance_of_means,
+)
 from vae.fields import Count
 from vae.models.base import Model
 from vae.objectives.base import elbo_terms, kl_per_dimension, moments_of_example
@@ -36,7 +40,9 @@ class ImageBounds(NamedTuple):
     log_likelihood: Array  # [B], the importance-weighted bound L_K
     effective_sample_size: Array  # [B], in 1..K
     reconstruction_log_prob: Array  # [B], log E_q p(x | z): An & Cho 2015, algorithm 4
-    posterior_mean: Array  # [B, D], of all groups; the samples' where unknown
+    # [B, D], of all groups; the samples' where unknown. This and what follows are None
+    # for codes of more than `MOST_DIMENSIONS`.
+    posterior_mean: Array | None
     mean_error: Array | None  # [B, D], its variance; None if one sample tells nothing
     kl_per_dimension: Array | None  # [B, D]; None where the rate is no sum over D
 
@@ -102,7 +108,10 @@ def make_importance_bound(
         start = (*[zeros - jnp.inf] * 3, zeros, rates, codes, codes)
         sums, _ = jax.lax.scan(add_chunk, start, jnp.arange(num_chunks))
         log_sum, log_squares, log_mean, distortion, rates, code, square = sums
-        mean, error = _posterior_mean(groups, code, square, num_samples)
+        mean = error = kl = None
+        if codes.shape[-1] <= MOST_DIMENSIONS:
+            mean, error = _posterior_mean(groups, code, square, num_samples)
+            kl = _kl_per_dimension(groups)
         return ImageBounds(
             distortion=distortion / num_samples,
             rate=rates.sum(0) / num_samples,
@@ -112,7 +121,7 @@ def make_importance_bound(
             reconstruction_log_prob=log_mean - jnp.log(num_samples),
             posterior_mean=mean,
             mean_error=error,
-            kl_per_dimension=_kl_per_dimension(groups),
+            kl_per_dimension=kl,
         )
 
     return bound
@@ -216,10 +225,10 @@ def summarise(
     if len(groups) > 1:
         rates = np.mean(bounds.rate_per_group, 0)
         results["latent/rate_per_group_nats"] = rates.tolist()
-    if bounds.mean_error is not None and len(nll) > 1:  # a single one has no variance
-        variance = variance_of_means(
-            bounds.posterior_mean[:, :size], bounds.mean_error[:, :size]
-        )
+    mean, error = bounds.posterior_mean, bounds.mean_error
+    # A single one has no variance.
+    if mean is not None and error is not None and len(nll) > 1:
+        variance = variance_of_means(mean[:, :size], error[:, :size])
         results["latent/active_units"] = active_units(variance)
         if len(groups) > 1:
             per_group = np.split(variance, np.cumsum(groups)[:-1])

@@ -25,13 +25,14 @@ from vae.types import Array, Params
 # Test images by which information is estimated, and pixels of all of them, at most.
 MOST, MOST_PIXELS = 2_000, 2_000_000
 SENSITIVE = 64  # codes at which the decoder is differentiated
+MOST_DIMENSIONS = 4_096  # of a code, if they are looked at one by one
 
 
 class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
     code_variance: jax.Array  # [D], over images
-    sensitivity: jax.Array  # [D], of the group that the decoder sees
+    sensitivity: jax.Array  # [D]
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
 
@@ -61,6 +62,11 @@ def run(trained: Trained) -> dict[str, Any]:
             "latent/codes_used": use.used,
             "latent/code_perplexity": use.perplexity,
             "collapse": str(use.verdict),
+        }
+    if subject.code_dim > MOST_DIMENSIONS:
+        return {
+            "collapse": f"unknown: a code has {subject.code_dim:,} dimensions, and up "
+            f"to {MOST_DIMENSIONS:,} are looked at one by one"
         }
     if "latent/mean_variance" not in before:
         return {"collapse": "unknown: the variance of the posterior means is not known"}

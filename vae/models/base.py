@@ -81,10 +81,18 @@ class Likelihood(nn.Module):
     features_per_channel = 1
 
     def __call__(self, features: jax.Array, *, event_dim: int) -> Distribution:
-        """Maps features [..., H, W, C * features_per_channel] to a distribution, batch
-        shape [...], event shape [H, W, C]: `event_dim` is 3. If it is 1, maps features
-        [..., D * features_per_channel] to one of vectors [D]."""
+        """Maps features [..., H, W, num_features(C)] to a distribution, batch shape
+        [...], event shape [H, W, C]: `event_dim` is 3. If it is 1, maps features
+        [..., num_features(D)] to one of vectors [D]."""
         raise NotImplementedError
+
+    def num_features(self, channels: int) -> int:
+        """Returns how many features a pixel of so many channels has, or a vector.
+
+        Raises:
+          Unsupported: the likelihood needs another number of channels.
+        """
+        return channels * self.features_per_channel
 
     @staticmethod
     def supports(pixels: np.ndarray) -> bool:

@@ -196,7 +196,7 @@ class GaussianPerPixel(RealPixels):
         return join(mean[..., None], np.zeros((*mean.shape, 1)))
 
 
-class _Bytes(PixelLikelihood):
+class Bytes(PixelLikelihood):
     """What the likelihoods over 256 levels have in common."""
 
     is_discrete = True
@@ -209,7 +209,7 @@ class _Bytes(PixelLikelihood):
         return bool((is_level & (pixels >= 0) & (pixels <= 1)).all())
 
 
-class DiscretizedLogistic(_Bytes):
+class DiscretizedLogistic(Bytes):
     """Bytes, each with a location and a log-scale of its own in units of [0, 1].
 
     `LOG_SCALE_BOUNDS` bounds the log-scale smoothly. The `mean` is right to 1 / 510.
@@ -230,7 +230,7 @@ class DiscretizedLogistic(_Bytes):
         return join(loc, np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE)))
 
 
-class MixtureOfDiscretizedLogistics(_Bytes):
+class MixtureOfDiscretizedLogistics(Bytes):
     """Bytes, each with a mixture of `DiscretizedLogistic` of its own.
 
     Given z, channels are independent; those of PixelCNN++ condition on each other.
@@ -263,7 +263,7 @@ class MixtureOfDiscretizedLogistics(_Bytes):
         return join(np.zeros_like(loc), loc, log_scale)
 
 
-class Categorical256(_Bytes):
+class Categorical256(Bytes):
     """Bytes, each with a softmax over the 256 levels: any distribution, not smooth.
 
     References:

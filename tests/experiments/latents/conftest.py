@@ -56,7 +56,7 @@ def known_model(
     if is_conditional:
         num_labels = 1 if labels is None else int(labels.max()) + 1
     experiment: Any = SimpleNamespace(
-        model=SimpleNamespace(num_labels=num_labels),
+        model=SimpleNamespace(num_labels=num_labels, code_dim=codes.shape[1]),
         config={
             "dataset": {"name": "npz:a"},
             "model": {"latent_dim": codes.shape[1], "groups": []},

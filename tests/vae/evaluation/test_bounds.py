@@ -111,6 +111,19 @@ def test_reconstruction_probability_of_gaussians_in_closed_form() -> None:
     )
 
 
+def test_codes_of_many_dimensions_are_not_kept_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All bounds are as they were."""
+    whole = bound_of(exact.params(0.3, 1.2), 3)
+    monkeypatch.setattr(bounds, "MOST_DIMENSIONS", 1)
+    found = bound_of(exact.params(0.3, 1.2), 3)
+    kept = {"posterior_mean": None, "mean_error": None, "kl_per_dimension": None}
+    assert whole.posterior_mean is not None and whole.kl_per_dimension is not None
+    expected = whole._replace(**kept)
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
 def results(trained: Trained, num_samples: int) -> dict[str, Any]:
     test = trained.subject.dataset.test
     return evaluate_split(trained, test, name="test", num_samples=num_samples)

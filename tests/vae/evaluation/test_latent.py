@@ -62,3 +62,14 @@ def test_discrete_codes_are_counted(small_config) -> None:
     # Without parameters all classes are alike, and the first is the code.
     assert found["latent/codes_used"] == found["latent/code_perplexity"] == 1
     assert "collapsed: 1 of 5 codes" in found["collapse"]
+
+
+def test_codes_of_many_dimensions_have_no_verdict(
+    small_config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latent, "MOST_DIMENSIONS", 3)
+    found = latent.run(untrained(small_config))
+    assert found == {
+        "collapse": "unknown: a code has 4 dimensions, and up to 3 are looked at one "
+        "by one"
+    }
