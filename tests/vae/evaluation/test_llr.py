@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.vae.models import test_top_down as deep
 from tests.vae.models.test_hierarchy import (
     KINDS,
     NOISE_1,
@@ -101,3 +102,18 @@ def test_of_three_groups_those_above_count(kind: Any) -> None:
     found = bounds_above(own, params, x, 1, range(3))
     assert len(sizes) == 3
     np.testing.assert_allclose(found.T, expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_groups_that_depend_on_all_above() -> None:
+    """Each redrawn group is given all above it; above none, it is the bound again."""
+    own, keys = deep.OWN, deep.KEYS
+    params = own.init(jax.random.key(1), deep.X, keys)["params"]
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # no prior is the start's
+    ks = range(len(own.group_sizes))
+    found = bounds_above(own, params, deep.X, 3, ks)
+    bound = jax.jit(make_importance_bound(own, 3))
+    expected = bound({"params": params}, deep.X, None, keys).log_likelihood
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+    assert found.shape == (5, len(ks))
+    assert np.isfinite(found).all()
