@@ -247,14 +247,11 @@ def _mean_row(group: str, rows: Sequence[Row], names: dict[str, str]) -> dict[st
         }
     if missing := [row["name"] for row in rows if "missing" in row]:
         return mean | {"missing": f"without {', '.join(missing)}"}
-    by_seed = zip(*(row["results"] for row in rows), strict=True)
-    averaged = [
-        {
-            name: float(np.mean(numbers))
-            for name in names.values()
-            if len(numbers := _numbers(results, name)) == len(results)
-        }
-        for results in by_seed
-    ]
-    values = _with_values(mean | {"results": averaged}, names)["values"]
+    by_seed = [*zip(*(row["results"] for row in rows), strict=True)]
+    values = {}
+    for title, name in names.items():
+        found = [_numbers(results, name) for results in by_seed]
+        if all(len(numbers) == len(rows) for numbers in found):
+            means = [float(np.mean(numbers)) for numbers in found]
+            values[title] = tables.summarize(means)
     return mean | {"values": values}

@@ -88,7 +88,7 @@ def table(mode: str) -> dict[str, Any]:
                 {
                     "says": f"group {group}: the ladder uses more units",
                     "column": f"units {group}",
-                    "order": [names[1], names[3]],
+                    "order": [names[2], names[3]],
                 }
                 for group in (1, 2, 3)
             ),

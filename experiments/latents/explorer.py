@@ -75,6 +75,8 @@ def _save(subject: Subject, folder: Path, **values: Any) -> None:
         config=subject.experiment.config,
         display=subject.display.describe(pixels.shape[-1]),
         images=len(pixels),
+        dimensions=subject.dimensions,
+        code_dim=subject.test.codes.shape[1],
         not_finite=[],
         **values,
     )

@@ -25,7 +25,7 @@ def show_groups(
 ) -> Section:
     """Shows which groups are needed for an image, and what each one changes; measures
     how much."""
-    places = _places(subject.experiment.model.group_sizes)
+    places = _places(subject.experiment.group_dims)
     change = [measure_change(subject, place) for place in places]
     numbers = range(1, len(places) + 1)
     columns: dict[str, Sequence[Any]] = {

@@ -78,6 +78,7 @@ def _write(subject: Subject, folder: Path) -> None:
         "latents.html.jinja",
         name=folder.name,
         config=subject.experiment.config,
+        dimensions=subject.dimensions,
         elbo=evaluated.get("test/elbo_nats"),
         display=_describe(subject),
         sections=sections,
@@ -100,7 +101,7 @@ def _describe(subject: Subject) -> str:
         return "The data are vectors: there are no sections that show images."
     shown = subject.display.describe(subject.test.pixels.shape[-1])
     if subject.has_large_codes:
-        size = subject.experiment.model.code_dim
+        size = sum(subject.experiment.group_dims)
         shown += f" A code has {size:,} dimensions: none is looked at by itself."
     return shown
 
@@ -130,7 +131,7 @@ def _sections(
         "transfer": lambda: transfer.show_style_transfer(subject, attributes(), folder),
         "swapping": lambda: swapping.show_swaps(subject, attributes(), folder),
     }
-    if len(subject.experiment.model.group_sizes) == 1:
+    if len(subject.experiment.group_dims) == 1:
         del sections["groups"]
     if subject.has_large_codes:
         sections = {k: make for k, make in sections.items() if k in OF_LARGE_CODES}

@@ -21,6 +21,7 @@ from vae.evaluation.fitted_density import make_draw
 from vae.evaluation.latent import MOST_DIMENSIONS
 from vae.latents.aggregate import infer_stored
 from vae.models.base import REALS
+from vae.models.priors import ConditionalGaussian
 from vae.training.state import TrainState
 from vae.types import Array, UserError, is_image
 
@@ -47,7 +48,7 @@ class Subject(NamedTuple):
 
     Codes of several groups are those of `Joint.to_noise`: the standardised place of
     each group in its prior given the groups above. So they can be moved one by one, and
-    are standard normal under the prior, like the codes of one group.
+    are standard normal under the prior if that of the highest group is Gaussian.
     """
 
     experiment: Experiment
@@ -76,13 +77,19 @@ class Subject(NamedTuple):
     def is_standard_normal(self) -> bool:
         """Whether the prior of codes is the standard normal."""
         model = self.experiment.model
-        has_groups = len(model.group_sizes) > 1
-        return model.prior.factorises if has_groups else model.prior_factorises
+        if len(self.experiment.group_dims) == 1:
+            return model.prior_factorises
+        return model.prior.factorises or isinstance(model.prior, ConditionalGaussian)
+
+    @property
+    def dimensions(self) -> str:
+        """The latent dimensions, or how many each group has, the lowest first."""
+        return " + ".join(f"{size:,}" for size in self.experiment.group_dims)
 
     @property
     def has_large_codes(self) -> bool:
         """Whether codes have too many dimensions to be looked at one by one."""
-        return self.experiment.model.code_dim > MOST_DIMENSIONS
+        return sum(self.experiment.group_dims) > MOST_DIMENSIONS
 
     @property
     def is_conditional(self) -> bool:
@@ -154,13 +161,21 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         images = map_batches(lambda places: compiled(*given[places]), everything, BATCH)
         return images.astype(np.float32)
 
-    def to_noise(z: Array, labels: Array | None) -> np.ndarray:
-        return np.asarray(prior_of(labels).to_noise(z) if has_groups else z)
+    def to_noise(z: jax.Array, labels: Array | None) -> jax.Array:
+        return prior_of(labels).to_noise(z) if has_groups else z
+
+    @jax.jit
+    def draw_some(keys: jax.Array, labels: jax.Array) -> jax.Array:
+        given = None if model.num_labels is None else labels
+        z = draw_prior(model, variables, given, keys[None])[0]
+        return to_noise(z, labels)
 
     def draw(labels: np.ndarray) -> np.ndarray:
-        keys = rng.per_example(rng.stream(seed, "samples"), jnp.arange(len(labels)))
-        given = None if model.num_labels is None else jnp.asarray(labels)
-        return to_noise(draw_prior(model, variables, given, keys[None])[0], labels)
+        places = np.arange(len(labels))
+        keys = rng.per_example(rng.stream(seed, "samples"), jnp.asarray(places))
+        return map_batches(
+            lambda some: draw_some(keys[some], labels[some]), places, BATCH
+        )
 
     train, test = (
         _examples(experiment, split, most, encode)
@@ -171,13 +186,17 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
     )
 
     def sample_train() -> np.ndarray:
-        draw = jax.jit(make_draw(model, preprocess, "train_codes"))
-        z = map_batches(
-            lambda places: draw(variables, seed, train.stored[places], places),
+        draw = make_draw(model, preprocess, "train_codes")
+
+        @jax.jit
+        def draw_some(stored: Split, places: jax.Array) -> jax.Array:
+            return to_noise(draw(variables, seed, stored, places), stored.labels)
+
+        return map_batches(
+            lambda places: draw_some(train.stored[places], places),
             np.arange(train.stored.size),
             BATCH,
         )
-        return to_noise(z, train.labels)
 
     is_shifted = model.prior.is_conditional and not has_groups
 
@@ -205,7 +224,7 @@ def _examples(
     """Encodes at most so many images, evenly spaced; of data with known factors, images
     of random ones."""
     pixels = int(np.prod(experiment.dataset.event_shape))
-    pixels = max(pixels, experiment.model.code_dim)
+    pixels = max(pixels, sum(experiment.group_dims))
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
     source, values = experiment.data.factors, None
     if source is None:

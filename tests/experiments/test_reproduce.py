@@ -180,3 +180,16 @@ def test_a_column_may_be_an_entry_of_a_list() -> None:
     names = ("units[0]", "units[1]", "units[2]", "units", "rate", "rate[0]", "name")
     found = [reproduce._numbers([results, results], name) for name in names]
     assert found == [[3, 3], [1, 1], [], [], [2.5, 2.5], [], []]
+
+
+def test_the_mean_row_has_entries_of_lists() -> None:
+    rows = [
+        {"name": name, "results": [{"units": [3, units], "nll": 2.0}] * 2}
+        for name, units in (("a", 1), ("b", 5))
+    ]
+    names = {"units 2": "units[1]", "NLL": "nll", "missing": "other"}
+    values = reproduce._mean_row("row", rows, names)["values"]
+    assert {title: value["mean"] for title, value in values.items()} == {
+        "units 2": 3.0,
+        "NLL": 2.0,
+    }

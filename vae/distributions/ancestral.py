@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from numpyro.distributions import Distribution as NumpyroDistribution
-from numpyro.distributions import Independent, Normal
 
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.types import Distribution, Params
 
 # (place of the group, its prior given the groups above) -> its codes, and a note
@@ -127,8 +127,9 @@ class Ancestral(Joint):
 
 def _moments(prior: Distribution) -> tuple[Any, Any]:
     """Returns mean and standard deviation of a diagonal Gaussian; of others 0 and 1."""
-    base: Any = prior.base_dist if isinstance(prior, Independent) else None
-    return (base.loc, base.scale) if isinstance(base, Normal) else (0.0, 1.0)
+    if not is_diagonal_gaussian(prior):
+        return 0.0, 1.0
+    return prior.base_dist.loc, prior.base_dist.scale
 
 
 class GivenCodes(NumpyroDistribution):

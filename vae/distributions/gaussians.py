@@ -1,5 +1,7 @@
 """Gaussians that numpyro lacks, or has in a form too slow for us."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import (
@@ -9,6 +11,13 @@ from numpyro.distributions import (
     Normal,
     kl_divergence,
 )
+
+
+def is_diagonal_gaussian(distribution: Any) -> bool:
+    """Says if a distribution is a product of normals over its dimensions."""
+    if not isinstance(distribution, Independent):
+        return False
+    return isinstance(distribution.base_dist, Normal)
 
 
 class DiagonalGaussianMixture(Distribution):

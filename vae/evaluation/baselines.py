@@ -71,17 +71,18 @@ def _principal(centered: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]
     """Returns the first principal directions [rank, P] of centered rows [N, P] and the
     variances [rank] along them, by the smaller of the two matrices of products."""
     count, pixels = centered.shape
-    is_wide = count < pixels
-    products = centered @ centered.T if is_wide else centered.T @ centered
-    first = max(0, len(products) - rank), len(products) - 1
     if rank == 0:
         return np.zeros((0, pixels)), np.zeros(0)
+    is_wide = count < pixels
+    products = centered @ centered.T if is_wide else centered.T @ centered
+    first = len(products) - rank, len(products) - 1
     values, vectors = scipy.linalg.eigh(products, subset_by_index=first)
-    values = np.maximum(values, 0)
+    # What is below is rounding: no variance, and of few rows no direction.
+    least = len(products) * np.finfo(float).eps * values.max()
+    values = np.where(values > least, values, 0)
     directions = vectors.T
-    if is_wide:  # of no variance: no direction
-        lengths = np.sqrt(values)
-        lengths = np.where(lengths > 1e-9 * lengths.max(initial=0), lengths, np.inf)
+    if is_wide:
+        lengths = np.sqrt(np.where(values > 0, values, np.inf))
         directions = (vectors / lengths).T @ centered
     return directions, values / (count - 1)
 
@@ -146,8 +147,8 @@ def score_by_others(
     """Returns the scores of stored images [M, ...] of each split by methods that are
     fitted to training images [N, ...]: pPCA, and the `baselines` too if asked for.
 
-    They depend on the data alone. So they are computed once for all runs of a sweep
-    that have the same data, not for each seed.
+    They depend on the data alone. So a process computes them once for runs with the
+    same data, as of other seeds, and keeps those of the last `KEPT` data sets.
     """
     digest = hashlib.sha256(repr((ppca_components, baselines)).encode())
     for array in (train, *splits):

@@ -14,11 +14,12 @@ import optax
 from numpyro.distributions import Independent, Normal
 
 from vae import rng
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.distributions.reparameterization import frozen_log_prob
 from vae.evaluation.bounds import ROWS_PER_CHUNK
 from vae.models.base import Model
 from vae.models.vae import Encoded
-from vae.objectives.base import elbo_terms, is_diagonal_gaussian
+from vae.objectives.base import elbo_terms
 from vae.types import Array, Distribution, Inference, Params, Unsupported
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae.distributions.ancestral import Joint
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.latents.interpolate import linear, spherical
 from vae.models.base import SPHERE, Model
-from vae.objectives.base import is_diagonal_gaussian
 from vae.types import Array, Params, Unsupported
 
 
@@ -77,9 +77,9 @@ def between(
     [2], of which the groups that `moves` says go (None: all); those below follow. On
     the sphere it is the arc."""
     start, end = ends
-    if model.space == SPHERE:
-        return spherical(start, end, num_points)
     goes = of_dimensions([True] if moves is None else moves, model.group_sizes)
+    if model.space == SPHERE:  # has one group
+        return spherical(start, end if goes[0] else start, num_points)
     prior: Any = model.apply(variables, label, method="prior_of")
     if not isinstance(prior, Joint):
         return linear(start, jnp.where(goes > 0, end, start), num_points)

@@ -70,6 +70,19 @@ def ema(average: jax.Array, target: jax.Array) -> jax.Array:
     return value - jax.lax.stop_gradient(value)
 
 
+def is_average(path: tuple[Any, ...]) -> bool:
+    """Whether the parameter at a path of `jax.tree_util` is a moving average."""
+    return str(path[-1].key).startswith("average_")
+
+
+def without_averages(tree: Params) -> Params:
+    """Returns parameters or their gradients, with zeros in place of moving averages,
+    whose gradients are not those of the loss (see `ema`)."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: jnp.zeros_like(leaf) if is_average(path) else leaf, tree
+    )
+
+
 class BatchNorm(nn.Module):
     """Normalises each feature over the minibatch, then scales and shifts it.
 
@@ -120,8 +133,8 @@ class BatchNorm(nn.Module):
     def _move(self, averages: Sequence[jax.Array], now: Sequence[jax.Array]) -> None:
         if self.has_variable(EMA, "loss"):
             raise Unsupported(
-                "normalises over the minibatch, and the model calls it with another "
-                "batch in the same step",
+                "normalises over the minibatch, and the model calls it twice in one "
+                "step",
                 str(self.path[0]),
             )
         self.variable(EMA, "loss", lambda: sum(map(ema, averages, now)))

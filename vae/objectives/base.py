@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Independent, Normal, kl_divergence
+from numpyro.distributions import Independent, kl_divergence
 
 from vae import rng
 from vae.distributions.categorical import OneHotCodes
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, traced_of
 from vae.models.base import Model
@@ -81,13 +82,6 @@ def kl_per_dimension(group: LatentGroup) -> jax.Array | None:
     if not (is_diagonal_gaussian(posterior) and is_diagonal_gaussian(prior)):
         return None
     return jnp.asarray(kl_divergence(posterior.base_dist, prior.base_dist))
-
-
-def is_diagonal_gaussian(distribution: Distribution) -> bool:
-    """Says if a distribution is a product of normals over its dimensions."""
-    if not isinstance(distribution, Independent):
-        return False
-    return isinstance(distribution.base_dist, Normal)
 
 
 def posterior_of_example(group: LatentGroup) -> Distribution:

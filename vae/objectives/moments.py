@@ -7,10 +7,10 @@ References:
 import jax
 import jax.numpy as jnp
 
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.fields import Weight
 from vae.objectives.base import (
     Moment,
-    is_diagonal_gaussian,
     posterior_of_example,
 )
 from vae.types import Distribution, ElboTerms, Inference, Metrics, Unsupported

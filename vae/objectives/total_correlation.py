@@ -16,6 +16,7 @@ import numpy as np
 from flax import linen as nn
 
 from vae import rng
+from vae.distributions.gaussians import is_diagonal_gaussian
 from vae.distributions.padded import PaddedNormal
 from vae.fields import Count, Field, Sizes, Weight, traced_of
 from vae.models.base import Model
@@ -26,7 +27,6 @@ from vae.objectives.base import (
     conclude,
     has_relaxed_codes,
     infer,
-    is_diagonal_gaussian,
     posterior_of_example,
 )
 from vae.types import (

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from vae.fields import Decay, Natural, NonNegative, Positive, Rate
-from vae.nn.layers import EMA_DECAY
+from vae.nn.layers import EMA_DECAY, is_average
 
 # (learning rate at its peak, step) -> learning rate at this step
 Schedule = Callable[[jax.Array, jax.Array], jax.Array]
@@ -201,8 +201,7 @@ def by_part(
 
     def label(path: tuple[Any, ...], leaf: jax.Array) -> str:
         del leaf
-        names = [str(entry.key) for entry in path]
-        return "average" if names[-1].startswith("average_") else names[0]
+        return "average" if is_average(path) else str(path[0].key)
 
     averaging = optax.sgd(1 - EMA_DECAY)
     return optax.partition(

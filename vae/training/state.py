@@ -162,6 +162,8 @@ def read_totals(totals: Totals) -> dict[str, float]:
     there are none), the share of those that were, and the norms at the last step."""
     sums = {name: float(value) for name, value in totals.sums.items()}
     steps = int(totals.steps)
+    if not steps:
+        raise ZeroDivisionError("totals of no steps have no means")
     kept = steps - sums.get(SKIPPED, 0)
     means = {name: value / kept if kept else math.nan for name, value in sums.items()}
     norms = {name: sums[name] for name in NORMS if name in sums}

@@ -11,6 +11,7 @@ from vae.data.batching import batch_indices, epoch_order
 from vae.data.preprocess import Preprocess
 from vae.data.splits import Split
 from vae.fields import NonNegative
+from vae.nn.layers import without_averages
 from vae.training.state import NORMS, SKIPPED, Carry, TrainState, add_to_totals
 from vae.types import Array, Batch, Metrics, Objective
 
@@ -35,11 +36,12 @@ def make_train_step(
     that alone would keep the compiler from applying an update as it is computed, and
     cost a small step 40% more.
 
-    With `skip_norm`, an update is skipped if the norm of the whole gradient (the metric
-    `grad_norm`) is above it, or if that or the loss is not finite: parameters and the
-    optimizer's state stay as they are, and the step goes on, and with it random numbers
-    and the schedule. Then `SKIPPED` is 1, and the objective's metrics are 0; see
-    `state.is_stuck` for when a run is given up.
+    The norm of the gradient (the metric `grad_norm`) leaves out moving averages. With
+    `skip_norm`, an update is skipped if the norm is above it, or if the norm or the
+    loss is not finite. Then all parameters, moving averages too, and the optimizer's
+    state stay as they are; the step goes on, and with it random numbers and the
+    schedule. `SKIPPED` is 1, and the objective's metrics are 0; see `state.is_stuck`
+    for when a run is given up.
 
     References:
       Child 2020, arXiv 2011.10650, gradient skipping.
@@ -63,10 +65,10 @@ def make_train_step(
             step=state.step,
         )
         params = optax.apply_updates(state.params, updates)
-        is_skipped = None
+        gradient, is_skipped = without_averages(grads), None
         if skip_norm:
             is_good = jnp.isfinite(metrics["loss"])
-            is_skipped = ~(is_good & (optax.tree.norm(grads) <= skip_norm))
+            is_skipped = ~(is_good & (optax.tree.norm(gradient) <= skip_norm))
             params, opt_state = jax.tree.map(
                 lambda old, new: jnp.where(is_skipped, old, new),
                 (state.params, state.opt_state),
@@ -74,7 +76,7 @@ def make_train_step(
             )
         norms = jax.lax.cond(
             with_norms,
-            lambda: [optax.tree.norm(tree) for tree in (grads, params)],
+            lambda: [optax.tree.norm(tree) for tree in (gradient, params)],
             lambda: [jnp.zeros_like(metrics["loss"])] * len(NORMS),
         )
         metrics |= dict(zip(NORMS, norms, strict=True))

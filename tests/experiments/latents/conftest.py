@@ -56,7 +56,8 @@ def known_model(
     if is_conditional:
         num_labels = 1 if labels is None else int(labels.max()) + 1
     experiment: Any = SimpleNamespace(
-        model=SimpleNamespace(num_labels=num_labels, code_dim=codes.shape[1]),
+        model=SimpleNamespace(num_labels=num_labels),
+        group_dims=(codes.shape[1],),
         config={
             "dataset": {"name": "npz:a"},
             "model": {"latent_dim": codes.shape[1], "groups": []},
@@ -120,6 +121,7 @@ def words(name: str, section: Section, subject: Subject | None = None) -> str:
         "latents.html.jinja",
         name="run",
         config=subject.experiment.config,
+        dimensions=subject.dimensions,
         elbo=None,
         display=subject.display.describe(1),
         sections={name: section},

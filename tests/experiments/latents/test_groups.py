@@ -22,8 +22,9 @@ LADDER = {
 
 
 def test_the_change_by_a_group_is_that_of_its_codes() -> None:
-    """An image is its code here. Of 800 draws, the mean of w^2 (new - old)^2 is
-    w^2 (1 + old^2)."""
+    """An image is its code here: three values, of which one changes, by the difference
+    of two normal numbers. The mean of 800 squares errs by sqrt(2 / 800), its root by
+    half of that."""
     scale = np.array([1.0, 0.1, 2.0])
     codes = scale * np.random.default_rng(1).normal(size=(COUNT, 3))
     subject, _ = known_model(codes)
@@ -31,14 +32,14 @@ def test_the_change_by_a_group_is_that_of_its_codes() -> None:
     subject = subject._replace(draw=lambda labels: draws[: len(labels)])
     found = [groups.measure_change(subject, np.array([i])) for i in range(3)]
     expected = np.sqrt(2 * scale**2 / 3)  # over the values of an image
-    np.testing.assert_allclose(found, expected, rtol=5 / np.sqrt(800))
+    np.testing.assert_allclose(found, expected, rtol=5 * np.sqrt(2 / 800) / 2)
 
 
 @pytest.mark.parametrize("sizes", [(1, 2), (1, 1, 1)])
 def test_the_section_names_every_group(sizes: tuple[int, ...], tmp_path: Path) -> None:
     subject, _ = known_model(CODES)
     subject = subject._replace(draw=lambda labels: np.ones((len(labels), 3)))
-    subject.experiment.model.group_sizes = sizes  # type: ignore[misc]
+    subject.experiment.group_dims = sizes  # type: ignore[misc]
     rates = [0.5 + i for i in range(len(sizes))]
     evaluated = {"latent/rate_per_group_nats": rates}
     section = groups.show_groups(subject, evaluated, tmp_path)

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -144,3 +144,25 @@ def test_every_image_counts_once(
     assert got["test/images"] == 500
     for name, value in expected.items():
         np.testing.assert_allclose(got[name], value, rtol=2e-5, err_msg=name)
+
+
+def test_the_average_of_the_weights_is_evaluated_under_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Fake(NamedTuple):
+        on_batch: Any = None
+        average: Any = None
+        importance_samples: int = 7
+
+    seen = []
+
+    def run(trained: Any, *, importance_samples: int) -> dict[str, float]:
+        seen.append((trained, importance_samples))
+        return {"test/elbo_nats": -1.0, "latent/active_units": 3}
+
+    monkeypatch.setattr(bounds, "run", run)
+    average, hears = Fake(), print
+    found = bounds.run_average(Fake(hears, average))  # type: ignore[arg-type]
+    assert found == {"test/ema/elbo_nats": -1.0}
+    assert seen == [(average._replace(on_batch=hears), 7)]
+    assert bounds.run_average(Fake(hears)) == {}  # type: ignore[arg-type]

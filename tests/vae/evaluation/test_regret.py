@@ -2,11 +2,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from tests.helpers import linear_gaussian as exact
 from vae import rng
 from vae.evaluation import regret
 from vae.evaluation.regret import make_likelihood_regret
+from vae.models.likelihoods import Bernoulli
+from vae.models.posteriors import DiagonalGaussian
+from vae.models.priors import StandardNormal
+from vae.models.vae import VAE
+from vae.nn.decoders import MLPDecoder
+from vae.nn.encoders import MLPEncoder
+from vae.nn.layers import BatchNorm
 
 
 def regret_of(params, x: np.ndarray, num_samples: int = 64) -> np.ndarray:
@@ -23,6 +31,24 @@ def test_the_exact_posterior_has_nothing_to_gain(
     monkeypatch.setattr(regret, "LEARNING_RATE", 1e-5)
     got = regret_of(exact.params(), exact.images(16))
     np.testing.assert_allclose(got, 0, atol=1e-3)
+
+
+def test_moving_averages_are_not_tuned() -> None:
+    """A variance near zero would become negative within a few steps."""
+    model = VAE(
+        encoder=MLPEncoder((8,), nn.relu, normalization=BatchNorm),
+        posterior=DiagonalGaussian(2),
+        prior=StandardNormal(2),
+        decoder=MLPDecoder((2, 3, 1), (8,)),
+        likelihood=Bernoulli(),
+    )
+    x = np.random.default_rng(0).random((4, 2, 3, 1)).astype(np.float32)
+    keys = rng.per_example(rng.stream(0, "test"), jnp.arange(4))
+    params = model.init(jax.random.key(0), x, keys)["params"]
+    norm = params["encoder"]["mlp"]["dense_0_norm"]
+    norm["average_variance"] = jnp.full(8, 1e-4)
+    found = jax.jit(make_likelihood_regret(model, 8))({"params": params}, x, None, keys)
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.slow

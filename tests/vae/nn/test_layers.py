@@ -17,6 +17,7 @@ from vae.nn.layers import (
     BatchNorm,
     GatedMLP,
     with_condition,
+    without_averages,
 )
 from vae.types import Unsupported, UserError
 
@@ -82,6 +83,13 @@ def test_batch_normalisation_is_its_formula() -> None:
     np.testing.assert_allclose(y, by_average, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_averages_are_left_out() -> None:
+    tree = {"norm": {"average_mean": jnp.ones(2), "scale": jnp.ones(2)}}
+    left = without_averages(tree)
+    assert left["norm"]["average_mean"].tolist() == [0, 0]
+    assert left["norm"]["scale"].tolist() == [1, 1]
+
+
 def test_layers_are_normalised_before_the_activation() -> None:
     x = normal(50, 4)
     mlp: Any = MLP((3,), lambda x: x, normalization=BatchNorm)
@@ -99,7 +107,7 @@ def test_layers_are_normalised_before_the_activation() -> None:
 def test_two_batches_of_one_step_are_not_normalised() -> None:
     layer, x = BatchNorm(), normal(4, 2)
     twice = nn.Sequential([layer, layer])
-    with pytest.raises(Unsupported, match="with another batch in the same step"):
+    with pytest.raises(Unsupported, match="twice in one step"):
         twice.apply(twice.init(jax.random.key(0), x), x, mutable=[EMA])
 
 

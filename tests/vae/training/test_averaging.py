@@ -31,7 +31,8 @@ def test_without_a_decay_there_is_no_average() -> None:
 
 @pytest.mark.slow
 def test_training_is_the_same_with_an_average(small_config) -> None:
-    """The weights, up to rounding; the average is close to them and not the same."""
+    """The weights, up to rounding. The last 10 of 20 steps of Adam move a weight by
+    about .001 each, and the average lags behind by some of them."""
     small_config.precision = "float64"
     state, totals = train(small_config)
     assert state.averaged is None
@@ -44,5 +45,6 @@ def test_training_is_the_same_with_an_average(small_config) -> None:
         (other.params, other_totals),
     )
     average = other.averaged.variables["params"]
-    distance = optax.tree.norm(optax.tree.sub(average, other.params["model"]))
-    assert 1e-6 < distance < 0.1 * optax.tree.norm(average)
+    gaps = jax.tree.leaves(optax.tree.sub(average, other.params["model"]))
+    largest = max(float(jnp.abs(gap).max()) for gap in gaps)
+    assert 1e-4 < largest < 20 * small_config.optimizer.learning_rate

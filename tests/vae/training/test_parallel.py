@@ -54,7 +54,9 @@ def test_devices_and_pmap_agree(small_config, change: Callable[[Any], None]) -> 
             (one[0].params, one[0].averaged, one[1].sums["loss"] / 50),
             (many[0].params, many[0].averaged, many[1].sums["loss"] / 50),
         )
-        assert 5 < one[1].sums.get(SKIPPED, 25) < 45
+        assert (SKIPPED in one[1].sums) == (small_config.optimizer.skip_norm > 0)
+        if SKIPPED in one[1].sums:
+            assert 5 < one[1].sums[SKIPPED] < 45
         # In float32 Adam amplifies rounding: only the loss agrees.
         one, many = results["float32", "jit1"][1], results["float32", name][1]
         np.testing.assert_allclose(one.sums["loss"], many.sums["loss"], rtol=1e-4)
