@@ -77,7 +77,7 @@ def pairs() -> list[tuple[str, str]]:
     own = {*COUNTS, "per_column", rgb} & likelihoods.keys()  # data
     alone = [likelihoods.pop(likelihood) for likelihood in sorted(own)]
     left = itertools.zip_longest(codes.values(), likelihoods.values())
-    return [*((name, name) for name in alone), *((c or n, n or c) for c, n in left)]
+    return [*((c or n, n or c) for c, n in left), *((name, name) for name in alone)]
 
 
 WITH_TABLE = [n for n in NAMES if hasattr(importlib.import_module(n), "table")]

@@ -132,7 +132,7 @@ def test_the_joint_prior_is_the_product_of_the_groups(kind: type[Hierarchy]) -> 
     assert own.code_dim == 2 and own.group_sizes == (1, 1)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_the_score_no_gradient_is_left(kind: type[Hierarchy]) -> None:
     """Sticking the landing: at the exact posterior the gradient by what only q has is
@@ -218,7 +218,7 @@ def test_without_upper_groups_it_is_the_vae(kind: type[Hierarchy]) -> None:
     )
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_three_groups_of_other_sizes(kind: type[Hierarchy]) -> None:
     """The parts fit, densities agree, and gradients reach every part."""
