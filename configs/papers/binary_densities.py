@@ -31,7 +31,7 @@ PUBLISHED_BY = {"dna": "NLL", "mushrooms": "NLL"}  # EoNADE; others are of trees
 TREES = ("accidents", "baudio", "bnetflix", "pumsb_star")
 
 
-NOTES = """Better than the tree on nine of the ten sets. On dna it is 7.8 nats worse than
+NOTES = """Better than the tree on nine of ten sets. On dna it is 7.8 nats worse than
 the tree and 13 worse than EoNADE: neighbouring columns decide there, which a tree or an
 autoregressive model sees and codes of the whole row do not; 4 and 8 dimensions were
 worse (96.3 and 97.4 at the best). mushrooms is 3.2 nats from EoNADE, of which the gap

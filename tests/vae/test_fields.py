@@ -13,8 +13,8 @@ from vae.registry import MENUS
 
 CONV = {"widths", "activation", "channels", "convolution"}
 NETWORKS = {
-    "mlp": {"widths", "activation"},
-    "gated_mlp": {"widths"},
+    "mlp": {"widths", "activation", "normalization"},
+    "gated_mlp": {"widths", "normalization"},
     "conv": CONV,
     "conv_locatello": {"convolution"},
     "resnet": {*CONV, "blocks"},
