@@ -18,6 +18,8 @@ from vae.types import UserError, noun
 
 BATCH = 500
 
+Elbo = dict[str, np.ndarray]  # [N], by its name, which says of which units it is
+
 
 def run(folder: Path, name: str, output: Path | None) -> None:
     """Writes of each example its code and its ELBO in nats, by one sample.
@@ -67,30 +69,32 @@ def run(folder: Path, name: str, output: Path | None) -> None:
     codes, elbo = map_batches(of_batch, places, min(BATCH, split.size))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[path.suffix](path, names, codes.mean, codes.scale, elbo)
+        units = "elbo_nats" if everything.scaling is None else "elbo_data_units_nats"
+        WRITERS[path.suffix](path, names, codes.mean, codes.scale, {units: elbo})
     except OSError as error:
         raise UserError(f"--output={path} cannot be written ({error})") from error
     say(f"codes of {codes.mean.shape[1]} numbers written to {path}")
 
 
 def _write_npz(
-    path: Path, names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: np.ndarray
+    path: Path, names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: Elbo
 ) -> None:
     partial = path.with_suffix(".partial.npz")
     given = np.array(names)
-    np.savez_compressed(partial, names=given, mean=mean, scale=scale, elbo_nats=elbo)
+    arrays: dict[str, Any] = {"names": given, "mean": mean, "scale": scale, **elbo}
+    np.savez_compressed(partial, **arrays)
     partial.replace(path)
 
 
 def _columns(
-    names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: np.ndarray
+    names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: Elbo
 ) -> dict[str, Any]:
     numbered = {
         f"{kind}_{i}": column
         for kind, array in (("mean", mean), ("scale", scale))
         for i, column in enumerate(array.T)
     }
-    return {"image": names, "elbo_nats": elbo, **numbered}
+    return {"image": names, **elbo, **numbered}
 
 
 def _write_csv(path: Path, *arrays: Any) -> None:

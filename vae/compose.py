@@ -131,7 +131,9 @@ def offering(config: Config, attempt: Callable[[Config], Any]) -> Iterator[None]
             for name in MENUS[error.path]
             if _works(with_method(config, error.path, name), attempt)
         ]
-        hint = f"choose {' or '.join(names)}" if names else "nothing in its place works"
+        if not names:
+            raise UserError(str(error)) from error
+        hint = f"choose {' or '.join(names)}"
         raise UserError(f"{error}; with the other parts as they are, {hint}") from error
 
 

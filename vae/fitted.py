@@ -102,7 +102,7 @@ class FittedVAE:
         deviation is multiplied by a temperature: one, or one for each group of codes,
         the lowest first."""
         self._check_label(label)
-        scale = groups.of_dimensions(temperature, self.model.group_sizes)
+        scale = groups.of_dimensions("temperature", temperature, self.model.group_sizes)
         changed = bool((scale != 1).any()), bool(scale[-1] != 1)
         z = self._draw(self.variables, key, count, label, scale, changed)
         return self._decode(self.variables, z, label)

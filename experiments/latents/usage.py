@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from experiments.latents.section import DPI, Section, Table
 from vae.evaluation.collapse import ACTIVE_VARIANCE
 
+TICKS = 60  # named on an axis at most
+
 PANELS = {
     "latent/kl_per_dim": "KL (nats)",
     "latent/mean_variance": "variance of posterior means",
@@ -60,6 +62,7 @@ def _draw(panels: dict[str, list[float]]) -> Figure:
         axes.set_title(label, fontsize=10, loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(-0.6, len(order) - 0.4)
-        axes.set_xticks(np.arange(len(order)), order, fontsize=7)
+        every = -(-len(order) // TICKS)
+        axes.set_xticks(np.arange(len(order))[::every], order[::every], fontsize=7)
     rows[-1].set_xlabel(f"dimension, by {by}")
     return figure

@@ -130,6 +130,14 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
         )
     is_truth = held is not None and {str(c).lower() for c in held} <= TRUTH.keys()
     is_text = held is not None and not is_truth and not any(map(is_number, held))
+    if kind == BINARY and is_text:
+        place = int(np.argmax([cell is not None for cell in cells]))
+        raise sheet.refuse(
+            place,
+            f"has {cells[place]!r} in column {name!r}, but a binary column holds 0 and "
+            f"1, or true and false; write it so, or set "
+            f"dataset.column_kinds={name}:category",
+        )
     if kind != CATEGORY and (kind or not is_text):
         parts = blocks(_numbers(name, cells, sheet))
         is_binary = is_truth or all(

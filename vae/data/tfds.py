@@ -161,11 +161,14 @@ def _unknown_dataset(name: str, tfds) -> str:
     elif Path(name).is_dir():
         hint = f" (there is such a folder: did you mean images:{name}?)"
     elif Path(name).is_file():
-        hint = f" (there is such a file: did you mean npz:{name}?)"
+        of_suffix = {".csv": "table", ".tsv": "table", ".gz": "table"}
+        of_suffix |= {".parquet": "table", ".h5ad": "h5ad"}
+        kind = of_suffix.get(Path(name).suffix, "npz")
+        hint = f" (there is such a file: did you mean {kind}:{name}?)"
     return (
-        f"dataset.name={name} is unknown{hint}: use mnist_5k, npz:PATH, images:DIR or "
-        "the name of an image data set of TensorFlow Datasets, such as mnist, "
-        "fashion_mnist, omniglot, cifar10"
+        f"dataset.name={name} is unknown{hint}: use mnist_5k, npz:PATH, images:DIR, "
+        "table:PATH, h5ad:PATH or the name of an image data set of TensorFlow "
+        "Datasets, such as mnist, fashion_mnist, omniglot, cifar10"
     )
 
 

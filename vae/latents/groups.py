@@ -14,15 +14,21 @@ from vae.models.base import SPHERE, Model
 from vae.types import Array, Params, Unsupported
 
 
-def of_dimensions(values: float | Sequence[float], sizes: Sequence[int]) -> np.ndarray:
-    """Returns the value of each dimension [D], of one for each group (or for all).
+def of_dimensions(
+    name: str, values: float | Sequence[float], sizes: Sequence[int]
+) -> np.ndarray:
+    """Returns the value of each dimension [D], of one number for all groups or a
+    sequence of one for each, which the argument called `name` gives.
 
     Raises:
-      ValueError: there is another number of values than of groups.
+      ValueError: there is another number of values than of groups, or one is negative
+        or not finite.
     """
-    given = np.atleast_1d(np.asarray(values, np.float32))
-    if given.shape not in ((1,), (len(sizes),)):
-        raise ValueError(f"there are {len(sizes)} groups, but {given.size} values")
+    given = np.asarray(values, np.float32)
+    if given.shape not in ((), (len(sizes),)):
+        raise ValueError(f"{name} has {given.size} values for {len(sizes)} groups")
+    if not (np.isfinite(given) & (given >= 0)).all():
+        raise ValueError(f"{name}={values} must be finite and 0 or more")
     return np.repeat(np.broadcast_to(given, len(sizes)), sizes)
 
 
@@ -77,7 +83,7 @@ def between(
     [2], of which the groups that `moves` says go (None: all); those below follow. On
     the sphere it is the arc."""
     start, end = ends
-    goes = of_dimensions([True] if moves is None else moves, model.group_sizes)
+    goes = of_dimensions("moves", 1 if moves is None else moves, model.group_sizes)
     if model.space == SPHERE:  # has one group
         return spherical(start, end if goes[0] else start, num_points)
     prior: Any = model.apply(variables, label, method="prior_of")

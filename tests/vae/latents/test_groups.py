@@ -42,7 +42,7 @@ def gaussian() -> Any:
 def test_a_temperature_is_that_of_a_group_given_those_above(
     gaussian: Any, temperature: tuple[float, float]
 ) -> None:
-    scale = groups.of_dimensions(temperature, (1, 1))
+    scale = groups.of_dimensions("temperature", temperature, (1, 1))
     changed = bool((scale != 1).any()), bool(scale[-1] != 1)
     z = groups.sample(gaussian, {}, jax.random.key(0), COUNT, None, scale, changed)
     z_1, z_2 = np.asarray(z, np.float64).T
@@ -76,7 +76,10 @@ def test_groups_that_do_not_move_keep_their_noise(
 
 
 def test_one_number_is_for_all_groups() -> None:
-    assert groups.of_dimensions(0.5, (2, 1)).tolist() == [0.5] * 3
-    assert groups.of_dimensions((1, 2), (2, 1)).tolist() == [1, 1, 2]
-    with pytest.raises(ValueError, match="2 groups, but 3 values"):
-        groups.of_dimensions((1, 2, 3), (2, 1))
+    assert groups.of_dimensions("t", 0.5, (2, 1)).tolist() == [0.5] * 3
+    assert groups.of_dimensions("t", (1, 2), (2, 1)).tolist() == [1, 1, 2]
+    with pytest.raises(ValueError, match="moves has 3 values for 2 groups"):
+        groups.of_dimensions("moves", (1, 2, 3), (2, 1))
+    for wrong in (-1.0, float("nan"), (1.0, float("inf"))):
+        with pytest.raises(ValueError, match="must be finite and 0 or more"):
+            groups.of_dimensions("temperature", wrong, (2, 1))
