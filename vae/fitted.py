@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
+from vae.data.columns import Column
 from vae.data.given import as_stored
 from vae.data.scaling import Scaling
 from vae.data.splits import Split
@@ -40,6 +41,7 @@ class FittedVAE:
     Attributes:
       model: the Linen module, without padding.
       variables: what `model.apply` takes.
+      value_names: of the values of a table's rows, [D] texts; [] without a table.
       history: training metrics, a dictionary for each logged step; () if it was loaded.
     """
 
@@ -52,11 +54,13 @@ class FittedVAE:
         dtype: Any,
         preprocess: Preprocess,
         scaling: Scaling | None = None,
+        columns: Sequence[Column] = (),
         history: Sequence[dict[str, Any]] = (),
     ):
         self.model, self.variables, self.history = model, variables, history
         self.event_shape, self.dtype = tuple(event_shape), np.dtype(dtype)
         self._preprocess, self._scaling = preprocess, scaling
+        self.value_names = [name for c in columns for name in c.value_names]
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
         self._decode = jax.jit(

@@ -64,6 +64,7 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
         dtype=experiment.data.everything.train.images.dtype,
         preprocess=experiment.preprocess,
         scaling=experiment.data.everything.scaling,
+        columns=experiment.dataset.columns,
     )
 
 

@@ -55,11 +55,15 @@ def test_a_table_is_encoded_by_the_names_of_its_columns(
     assert {row["column"] for row in rows} == {"age", "is_old=no", "is_old=yes"}
     own.unlink()
     export.run(folder, tmp_path / "export", license="cc0-1.0")
-    expected = vae.load(folder).encode(np.float32([[3, 0, 1], [1, 1, 0]]))
+    fitted = vae.load(folder)
+    assert fitted.value_names == ["age", "is_old=no", "is_old=yes"]
+    expected = fitted.encode(np.float32([[3, 0, 1], [1, 1, 0]]))
     for place in (folder, tmp_path / "export"):
         encode.run(place, f"table:{other}", tmp_path / "codes.npz")
         found = np.load(tmp_path / "codes.npz")
         assert found["names"].tolist() == ["row 2", "row 3"]
+        assert ("elbo_nats" in found) == (scale == "none")
+        assert ("elbo_data_units_nats" in found) == (scale != "none")
         np.testing.assert_allclose(found["mean"], expected.mean, rtol=1e-5, atol=1e-6)
     other.write_text("is_old,age\nperhaps,3\n")
     with pytest.raises(UserError, match="^--data=.*'perhaps'.*training data: no, yes$"):
