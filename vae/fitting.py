@@ -222,7 +222,8 @@ def _check(
         raise UserError(
             f"the model is of examples {list(made.event_shape)}, and those of x are "
             f"{list(images.shape[1:])}: the decoder's event_shape is that of one, with"
-            f" {model.likelihood.num_features(images.shape[-1])} features in the last"
+            f" {model.likelihood.num_features(images.shape[-1])} features in the last "
+            "axis"
         )
 
 

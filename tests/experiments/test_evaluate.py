@@ -12,7 +12,7 @@ from experiments import evaluate, members, sweep, train
 from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_train import read
-from tests.helpers.counts import COUNTS, save_counts
+from tests.helpers.counts import COUNTS, save_colours, save_counts
 from tests.helpers.tables import use_table
 from tests.helpers.trained import untrained
 from vae.build import build
@@ -200,6 +200,9 @@ def test_simulated_images_are_such_as_the_likelihood_describes(
     tiny.model.likelihood.name = name
     if name in COUNTS:
         tiny.dataset.name, tiny.dataset.batch_size = save_counts(tmp_path / "a.npz"), 8
+    if name.endswith("_rgb"):
+        tiny.dataset.name = save_colours(tmp_path / "a.npz")
+        tiny.dataset.batch_size = 8
     if name == "per_column":
         use_table(tiny, tmp_path / "a.csv")
     if name != "bernoulli":

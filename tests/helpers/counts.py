@@ -23,3 +23,10 @@ def save_counts(path: Path) -> str:
     y = np.arange(16) % 3
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     return f"npz:{path}"
+
+
+def save_colours(path: Path, side: int = 28) -> str:
+    """Writes twenty colour images of bytes; returns the name of the data set."""
+    x = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), np.uint8)
+    np.savez(path, x_train=x, x_test=x)
+    return f"npz:{path}"

@@ -90,5 +90,5 @@ class RGBLogisticMixture(numpyro.distributions.Distribution):
 
     def _as_images(self, values: Sequence[jax.Array], axis: int) -> jax.Array:
         """Sums channels [..., M, N] over components; returns [..., H, W, 3]."""
-        flat = jnp.stack([value.sum(axis) for value in values], -1)
+        flat = jnp.concatenate([value.sum(axis)[..., None] for value in values], -1)
         return flat.reshape(*flat.shape[:-2], *self.event_shape)

@@ -23,7 +23,7 @@ from experiments.latents.equations import (
     trace,
 )
 from tests.experiments.latents.conftest import config_of
-from tests.helpers.counts import COUNTS, save_counts
+from tests.helpers.counts import COUNTS, save_colours, save_counts
 from tests.helpers.tables import save_table
 from vae import rng
 from vae.build import build
@@ -167,7 +167,8 @@ def check_complete(equations: Equations) -> None:
     json.dumps(equations._asdict(), allow_nan=False)
 
 
-CONVOLUTIONAL = sorted(set(DECODERS) - {"mlp", "gated_mlp", "conv_locatello"})
+OTHERS = {"mlp", "gated_mlp", "conv_locatello", "top_down"}  # the last needs its model
+CONVOLUTIONAL = sorted(set(DECODERS) - OTHERS)
 
 
 @pytest.mark.sampled(2)
@@ -189,6 +190,9 @@ def test_every_likelihood_is_known(name: str, tmp_path: Path) -> None:
     changes["dataset.binarize"] = "none"
     if name in COUNTS:
         changes["dataset.name"] = save_counts(tmp_path / "counts.npz")
+        changes["dataset.batch_size"] = 8
+    if name.endswith("_rgb"):
+        changes["dataset.name"] = save_colours(tmp_path / "colours.npz")
         changes["dataset.batch_size"] = 8
     if name == "per_column":
         changes["dataset.name"] = save_table(tmp_path / "table.csv")
