@@ -10,6 +10,7 @@ import pytest
 import vae
 from configs import default
 from experiments import train, workdir
+from experiments.latents import editing, subject
 from experiments.latents import run as latents
 from experiments.program import make_program
 from experiments.trained import VALIDATION, TrainedRuns, causes, make_trained
@@ -76,7 +77,7 @@ def test_remedies_that_are_in_use_or_cannot_be_are_excluded(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["chain", "ladder"])
 def test_groups_are_trained_evaluated_and_used(
-    small_config, tmp_path: Path, name: str
+    small_config, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config.copy_and_resolve_references()
     config.model.name, config.model.groups, config.model.group_widths = name, (3,), (8,)
@@ -100,6 +101,10 @@ def test_groups_are_trained_evaluated_and_used(
     assert codes.mean.shape == (5, 7)
     assert fitted.decode(codes.mean).shape == fitted.reconstruct(x).shape
     assert fitted.sample(jax.random.key(0), 3).shape == (3, 28, 28, 1)
+    if name == "chain":
+        return
+    monkeypatch.setattr(subject, "MOST_TRAIN", 500)
+    monkeypatch.setattr(editing, "EDITED", 20)
     latents.run(tmp_path)
     page = (tmp_path / "latents.html").read_text()
     assert "What each group holds" in page and "could not be computed" not in page
