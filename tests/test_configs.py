@@ -73,9 +73,8 @@ def pairs() -> list[tuple[str, str]]:
         codes.setdefault((model["posterior"]["name"], model["prior"]["name"]), name)
         likelihoods.setdefault(model["likelihood"]["name"], name)
     del codes["diagonal_gaussian", "standard_normal"], likelihoods["bernoulli"]
-    del likelihoods[
-        "discretized_logistic_mixture_rgb"
-    ]  # `test_trained.py` runs a smaller one of these models
+    # `test_trained.py` runs a smaller model of this one.
+    del likelihoods["discretized_logistic_mixture_rgb"]
     own = {*COUNTS, "per_column"} & likelihoods.keys()  # data
     alone = [likelihoods.pop(likelihood) for likelihood in sorted(own)]
     left = itertools.zip_longest(codes.values(), likelihoods.values())
