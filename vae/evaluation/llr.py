@@ -1,4 +1,4 @@
-"""LLR>k: what the lowest k groups tell of an image beyond the groups above them."""
+"""LLR>k: how much less likely an image is once its lowest k groups are drawn anew."""
 
 from collections.abc import Callable, Sequence
 
