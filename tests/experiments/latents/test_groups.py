@@ -1,6 +1,7 @@
 """What each group of a hierarchy holds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,8 @@ def test_the_change_by_a_group_is_that_of_its_codes() -> None:
 def test_the_section_names_every_group(sizes: tuple[int, ...], tmp_path: Path) -> None:
     subject, _ = known_model(CODES)
     subject = subject._replace(draw=lambda labels: np.ones((len(labels), 3)))
-    subject.experiment.group_dims = sizes  # type: ignore[misc]
+    experiment: Any = subject.experiment
+    experiment.group_dims = sizes
     rates = [0.5 + i for i in range(len(sizes))]
     evaluated = {"latent/rate_per_group_nats": rates}
     section = groups.show_groups(subject, evaluated, tmp_path)
