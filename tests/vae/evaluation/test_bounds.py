@@ -1,3 +1,4 @@
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -114,14 +115,15 @@ def test_reconstruction_probability_of_gaussians_in_closed_form() -> None:
 def test_codes_of_many_dimensions_are_not_kept_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All bounds are as they were."""
+    """All bounds are as they were, to the rounding of another program."""
     whole = bound_of(exact.params(0.3, 1.2), 3)
     monkeypatch.setattr(bounds, "MOST_DIMENSIONS", 1)
     found = bound_of(exact.params(0.3, 1.2), 3)
     kept = {"posterior_mean": None, "mean_error": None, "kl_per_dimension": None}
     assert whole.posterior_mean is not None and whole.kl_per_dimension is not None
     expected = whole._replace(**kept)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    jax.tree.map(same, found, expected)
 
 
 def results(trained: Trained, num_samples: int) -> dict[str, Any]:
