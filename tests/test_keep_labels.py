@@ -13,7 +13,7 @@ from tests.experiments.test_members import final_params
 from tests.experiments.test_sweep import rows_of
 from vae.build import build
 from vae.data import sources
-from vae.data.splits import Split
+from vae.data.splits import Loaded, Split
 from vae.types import UserError
 
 DIGITS = "dataset.keep_labels=(3,),(5,),(8,)"
@@ -60,14 +60,14 @@ def test_images_of_other_labels_change_nothing(
     small_config.dataset.validation_size = 100
     load = sources.load
 
-    def others_replaced(*source: Any) -> sources.Loaded:
+    def others_replaced(*source: Any) -> Loaded:
         def replace(split: Split) -> Split:
             others = ~np.isin(split.labels, (1, 4))
             images = np.where(others[:, None, None, None], 255, split.images)
             return split._replace(images=images.astype(np.uint8))
 
-        train, test, _ = load(*source)
-        return sources.Loaded(replace(train), replace(test))
+        train, test, *_ = load(*source)
+        return Loaded(replace(train), replace(test))
 
     vectors = []
     for name, source in (("digits", load), ("replaced", others_replaced)):

@@ -42,6 +42,7 @@ class FittedVAE:
       model: the Linen module, without padding.
       variables: what `model.apply` takes.
       value_names: of the values of a table's rows, [D] texts; [] without a table.
+      label_names: of the labels 0, 1, ... where they were texts; () if they were not.
       history: training metrics, a dictionary for each logged step; () if it was loaded.
     """
 
@@ -55,12 +56,14 @@ class FittedVAE:
         preprocess: Preprocess,
         scaling: Scaling | None = None,
         columns: Sequence[Column] = (),
+        label_names: Sequence[str] = (),
         history: Sequence[dict[str, Any]] = (),
     ):
         self.model, self.variables, self.history = model, variables, history
         self.event_shape, self.dtype = tuple(event_shape), np.dtype(dtype)
         self._preprocess, self._scaling = preprocess, scaling
         self.value_names = [name for c in columns for name in c.value_names]
+        self.label_names = tuple(label_names)
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
         self._decode = jax.jit(

@@ -65,6 +65,7 @@ def as_fitted(experiment: Experiment, variables: Params) -> FittedVAE:
         preprocess=experiment.preprocess,
         scaling=experiment.data.everything.scaling,
         columns=experiment.dataset.columns,
+        label_names=experiment.dataset.label_names,
     )
 
 
@@ -132,12 +133,14 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
 
 
 def facts_of(dataset: Dataset) -> dict[str, Any]:
-    """Returns what a model of vectors needs to know of its data, for JSON."""
+    """Returns what is known of the data beside its arrays, for JSON."""
     facts: dict[str, Any] = {}
     if dataset.scaling is not None:
         facts["scaling"] = dataset.scaling.as_plain()
     if dataset.columns:
         facts["columns"] = columns.as_plain(dataset.columns)
+    if dataset.label_names:
+        facts["label_names"] = [*dataset.label_names]
     return facts
 
 
@@ -147,7 +150,7 @@ def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
         dataset = dataset._replace(scaling=scaling.from_plain(facts["scaling"]))
     if "columns" in facts:
         dataset = dataset._replace(columns=columns.from_plain(facts["columns"]))
-    return dataset
+    return dataset._replace(label_names=(*facts.get("label_names", ()),))
 
 
 def _stand_in(shape: list[int], dtype: str, num_labels: int, **facts: Any) -> Dataset:

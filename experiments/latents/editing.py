@@ -32,6 +32,7 @@ class Edit(NamedTuple):
     source: int
     target: int
     name: str
+    title: str
 
 
 class Outcome(NamedTuple):
@@ -83,9 +84,12 @@ def choose_edits(subject: Subject, attributes: Attributes) -> list[Edit]:
         values = attributes.train[name]
         seen = np.intersect1d(values, attributes.test[name])
         is_level = name != "label" and len(seen) == 2
+        called = subject.name_label if name == "label" else str
         for source, target in closest_pairs(codes, values, seen):
             change = "low to high" if is_level else f"{source} to {target}"
-            edits.append(Edit(name, source, target, f"{name} {change}"))
+            titles = change if is_level else f"{called(source)} to {called(target)}"
+            names = f"{name} {change}", f"{name} {titles}"
+            edits.append(Edit(name, source, target, *names))
     return edits
 
 
@@ -172,7 +176,7 @@ def _draw(subject: Subject, outcome: Outcome, folder: Path) -> tuple[str, Path]:
     effects = [outcome.effects[direction, strength] for strength in STRENGTHS]
     shares = ["", f"{effects[0].already:.0%}", *(f"{e.reached:.0%}" for e in effects)]
     heads = [f"{s:g}\n{share}" for s, share in zip(strengths, shares, strict=True)]
-    title = f"{outcome.edit.name}, by {direction}"
+    title = f"{outcome.edit.title}, by {direction}"
     path = folder / f"edit_{outcome.edit.name.replace(' ', '_')}.png"
     save_matrix(
         path,
@@ -195,7 +199,7 @@ def _tabulate(outcomes: list[Outcome], attributes: Attributes) -> list[Table]:
         kept = [effect.kept_per_attribute.get(name, "") for name in others]
         shares = effect.already, effect.reached, effect.kept, *kept
         count = len(outcome.places)
-        return outcome.edit.name, how[0], f"{how[1]:g}", count, *shares
+        return outcome.edit.title, how[0], f"{how[1]:g}", count, *shares
 
     best = [row(outcome, outcome.best) for outcome in outcomes]
     tried = [row(outcome, how) for outcome in outcomes for how in outcome.effects]

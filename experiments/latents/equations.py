@@ -191,9 +191,8 @@ class _Writer:
 
     def _unroll(self, params: Any, inputs: list[Any]) -> list[Any] | None:
         """Writes each step of a short loop over known values that collects none."""
-        first, closed = params["num_consts"], params["jaxpr"]
-        last = first + params["num_carry"]
-        fixed, carry, xs = inputs[:first], inputs[first:last], inputs[last:]
+        fixed, carry, xs = _parts_of_scan(params, inputs)
+        closed = params["jaxpr"]
         collects = len(closed.jaxpr.outvars) > len(carry)
         if collects or params["length"] > MOST_STEPS:
             return None
@@ -204,6 +203,15 @@ class _Writer:
             now = (*fixed, *carry, *(np.asarray(x)[i] for x in xs))
             carry = self.inline(closed.jaxpr, closed.consts, now)
         return carry
+
+
+def _parts_of_scan(params: Any, inputs: list[Any]) -> tuple[list[Any], ...]:
+    """Returns the inputs that are constant, carried and looped over."""
+    if "ft_in" in params:  # since JAX 0.11
+        return tuple(map(list, params["ft_in"].update(inputs).unpack()))
+    first = params["num_consts"]
+    last = first + params["num_carry"]
+    return inputs[:first], inputs[first:last], inputs[last:]
 
 
 def _plain(value: Any) -> Any:

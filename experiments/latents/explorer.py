@@ -50,6 +50,7 @@ def write_explorer(
         "shape": test.shape[1:],
         "display": [subject.display.low, subject.display.high],
         "labels": subject.experiment.model.num_labels or 0,
+        "label_names": subject.label_names,
         "codes": pack(subject.test.codes[places]),
         "sheet": sheet,
         "points": _describe(subject, attributes, places),
@@ -129,11 +130,11 @@ def _describe(
         known, firsts = np.unique(values, return_index=True)
         shown = evenly_spaced(len(known), min(NAMED, len(known)))
         legend = [
-            (f"{name} {value}", colours[first])
+            (subject.name(name, value), colours[first])
             for value, first in zip(known[shown], firsts[shown], strict=True)
         ]
     return {
-        "names": name_images(places, name, values),
+        "names": name_images(subject, places, name, values),
         "colours": [colours[i] for i in places],
         "labels": None if labels is None else labels.tolist(),
         "legend": legend,

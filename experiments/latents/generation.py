@@ -148,7 +148,7 @@ def _compare_classes(
     for name, images in generated.items():
         found = compare_classes(real, read(images), len(classes))
         missing = classes[list(found.missing)].tolist()
-        listed = ", ".join(map(str, missing[:CLASSES])) or "none"
+        listed = ", ".join(map(subject.name_label, missing[:CLASSES])) or "none"
         if len(missing) > CLASSES:
             listed = f"{len(missing)}: {listed}, ..."
         test = f"{found.statistic:.0f} (p = {found.p_value:.2g})"
@@ -158,7 +158,12 @@ def _compare_classes(
         results[f"{key}/p_value"] = found.p_value
         results[f"{key}/missing"] = missing
         results[f"{key}/counts"] = found.fake_counts.tolist()
-    header = ("images", *map(str, classes[shown]), "chi-square", "missing")
+    header = (
+        "images",
+        *map(subject.name_label, classes[shown]),
+        "chi-square",
+        "missing",
+    )
     return Table(header, rows), results, len(classes)
 
 

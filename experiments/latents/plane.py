@@ -67,7 +67,7 @@ def show_plane(subject: Subject, attributes: Attributes, folder: Path) -> Sectio
     if subject.has_images:
         tiles = subject.display.tiles(subject.test.pixels[seen])
         facts["sheet"], sheet = make_sheet(tiles)
-        names = name_images(seen, name, attributes.test.get(name))
+        names = name_images(subject, seen, name, attributes.test.get(name))
         facts["hover"] = {"points": points, "names": names, "sheet": sheet}
     return Section(facts, pictures)
 
@@ -78,12 +78,13 @@ def most_images(subject: Subject, values: int) -> int:
 
 
 def name_images(
-    places: np.ndarray, attribute: str, values: np.ndarray | None
+    subject: Subject, places: np.ndarray, attribute: str, values: np.ndarray | None
 ) -> list[str]:
     """Names the test images at places [N], with the values [all] of an attribute."""
+    if values is None:
+        return [f"Test image {i}" for i in places]
     return [
-        f"Test image {i}" + ("" if values is None else f", {attribute} {values[i]}")
-        for i in places
+        f"Test image {i}, {subject.name(attribute, int(values[i]))}" for i in places
     ]
 
 
@@ -113,7 +114,7 @@ def _draw(
     colours = colour(values, len(plane))
     axes.scatter(*plane.T, s=6, c=colours, linewidths=0)
     if values is not None:
-        _add_legend(axes, name, values, colours)
+        _add_legend(axes, subject, name, values, colours)
     chosen = spread_out(plane, low, high)
     if len(chosen) and subject.has_images:
         at = places[chosen], plane[chosen], colours[chosen]
@@ -135,12 +136,14 @@ def colour(values: np.ndarray | None, count: int) -> np.ndarray:
     return colormaps["viridis"](ranks / (len(known) - 1))
 
 
-def _add_legend(axes: Any, name: str, values: np.ndarray, colours: np.ndarray) -> None:
+def _add_legend(
+    axes: Any, subject: Subject, name: str, values: np.ndarray, colours: np.ndarray
+) -> None:
     """Names the colours [N, 4] of the values [N], or of `HUES` of these."""
     known, firsts = np.unique(values, return_index=True)
     shown = evenly_spaced(len(known), min(HUES, len(known)))
     for value, first in zip(known[shown], firsts[shown], strict=True):
-        axes.scatter([], [], s=6, color=colours[first], label=f"{name} {value}")
+        axes.scatter([], [], s=6, color=colours[first], label=subject.name(name, value))
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 5}
     axes.legend(frameon=False, markerscale=3, **place)
 

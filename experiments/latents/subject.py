@@ -67,6 +67,7 @@ class Subject(NamedTuple):
     # is the same for all labels.
     prior_moments: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None
     display: Display = Display()  # of all images
+    label_names: tuple[str, ...] = ()  # of the data; (): labels have none
 
     @property
     def has_images(self) -> bool:
@@ -90,6 +91,17 @@ class Subject(NamedTuple):
     def has_large_codes(self) -> bool:
         """Whether codes have too many dimensions to be looked at one by one."""
         return sum(self.experiment.group_dims) > MOST_DIMENSIONS
+
+    def name(self, attribute: str, value: int) -> str:
+        """Returns how a value of an attribute is called: "slant 1"; a label of the data
+        by its own name, where it has one."""
+        if attribute == "label" and self.label_names:
+            return self.name_label(value)
+        return f"{attribute} {value}"
+
+    def name_label(self, label: int) -> str:
+        """Returns a label's name, or its number where labels have no names."""
+        return self.label_names[label] if self.label_names else str(label)
 
     @property
     def is_conditional(self) -> bool:
@@ -215,6 +227,7 @@ def make_subject(experiment: Experiment, state: TrainState) -> Subject:
         sample_train=sample_train,
         prior_moments=prior_moments if is_shifted else None,
         display=display_of(experiment.dataset),
+        label_names=experiment.dataset.label_names,
     )
 
 

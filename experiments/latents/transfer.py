@@ -33,7 +33,7 @@ def show_style_transfer(
         path,
         np.concatenate([left[:, None], right], axis=1),
         subject.display,
-        columns=["image", *map(str, classes)],
+        columns=["image", *map(subject.name_label, classes)],
     )
     rows = measure_transfer(subject, attributes, classes)
     facts = {

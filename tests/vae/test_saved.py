@@ -1,5 +1,6 @@
 """Runs and exported models are opened for use, whichever the model."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import vae
 from experiments import export, runs, train
 from experiments.program import own_model
 from tests.experiments.conftest import make_small_config, undrawn  # noqa: F401
+from vae import saved
+from vae.data.load import load_dataset
 from vae.saved import read_json
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -129,6 +132,19 @@ def test_a_run_and_its_export_give_the_same_bits_without_data(
         model, variables = own_model(opened.experiment, opened.state)
         encoded: Any = model.apply(variables, x / np.float32(255), method="encode")
         np.testing.assert_allclose(of_run[0], encoded.posterior.mean, atol=1e-6)
+
+
+def test_names_of_labels_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,kind\n0,b\n1,a\n2,b\n3,a\n4,b\n")
+    config = make_small_config()
+    config.dataset.name = f"table:{tmp_path / 'a.csv'}"
+    config.dataset.label_column = "kind"
+    dataset = load_dataset(config)
+    facts = json.loads(json.dumps(saved.facts_of(dataset)))
+    blank = dataset._replace(columns=(), label_names=())
+    known = saved.with_facts(blank, facts)
+    assert known.label_names == dataset.label_names == ("a", "b")
+    assert known.columns == dataset.columns
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

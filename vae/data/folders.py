@@ -9,7 +9,7 @@ import numpy as np
 
 from vae.data.options import ReadOptions
 from vae.data.pictures import read_files, stack
-from vae.data.splits import Split, every_tenth_is_test
+from vae.data.splits import Loaded, Split, every_tenth_is_test
 from vae.types import UserError
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
@@ -21,7 +21,7 @@ SPLIT_NAMES = {
 TRAIN, TEST, WHOLE = Path("train"), Path("test"), Path()
 
 
-def from_folder(folder: Path, where: str, options: ReadOptions) -> tuple[Split, Split]:
+def from_folder(folder: Path, where: str, options: ReadOptions) -> Loaded:
     """Returns a user's pictures: `folder/train` and `folder/test` if both exist, else
     all pictures under `folder`, every tenth of them by name test.
 
@@ -43,7 +43,7 @@ def from_folder(folder: Path, where: str, options: ReadOptions) -> tuple[Split, 
         [i for i, picture in enumerate(pictures) if picture.file.is_relative_to(part)]
         for part in parts
     ]
-    labels = _labels(
+    labels, label_names = _labels(
         [
             [_class_of(pictures[i].file.relative_to(part)) for i in of_part]
             for part, of_part in zip(parts, places, strict=True)
@@ -56,7 +56,8 @@ def from_folder(folder: Path, where: str, options: ReadOptions) -> tuple[Split, 
             f"some, or sort them into {folder / TRAIN} and {folder / TEST}"
         )
     train, test = splits if len(splits) == 2 else every_tenth_is_test(splits[0])
-    return train[np.random.RandomState(0).permutation(train.size)], test
+    train = train[np.random.RandomState(0).permutation(train.size)]
+    return Loaded(train, test, label_names=label_names)
 
 
 def all_of_folder(
@@ -87,8 +88,11 @@ def _class_of(file: Path) -> str | None:
     return file.parts[0] if len(file.parts) > 1 else None
 
 
-def _labels(classes: list[list[str | None]]) -> list[np.ndarray | None]:
-    """Returns the labels int32 [N] of each split from the class of each picture.
+def _labels(
+    classes: list[list[str | None]],
+) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
+    """Returns the labels int32 [N] of each split from the class of each picture, and
+    the names of the classes.
 
     The classes of all splits, sorted by name, are 0, 1, ... A split has labels if each
     of its pictures has a class. One class for all, and folders that hold splits, are no
@@ -104,12 +108,13 @@ def _labels(classes: list[list[str | None]]) -> list[np.ndarray | None]:
         }
     )
     if len(names) < 2 or SPLIT_NAMES & {name.lower() for name in names}:
-        return [None] * len(classes)
+        return [None] * len(classes), ()
     label = {name: i for i, name in enumerate(names)}
-    return [
+    labels = [
         np.array([label[str(name)] for name in of_split], np.int32) if use else None
         for of_split, use in zip(classes, is_labelled, strict=True)
     ]
+    return labels, (*names,)
 
 
 def _pictures_below(folder: Path, part: Path, where: str) -> list[Path]:

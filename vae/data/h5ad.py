@@ -17,16 +17,16 @@ from vae.data.cells import Sheet, as_text
 from vae.data.columns import COUNT, Column
 from vae.data.options import ReadOptions, reading
 from vae.data.roles import check_field, is_test_of, labels_of
-from vae.data.splits import Split, cut_test
+from vae.data.splits import Loaded, Split, cut_test
 from vae.data.storage import blocks, map_rows
-from vae.data.tables import LARGEST_COUNT, Splits, check_columns
+from vae.data.tables import LARGEST_COUNT, check_columns
 from vae.types import UserError
 
 CHUNK_CACHE = 256 * 2**20  # bytes: a chunk is read in several blocks of rows
 SPARSE = {"csr_matrix": sparse.csr_matrix, "csc_matrix": sparse.csc_matrix}
 
 
-def from_h5ad(path: Path, where: str, options: ReadOptions) -> Splits:
+def from_h5ad(path: Path, where: str, options: ReadOptions) -> Loaded:
     """Returns the counts `X` as vectors, float32 [N, D], and the genes as columns.
 
     Labels and split are columns of `obs`, as in `tables.from_table`.
@@ -52,9 +52,10 @@ def from_h5ad(path: Path, where: str, options: ReadOptions) -> Splits:
         columns = {name: _texts(file["obs"][name]) for name in names}
         sheet = Sheet(names, columns, np.array(cells), where)
         x = _counts(file, sheet, genes)
-    split = Split(x, labels_of(sheet, options))
-    train, test = cut_test(split, is_test_of(sheet, options))
-    return train, test, tuple(Column(gene, COUNT) for gene in genes)
+    labels, label_names = labels_of(sheet, options)
+    train, test = cut_test(Split(x, labels), is_test_of(sheet, options))
+    columns = tuple(Column(gene, COUNT) for gene in genes)
+    return Loaded(train, test, columns, label_names)
 
 
 def all_of_h5ad(

@@ -46,7 +46,7 @@ def load_dataset(config: Config) -> Dataset:
     c = config.dataset
     loaded = sources.load(c.name, config.runtime.data_dir, read_options(config))
     dataset = cut_validation(loaded.train, loaded.test, c.validation_size)
-    return dataset._replace(columns=loaded.columns)
+    return dataset._replace(columns=loaded.columns, label_names=loaded.label_names)
 
 
 def settle_binarize(config: Config, dataset: Dataset) -> tuple[str, list[str]]:

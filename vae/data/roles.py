@@ -12,19 +12,23 @@ from vae.types import UserError
 SHOWN = 10  # names or categories in a message
 
 
-def labels_of(sheet: Sheet, options: ReadOptions) -> np.ndarray | None:
+def labels_of(
+    sheet: Sheet, options: ReadOptions
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Returns the labels int32 [N] of the column `options.label_column` of texts, if it
-    is set: integers as they are, and other texts numbered in sorted order.
+    is set, and their names: integers are as they are and have none; other texts are
+    numbered in sorted order.
 
     Raises:
       UserError: there is no such column, or a row has no label.
     """
     if not options.label_column:
-        return None
+        return None, ()
     texts = _whole_column(sheet, "label_column", options.label_column)
     held = sorted({*texts})
     if not all(map(is_number, held)):
-        return np.searchsorted(held, texts).astype(np.int32)
+        names = (*map(str, held),)
+        return np.searchsorted(held, texts).astype(np.int32), names
     values = np.array([float(text) for text in texts])
     if (wrong := ~((values == np.floor(values)) & (abs(values) < 2**31))).any():
         place = int(wrong.argmax())
@@ -33,7 +37,7 @@ def labels_of(sheet: Sheet, options: ReadOptions) -> np.ndarray | None:
             f"has the label {texts[place]} in column {options.label_column!r}; labels "
             "are integers of 32 bits or text",
         )
-    return values.astype(np.int32)
+    return values.astype(np.int32), ()
 
 
 def is_test_of(sheet: Sheet, options: ReadOptions) -> np.ndarray:

@@ -16,20 +16,12 @@ from vae.data.factors import FactorSource
 from vae.data.folders import all_of_folder, from_folder
 from vae.data.h5ad import all_of_h5ad, from_h5ad
 from vae.data.options import DEFAULT, ReadOptions
-from vae.data.splits import Split
+from vae.data.splits import Loaded, Split
 from vae.data.sprites import KINDS, SIDE, all_sprites, sprites_by_factors
 from vae.data.tables import all_of_table, from_table
 from vae.types import UserError
 
 SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of images that are drawn
-
-
-class Loaded(NamedTuple):
-    """The splits of a data set."""
-
-    train: Split
-    test: Split
-    columns: tuple[Column, ...] = ()  # of a table
 
 
 class Asked(NamedTuple):

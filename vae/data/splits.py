@@ -38,6 +38,7 @@ class Dataset(NamedTuple):
     validation: Split
     test: Split
     columns: tuple[Column, ...] = ()  # of a table; (): they have no names
+    label_names: tuple[str, ...] = ()  # of the labels 0, 1, ...; (): they are numbers
     scaling: Scaling | None = None  # that was applied to the vectors; None: none was
 
     @property
@@ -52,6 +53,15 @@ class Dataset(NamedTuple):
     def event_shape(self) -> tuple[int, ...]:
         """Of one example: (H, W, C) of images, (D,) of vectors."""
         return tuple(self.train.images.shape[1:])
+
+
+class Loaded(NamedTuple):
+    """The splits of a data set, as it is read."""
+
+    train: Split
+    test: Split
+    columns: tuple[Column, ...] = ()  # see `Dataset`
+    label_names: tuple[str, ...] = ()
 
 
 def evenly_spaced(size: int, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from vae.data.cells import AUTO, SKIP, TEXT, Sheet, is_number, read
 from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column
 from vae.data.options import IGNORE, OBSERVED_ONLY, ReadOptions, advice
 from vae.data.roles import check_field, is_test_of, labels_of, listed
-from vae.data.splits import Split, cut_test
+from vae.data.splits import Loaded, Split, cut_test
 from vae.data.storage import allocate, blocks
 from vae.types import UserError
 
@@ -21,10 +21,8 @@ LARGEST_COUNT = 2**24  # up to which float32 holds all integers
 NUMBER_LIKE = re.compile(r"\W{0,2}\d[\d\s.,'_]*\W{0,2}")  # with commas, units, ...
 TRUTH = {"true": 1.0, "false": 0.0}
 
-Splits = tuple[Split, Split, tuple[Column, ...]]  # train, test, columns
 
-
-def from_table(path: Path, where: str, options: ReadOptions) -> Splits:
+def from_table(path: Path, where: str, options: ReadOptions) -> Loaded:
     """Returns the rows of a table as vectors, float32 [N, D], and its columns.
 
     A column of text is a category, whose values are one-hot; one of 0 and 1, or true
@@ -38,8 +36,8 @@ def from_table(path: Path, where: str, options: ReadOptions) -> Splits:
     x = _encode(sheet, columns, options)
     if (np.fmin.reduce(x) == np.fmax.reduce(x)).all():
         raise UserError(f"{where}: every column has one value only")
-    labels, is_test = labels_of(sheet, options), is_test_of(sheet, options)
-    train, test = cut_test(Split(x, labels), is_test)
+    labels, label_names = labels_of(sheet, options)
+    train, test = cut_test(Split(x, labels), is_test_of(sheet, options))
     if (unseen := np.isnan(np.fmin.reduce(train.images))).any():
         names = [column.name for column in columns for _ in range(column.width)]
         name = names[int(unseen.argmax())]
@@ -47,7 +45,7 @@ def from_table(path: Path, where: str, options: ReadOptions) -> Splits:
             f"{where}: column {name!r} has no value in the training rows; leave it out "
             f"with dataset.column_kinds={name}:ignore"
         )
-    return train, test, columns
+    return Loaded(train, test, columns, label_names)
 
 
 def all_of_table(

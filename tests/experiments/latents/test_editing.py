@@ -92,3 +92,6 @@ def test_an_edit_of_a_label_says_from_what_to_what() -> None:
     subject, attributes = known_model(correlated_signs(), ("label", "a"))
     names = [edit.name for edit in editing.choose_edits(subject, attributes)]
     assert names == ["label 0 to 1", "a low to high"]
+    named = subject._replace(label_names=("cat", "dog"))
+    titles = [edit.title for edit in editing.choose_edits(named, attributes)]
+    assert titles == ["label cat to dog", "a low to high"]

@@ -143,6 +143,11 @@ def test_points_have_names_and_colours(tmp_path: Path) -> None:
     assert points["names"][3] == f"Test image 3, label {subject.test.labels[3]}"
     colours = dict(points["legend"])
     assert points["colours"][3] == colours[f"label {subject.test.labels[3]}"]
+    names = tuple("abcdefghij")
+    named = subject._replace(label_names=names)
+    points = write(named, tmp_path, test={"label": subject.test.labels})["points"]
+    assert points["names"][3] == f"Test image 3, {names[subject.test.labels[3]]}"
+    assert {*dict(points["legend"])} <= {*names}
     count = len(subject.test.codes)
     assert f"{count} of {count} test images" in said(tmp_path)
 

@@ -21,7 +21,7 @@ def bytes_(count: int, *shape: int) -> np.ndarray:
 def test_npz_round_trip(tmp_path: Path) -> None:
     x, y = bytes_(6, 4, 5), np.arange(6)
     name = save(tmp_path / "a.npz", x_train=x, y_train=y, x_test=x[:2])
-    train, test, _ = load(name)
+    train, test, *_ = load(name)
     np.testing.assert_array_equal(train.images[..., 0], x)
     np.testing.assert_array_equal(train.labels, y)
     assert train.labels.dtype == np.int32
@@ -30,7 +30,7 @@ def test_npz_round_trip(tmp_path: Path) -> None:
 
 def test_npz_bool_becomes_bytes(tmp_path: Path) -> None:
     x = bytes_(6, 4, 4) > 127
-    train, _, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
+    train, *_ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
     assert set(np.unique(train.images)) == {0, 255}
 
 
@@ -83,7 +83,7 @@ def test_vectors_are_taken_as_they_are(tmp_path: Path) -> None:
         (np.float64([[0.5, -2]]), np.float32([[0.5, -2]])),
         (np.array([[True, False]]), np.uint8([[255, 0]])),  # as of images
     ):
-        train, test, _ = load(save(tmp_path / "a.npz", x_train=values, x_test=values))
+        train, test, *_ = load(save(tmp_path / "a.npz", x_train=values, x_test=values))
         for split in (train, test):
             np.testing.assert_array_equal(split.images, held)
             assert split.images.dtype == held.dtype
@@ -103,7 +103,7 @@ def test_npz_truncated_or_absent(tmp_path: Path) -> None:
 def test_arrays_that_nobody_needs_are_not_read(tmp_path: Path) -> None:
     objects = np.array([{}, 1])
     arrays = {"x_train": IMAGES, "x_test": IMAGES, "names": objects}
-    train, _, _ = load(save(tmp_path / "a.npz", **arrays))
+    train, *_ = load(save(tmp_path / "a.npz", **arrays))
     np.testing.assert_array_equal(train.images[..., 0], IMAGES)
     name = save(tmp_path / "b.npz", x=IMAGES[:2], x_test=objects, y_test=objects)
     split, names = load_other(name, where="--score")
@@ -142,7 +142,7 @@ def test_odd_shapes_that_are_no_sign_of_channels_first(
     tmp_path: Path, shape: tuple[int, ...]
 ) -> None:
     x = bytes_(4, *shape)
-    train, _, _ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
+    train, *_ = load(save(tmp_path / "a.npz", x_train=x, x_test=x))
     np.testing.assert_array_equal(train.images, x)
 
 
@@ -158,7 +158,7 @@ def test_missing_values_are_nan_if_they_may_be(
     name = save(tmp_path / "a.npz", x_train=x, x_test=x, x=x)
     with pytest.raises(UserError, match="dataset.missing=observed_only if nan"):
         load(name)
-    train, test, _ = load(name, "", ALLOWED)
+    train, test, *_ = load(name, "", ALLOWED)
     other, _ = load_other(name, "", ALLOWED, where="--data")
     for split in (train, test, other):
         found = split.images.reshape(x.shape)

@@ -5,7 +5,7 @@ from vae.data.sources import load
 
 
 def test_pixels_are_on_as_often_as_bars_cross_them() -> None:
-    train, test, _ = load("bars")
+    train, test, *_ = load("bars")
     assert (train.size, test.size, train.images.shape[1:]) == (8_000, 2_000, (8, 8, 1))
     on = train.images[..., 0] == 255
     assert (on | (train.images[..., 0] == 0)).all()

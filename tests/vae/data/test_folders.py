@@ -21,7 +21,7 @@ def draw(folder: Path, *names: str, size: tuple[int, int] = (5, 4)) -> None:
 
 def test_folder_of_pictures(tmp_path: Path) -> None:
     draw(tmp_path, *(f"{i:02}.png" for i in range(20)))
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert train.images.shape == (18, 4, 5, 1)
     kept = [i for i in range(20) if i % 10 != 9]
     np.testing.assert_array_equal(np.sort(train.images[:, 0, 0, 0]), kept)
@@ -32,7 +32,7 @@ def test_folder_with_train_and_test_in_colour(tmp_path: Path) -> None:
     draw(tmp_path / "train", "a.png", "b.png")
     draw(tmp_path / "test", "a.png")
     Image.new("RGB", (5, 4), color=(1, 2, 3)).save(tmp_path / "train/c.png")
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert train.images.shape == (3, 4, 5, 3)
     assert test.images.shape == (1, 4, 5, 3)
     assert [1, 2, 3] in train.images[:, 0, 0].tolist()
@@ -94,7 +94,7 @@ def test_linked_train_and_test_are_used(tmp_path: Path) -> None:
     draw(tmp_path / "all/second", "c.png")
     (tmp_path / "train").symlink_to("all/first")
     (tmp_path / "test").symlink_to("all/second")
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert (train.size, test.size) == (2, 1)
 
 
@@ -103,8 +103,9 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
     draw(tmp_path / "train/cat", "a.png", "b.png")
     draw(tmp_path / "test/cow", "a.png")
     draw(tmp_path / "test/dog", "a.png")
-    train, test, _ = load(f"images:{tmp_path}")
-    # cat, cow, dog; train is in a random order
+    train, test, _, names = load(f"images:{tmp_path}")
+    assert names == ("cat", "cow", "dog")
+    # train is in a random order
     assert sorted(train.labels.tolist()) == [0, 0, 2]
     assert sorted(zip(train.labels, grey(train), strict=True)) == [
         (0, 0),
@@ -118,7 +119,7 @@ def test_class_folders_are_labels(tmp_path: Path) -> None:
 def test_classes_without_a_test_folder(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         draw(tmp_path / name, *(f"{i:02}.png" for i in range(20)))
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert test.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert grey(test) == [9, 19] * 3
     assert np.bincount(train.labels).tolist() == [18, 18, 18]
@@ -137,7 +138,7 @@ def test_other_folders_are_no_labels(tmp_path: Path, paths: list[str]) -> None:
     for path in paths:
         folder = (tmp_path / path).parent
         draw(folder, *(f"{i}.png" for i in range(10)))
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert train.labels is None
     assert test.labels is None
 
@@ -146,7 +147,7 @@ def test_a_split_whose_pictures_lie_at_its_root_has_no_labels(tmp_path: Path) ->
     draw(tmp_path / "train/a", "0.png")
     draw(tmp_path / "train/b", "0.png")
     draw(tmp_path / "test", "0.png")
-    train, test, _ = load(f"images:{tmp_path}")
+    train, test, *_ = load(f"images:{tmp_path}")
     assert sorted(train.labels.tolist()) == [0, 1]
     assert test.labels is None
 
@@ -247,7 +248,7 @@ def test_unreadable_files_are_all_counted_and_can_be_skipped(
         load_other(name, where="--score")
     skip = ReadOptions(skip_unreadable=True)
     with caplog.at_level(logging.WARNING):
-        train, test, _ = load(name, "", skip)
+        train, test, *_ = load(name, "", skip)
     assert "left out 4 of 21 files, which cannot be read: 00.png" in caplog.text
     assert (train.size, test.size) == (16, 1)
     assert load_other(name, "", skip, where="--score")[0].size == 17

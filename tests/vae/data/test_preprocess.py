@@ -52,7 +52,7 @@ def test_dynamic_binarisation_is_drawn_anew_for_each_key() -> None:
 @pytest.mark.slow
 def test_static_recipe_gives_the_published_test_set(mnist_dir: str) -> None:
     """Tomczak & Welling's seed 777; figures computed for this project from it."""
-    train, test, _ = load("mnist", mnist_dir)
+    train, test, *_ = load("mnist", mnist_dir)
     dataset = binarize_on_host(cut_validation(train, test, 10_000), "static")
     other = binarize_on_host(cut_validation(train, test, 500), "static")
     for images in zip(joined(dataset), joined(other), strict=True):
@@ -89,7 +89,7 @@ def test_mean_image() -> None:
 
 
 def test_digits_are_nearly_binary_and_shades_are_not() -> None:
-    digits, _, _ = load("mnist_5k")
+    digits, *_ = load("mnist_5k")
     assert is_nearly_binary(digits)
     ramp = np.linspace(0, 255, 10 * 16 * 16).astype(np.uint8).reshape(10, 16, 16, 1)
     for images in (ramp, ramp / 255, ramp / 128 - 1):

@@ -24,10 +24,12 @@ def sheet(*texts: str) -> Sheet:
 def test_integers_stay_and_texts_are_numbered_in_sorted_order(
     texts: tuple[str, ...], labels: list[int]
 ) -> None:
-    found = labels_of(sheet(*texts), ReadOptions(label_column="a"))
+    found, names = labels_of(sheet(*texts), ReadOptions(label_column="a"))
     assert found is not None and found.dtype == np.int32
     assert found.tolist() == labels
-    assert labels_of(sheet(*texts), ReadOptions()) is None
+    if names:
+        assert tuple(names[label] for label in labels) == texts
+    assert labels_of(sheet(*texts), ReadOptions()) == (None, ())
 
 
 def test_a_column_says_which_rows_are_test() -> None:

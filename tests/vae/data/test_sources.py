@@ -13,7 +13,7 @@ def bytes_(count: int, *shape: int) -> np.ndarray:
 
 
 def test_mnist_5k_is_whole_and_its_split_is_fixed() -> None:
-    train, test, _ = load("mnist_5k")
+    train, test, *_ = load("mnist_5k")
     assert train.images.shape == (4500, 28, 28, 1)
     assert test.images.shape == (500, 28, 28, 1)
     for split, per_class in ((train, 450), (test, 50)):

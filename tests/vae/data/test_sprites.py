@@ -146,7 +146,7 @@ def test_shapes_turn_the_right_way(factors: tuple[int, ...]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_are_drawn_one_by_one_however_they_are_taken(kind: str) -> None:
-    train, test, _ = load(f"{kind}:32")
+    train, test, *_ = load(f"{kind}:32")
     assert train.size + test.size == 737_280
     shape = (32, 32, 1 if kind == "sprites" else 3)
     assert train.images.shape[1:] == test.images.shape[1:] == shape
@@ -161,7 +161,7 @@ def test_images_are_drawn_one_by_one_however_they_are_taken(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["color_sprites", "noisy_sprites"])
 def test_variants_differ_at_each_look(kind: str) -> None:
-    _, test, _ = load(kind)
+    _, test, *_ = load(kind)
     plain = np.asarray(load("sprites")[1].images[:8]) > 0
     preprocess = jax.jit(make_preprocess("none", np.float32))
     looks = [

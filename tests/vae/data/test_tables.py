@@ -36,7 +36,7 @@ def test_columns_have_kinds_and_rows_a_split(tmp_path: Path) -> None:
     kinds = [column.kind for column in loaded.columns]
     assert kinds == ["category", "real", "binary", "count"]
     assert loaded.test.images.tolist() == [[0, 0, 1, 3.5, 1, 5]]
-    assert loaded.test.labels.tolist() == [0]
+    assert loaded.test.labels.tolist() == [0] and loaded.label_names == ("a", "b")
     order = np.argsort(loaded.train.images[:, 3])  # by age
     assert loaded.train.images.dtype == np.float32
     assert loaded.train.labels[order].tolist() == [1, 0, 1]

@@ -72,7 +72,7 @@ def test_images_and_factors_are_decoded_once(store: Store) -> None:
 
 
 def test_the_first_of_a_shuffled_store_are_test(store: Store) -> None:
-    train, test, _ = load("dsprites")
+    train, test, *_ = load("dsprites")
     factors = store.factors["train"]
     count = len(factors) // 10
     np.testing.assert_array_equal(test.images, pictures(factors[:count]))

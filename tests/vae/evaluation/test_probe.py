@@ -79,7 +79,7 @@ def test_a_probe_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_digits_of_mnist(mnist_dir: str) -> None:
-    train, test, _ = sources.load("mnist", mnist_dir)
+    train, test, *_ = sources.load("mnist", mnist_dir)
     digits = train_probe(train.images, {"digit": train.labels}, seed=0)
     some = slice(None, None, 5)
     correct = digits.read(test.images[some])["digit"] == test.labels[some]
