@@ -8,6 +8,7 @@ from typing import Any
 
 from configs import default, top_down
 
+PIXELS = 28 * 28
 EPOCHS = 10
 STEPS_PER_EPOCH = 50_000 // 50
 PUBLISHED = {3: -82.14, 6: -80.74}  # ELBO
@@ -25,9 +26,10 @@ def get_config(mode: str = "") -> default.Config:
     config.model.encoder.layers = "28d2,14d2,7x1,7d7,1x1"
     config.model.decoder.layers = LAYERS[6]
     config.optimizer.schedule.name = "cosine"
-    config.optimizer.clip_norm, config.optimizer.skip_norm = 200.0, 400.0
+    config.optimizer.clip_norm = 200.0 * PIXELS
+    config.optimizer.skip_norm = 400.0 * PIXELS
     config.train.steps = EPOCHS * STEPS_PER_EPOCH
-    config.train.log_every = STEPS_PER_EPOCH
+    config.train.log_every = 200
     config.runtime.checkpoint_every = STEPS_PER_EPOCH
     config.evaluate.bounds.importance_samples = 10
     return default.finish(config, mode)
