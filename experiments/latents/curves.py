@@ -130,7 +130,9 @@ def show_traversals(
     figures.draw_traversals(decode, *shown, kl, subject.display, folder)
     names = "traversals_prior.png", "traversals_posterior.png", "traversals.gif"
     facts = {
-        "dimensions": figures.traversed_dimensions(kl).tolist(),
+        "dimensions": [
+            subject.name_dimension(i) for i in figures.traversed_dimensions(kl)
+        ],
         "of_all": len(kl),
         "images": len(places),
         "low": QUANTILES[0],

@@ -150,6 +150,7 @@ def _sliders(subject: Subject, order: np.ndarray, kl: Any) -> list[dict[str, Any
     return [
         {
             "dimension": int(i),
+            "name": subject.name_dimension(i),
             "low": float(min(low[i], 0)),
             "high": float(max(high[i], 0)),
             "kl": None if kl is None else float(kl[i]),

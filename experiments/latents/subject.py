@@ -87,6 +87,14 @@ class Subject(NamedTuple):
         """The latent dimensions, or how many each group has, the lowest first."""
         return " + ".join(f"{size:,}" for size in self.experiment.group_dims)
 
+    def name_dimension(self, dimension: int) -> str:
+        """Returns its number, and that of its group where there are several."""
+        ends = np.cumsum(self.experiment.group_dims)
+        if len(ends) == 1:
+            return str(dimension)
+        group = int(np.searchsorted(ends, dimension, side="right")) + 1
+        return f"{dimension} (group {group})"
+
     @property
     def has_large_codes(self) -> bool:
         """Whether codes have too many dimensions to be looked at one by one."""

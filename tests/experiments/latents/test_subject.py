@@ -9,7 +9,7 @@ import pytest
 from experiments.latents import curves, generation
 from experiments.latents.subject import make_subject
 from experiments.program import make_program
-from tests.experiments.latents.conftest import config_of, initial_model
+from tests.experiments.latents.conftest import config_of, initial_model, known_model
 from vae.build import build
 from vae.evaluation.disentanglement.evaluation import make_encode
 from vae.types import UserError
@@ -65,3 +65,11 @@ def test_codes_that_no_tool_moves_are_refused() -> None:
     changes["model.prior.name"] = "uniform_on_sphere"
     with pytest.raises(UserError, match="on the sphere"):
         initial_model(**changes)
+
+
+def test_dimensions_are_named_with_their_group() -> None:
+    subject, _ = known_model(np.zeros((2, 7)))
+    assert subject.name_dimension(3) == "3"
+    subject.experiment.group_dims = (4, 2, 1)
+    names = [subject.name_dimension(i) for i in (0, 3, 4, 6)]
+    assert names == ["0 (group 1)", "3 (group 1)", "4 (group 2)", "6 (group 3)"]
