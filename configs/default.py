@@ -83,8 +83,8 @@ def get_config(mode: str = "") -> Config:
     # bottom_up, top_down: 32x2 are two blocks at 32x32; 32d2 halves what it gives;
     # 32m16 adds what was reached at 16x16. Each block of top_down has a group of codes.
     model.encoder.layers = "32x1,32d2,16x1,16d2,8x1,8d2,4x1,4d4,1x1"
-    model.encoder.width = 64  # bottom_up: channels
-    model.encoder.bottleneck = 0.25  # bottom_up: share of them within a block
+    model.encoder.width = 64  # bottom_up, top_down: channels
+    model.encoder.bottleneck = 0.25  # share of them within a block
     # The decoder's fields are the encoder's, in the same order.
     model.decoder = model.encoder.copy_and_resolve_references()
     model.decoder.layers = "1x1,4m1,8m4,16m8,16x1,32m16,32x1"
@@ -182,10 +182,10 @@ def get_config(mode: str = "") -> Config:
     evaluate.bounds = ConfigDict()
     evaluate.bounds.importance_samples = 100  # K of the bound on log p(x)
     evaluate.anomalies = ConfigDict()
-    # What the run's model is asked to tell from its own test images: "other_labels" (of
-    # the test images, those not kept) or a data set, as for dataset.name; "": nothing.
+    # Anomalies to tell from the test images: "other_labels" (test images of labels that
+    # are not kept) or a data set, as for dataset.name; "": none.
     evaluate.anomalies.source = ""
-    # Of each kind, scored by likelihood regret too, which trains 100 steps for each.
+    # Normal and anomalous images each, scored by likelihood regret: 100 steps an image.
     evaluate.anomalies.regret_images = 0
     evaluate.anomalies.ppca_components = 32  # of the baseline
     # Whether k nearest neighbours, isolation forest, one-class SVM and local outlier
@@ -207,8 +207,8 @@ def get_config(mode: str = "") -> Config:
     # (half as many test it; Locatello et al. 2019 take 10,000); 0: no scores.
     evaluate.disentanglement = ConfigDict()
     evaluate.disentanglement.points = 0
-    # Test images whose log p(x) is bounded by annealed importance sampling, with as
-    # many simulated from the model, of which the error of the bound is known; 0: none.
+    # Test images for annealed importance sampling, and as many simulated ones, on which
+    # its error is known; 0: none.
     evaluate.ais = ConfigDict()
     evaluate.ais.images = 0
     evaluate.ais.steps = 1_000  # temperatures; Wu et al. 2017 take 10,000

@@ -4,8 +4,9 @@ Paper:    Child 2020, Very Deep VAEs, arXiv 2011.10650.
 Command:  python launch.py --config=configs/top_down.py \\
               --config.dataset.name=npz:PATH
           (without the last, CIFAR-10 of TensorFlow Datasets)
-Modes:    :full has the networks and the batch of the paper's CIFAR-10, 39 million
-          parameters, and its 2.87 bits per dimension took six days on two V100.
+Modes:    :full has the networks and the batch size of the paper's CIFAR-10 model: 39
+          million parameters. The paper reports 2.87 bits per dimension, after six days
+          on two V100.
 """
 
 from configs import default

@@ -104,7 +104,8 @@ def summarize(rows: Sequence[Row], swept: Sequence[str]) -> list[dict[str, Any]]
 
     Returns for each cell its `fields`, its `members`, how many `diverged`, and under
     `mean` and `error` each number's mean and standard error over the others (of two or
-    more); lists are sorted, largest first, before they are averaged.
+    more). Lists over dimensions, which seeds order differently, are sorted, largest
+    first, before they are averaged.
     """
     cells: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -120,7 +121,8 @@ def summarize(rows: Sequence[Row], swept: Sequence[str]) -> list[dict[str, Any]]
         for name in dict.fromkeys(name for row in done for name in row if "/" in name):
             values = [row[name] for row in done if name in row]
             if isinstance(values[0], list):
-                values = [sorted(value, reverse=True) for value in values]
+                if "_per_group" not in name:
+                    values = [sorted(value, reverse=True) for value in values]
                 cell["mean"][name] = np.mean(values, axis=0).tolist()
             else:
                 cell["mean"][name] = float(np.mean(values))

@@ -1,5 +1,4 @@
-r"""ADBench's tabular sets: a model of half of the normal rows tells the others from the
-anomalies.
+r"""ADBench's tabular sets: anomaly detection by a model of half of the normal rows.
 
 One set of hyperparameters serves all sets. It was chosen without labels: by the ELBO of
 held-out training rows, 2,000 steps beat 500 and a Gaussian per column beat Student's t

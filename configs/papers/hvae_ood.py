@@ -1,7 +1,7 @@
-r"""LLR>k: fashion against digits, and the reverse, by the groups of a ladder.
+r"""LLR>k of a ladder (Havtorn et al. 2021): FashionMNIST against MNIST, and the reverse.
 
 Command:  python launch.py --experiment=reproduce --config=configs/papers/hvae_ood.py
-Time:      a row trains for about 8 minutes and is evaluated for about 4, on one core
+Time:     8 minutes of training and 4 of evaluation a row, on one core
 Published: AUROC of fashion against digits by LLR>2
 """
 

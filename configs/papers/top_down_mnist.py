@@ -1,4 +1,4 @@
-r"""Residual top-down VAEs: three and six groups of codes on static MNIST.
+r"""Very deep VAEs (Child 2020): three and six groups of codes on static MNIST.
 
 Command:  python launch.py --experiment=reproduce \
               --config=configs/papers/top_down_mnist.py

@@ -29,6 +29,7 @@ def row(beta: float, seed: int, nll: float, **changes: Any) -> dict[str, Any]:
         "test/distortion_nats": nll + 1 - 20.0 / beta,
         "latent/active_units": 2,
         "latent/kl_per_dim": [0.1, 3.0 / beta],
+        "latent/rate_per_group_nats": [0.5, 2.0],
         "dataset.name": "mnist_5k",
         "dataset.binarize": "dynamic",
         "data_sha256": "0",
@@ -56,6 +57,7 @@ def test_a_cell_is_the_mean_of_its_seeds_with_standard_error(tmp_path: Path) -> 
     # Two values 4 apart: their deviation is sqrt(8), of the mean 2.
     np.testing.assert_allclose(float(first["test/nll_is5_nats +-"]), 2.0)
     assert first["latent/kl_per_dim"] == "[3.0, 0.1]"
+    assert first["latent/rate_per_group_nats"] == "[0.5, 2.0]"
     assert (second["seeds"], second["diverged"]) == ("2", "1")
     assert second["test/nll_is5_nats +-"] == ""  # of one seed nothing is known
 
