@@ -1,4 +1,4 @@
-r"""LLR>k of a ladder (Havtorn et al. 2021): FashionMNIST against MNIST, and the reverse.
+r"""LLR>k of a ladder (Havtorn et al. 2021): FashionMNIST and MNIST as anomalies.
 
 Command:  python launch.py --experiment=reproduce --config=configs/papers/hvae_ood.py
 Time:     8 minutes of training and 4 of evaluation a row, on one core
