@@ -27,6 +27,7 @@ def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "device": f"{len(devices)} x {devices[0].device_kind}",
+        "machine": machine(),
         "processes": jax.process_count(),
         "deterministic": environment.is_deterministic(),
         "precision": config["precision"],
@@ -38,6 +39,15 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def machine() -> str:
+    """Returns the cores that this process may use, and the devices beside them."""
+    devices, count = jax.devices(), cores()
+    here = f"{count} core{'s' if count > 1 else ''} of {processor()}"
+    if devices[0].platform == "cpu":
+        return here
+    return f"{here} and {len(devices)} x {devices[0].device_kind}"
 
 
 def processor() -> str:

@@ -152,6 +152,8 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
     return {
         "results": [a | b for a, b in zip(results, agreement, strict=True)],
         "commits": sorted({origin.short(each["git_commit"]) for each in launches}),
+        # Earlier versions did not say.
+        "machines": sorted({each["machine"] for each in launches if "machine" in each}),
     }
 
 
@@ -174,10 +176,11 @@ def _gather(
             for group in groups
         ]
     done = [result for row in shown for result in row.get("results", ())]
+    machines = sorted({name for row in shown for name in row.get("machines", ())})
     return {
         "command": command_line(),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "machine": f"{origin.cores()} cores of {origin.processor()}",
+        "machine": "; ".join(machines) or origin.machine(),
         "seeds": plan["seeds"],
         "samples": config.evaluate.bounds.importance_samples,
         "hours": sum(result["train/seconds"] for result in done) / 3600,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import failures, members, reproduce, train, workdir
+from experiments import failures, members, origin, reproduce, train, workdir
 from experiments.flags import Chosen
 from experiments.hints import Refused
 from experiments.launches import Reproduce
@@ -116,10 +116,16 @@ def test_a_row_that_is_done_stands_without_its_data(
     plan = {"seeds": (0,), "rows": rows}
     reproduce.run(small_config, lambda: plan, tmp_path / "table")
     (tmp_path / "images.npz").unlink()
+    (path,) = tmp_path.glob("table/members/*/provenance.json")
+    provenance = json.loads(path.read_text())
+    assert provenance["launches"][0]["machine"] == origin.machine()
+    provenance["launches"][0]["machine"] = "8 cores of another"
+    path.write_text(json.dumps(provenance))
     rows.append({"name": "late", "overrides": {"objective.beta": 2.0}})
     reproduce.run(small_config, lambda: plan, tmp_path / "table")
-    done, late = json.loads((tmp_path / "table/table.json").read_text())["rows"]
-    assert "values" in done
+    written = json.loads((tmp_path / "table/table.json").read_text())
+    done, late = written["rows"]
+    assert "values" in done and written["machine"] == "8 cores of another"
     assert "images.npz" in late["missing"]
 
 
@@ -145,6 +151,7 @@ def test_notes_stand_under_the_run_that_they_speak_of(
     written = reproduce._gather(plan, rows, small_config, changed)
     assert ("notes" in written) == is_shown
     assert written.get("changed", {}) == changed
+    assert written["machine"] == origin.machine()  # no launch says
 
 
 def test_a_table_without_a_row_that_can_be_done_says_so(
