@@ -13,7 +13,8 @@ from tests.experiments.test_members import final_params
 from tests.experiments.test_sweep import rows_of
 from vae.build import build
 from vae.data import sources
-from vae.data.splits import Loaded, Split
+from vae.data.load import load_dataset
+from vae.data.splits import Loaded, Split, keep_labels
 from vae.types import UserError
 
 DIGITS = "dataset.keep_labels=(3,),(5,),(8,)"
@@ -94,6 +95,37 @@ def test_labels_that_are_not_there_are_refused(
     small_config.dataset.keep_labels = labels
     with pytest.raises(UserError, match=message):
         build(small_config)
+
+
+@pytest.mark.parametrize("pipeline", ["resident", "stream"])
+def test_a_rare_label_does_not_limit_the_batch_of_another(
+    small_config, pipeline: str, tmp_path: Path
+) -> None:
+    """As of normal rows beside few anomalies, whose values change nothing."""
+    x = np.random.default_rng(0).integers(256, size=(60, 8, 8, 1), dtype=np.uint8)
+    y = np.repeat([0, 1], [50, 10])
+    small_config.dataset.batch_size = 20
+    small_config.runtime.pipeline = pipeline
+    small_config.dataset.keep_labels = (0,)
+    found = []
+    for name in ("a", "b"):
+        np.savez(tmp_path / name, x_train=x, x_test=x, y_train=y, y_test=y)
+        small_config.dataset.name = f"npz:{tmp_path / name}.npz"
+        train.run(small_config, tmp_path / f"run_{name}")
+        found.append(outcome(tmp_path / f"run_{name}"))
+        x[50:] = 0
+    assert found[0] == found[1]
+    small_config.dataset.keep_labels = (1,)
+    with pytest.raises(UserError, match=r"training data \(10 examples\)"):
+        build(small_config)
+
+
+def test_names_of_labels_are_offered(small_config, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,kind\n0,b\n1,a\n2,b\n3,a\n4,b\n")
+    small_config.dataset.name = f"table:{tmp_path / 'a.csv'}"
+    small_config.dataset.label_column = "kind"
+    with pytest.raises(UserError, match=r"the labels are 0 \(a\), 1 \(b\)"):
+        keep_labels(load_dataset(small_config), (2,))
 
 
 def test_data_without_labels_are_refused(small_config, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from vae.data.load import (
     settle_binarize,
 )
 from vae.data.splits import Dataset, keep_labels
-from vae.experiment import Data, Experiment, MakeOwn, steps_per_epoch, visited
+from vae.experiment import Data, Experiment, MakeOwn, steps_per_epoch
 from vae.identity import latent_width, traced_hparams
 from vae.models.base import Model
 from vae.registry import PRECISIONS
@@ -73,7 +73,8 @@ def build(
     everything = for_model(everything, config, likelihood, is_used=is_used)
     plain = operative(config)
     data = _load_others(config, everything, likelihood, is_used=is_used)
-    _check_batch_size(plain, everything, is_used=is_used)
+    if not is_used:
+        _check_batch_size(plain, data.kept)
     if placement is None:
         runtime = config.runtime
         placement = make_placement(
@@ -119,6 +120,7 @@ def vary(experiment: Experiment, config: Config) -> Experiment:
     if plain["dataset"] != experiment.config["dataset"]:
         likelihood = experiment.model.likelihood
         data = _load_others(config, data.everything, likelihood, is_used=False)
+        _check_batch_size(plain, data.kept)
         make_own = _own_maker(plain, bound, data.kept)
         varied = varied._replace(data=data, make_own=make_own)
     check_evaluations(varied.subject, plain["evaluate"])
@@ -156,11 +158,9 @@ def _load_others(
     return Data(everything, kept, factors, anomalies)
 
 
-def _check_batch_size(
-    config: dict[str, Any], everything: Dataset, *, is_used: bool
-) -> None:
-    size, most = config["dataset"]["batch_size"], visited(config, everything)
-    if size > most and not is_used:
+def _check_batch_size(config: dict[str, Any], dataset: Dataset) -> None:
+    size, most = config["dataset"]["batch_size"], dataset.train.size
+    if size > most:
         raise UserError(
             f"dataset.batch_size={size} is larger than the training data ({most} "
             "examples): set it to that at most"

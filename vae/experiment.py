@@ -109,10 +109,7 @@ class Experiment(NamedTuple):
         return fits if pipeline == "auto" else pipeline == "resident"
 
 
-def visited(config: dict[str, Any], everything: Dataset) -> int:
-    """Returns how many examples an epoch visits."""
-    return epoch_size(everything.train, len(config["dataset"]["keep_labels"]))
-
-
 def steps_per_epoch(config: dict[str, Any], everything: Dataset) -> int:
-    return max(1, visited(config, everything) // config["dataset"]["batch_size"])
+    """Returns how many batches an epoch has, at least one; see `epoch_size`."""
+    visited = epoch_size(everything.train, len(config["dataset"]["keep_labels"]))
+    return max(1, visited // config["dataset"]["batch_size"])

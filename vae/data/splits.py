@@ -122,11 +122,13 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
     where = f"dataset.keep_labels={tuple(labels)}"
     if any(split.labels is None for split in dataset.splits.values()):
         raise UserError(f"{where}, but the data have no labels: set it to ()")
+    texts = {i: f"{i} ({name})" for i, name in enumerate(dataset.label_names)}
     for split, name in ((dataset.train, "train"), (dataset.test, "test")):
         if missing := sorted(set(labels) - set(np.unique(split.labels).tolist())):
+            known = [texts.get(label, str(label)) for label in np.unique(split.labels)]
             raise UserError(
                 f"{where}: no {name} example has the label {missing[0]}; the labels "
-                f"are {', '.join(map(str, np.unique(split.labels)))}"
+                f"are {', '.join(known)}"
             )
     return dataset.map(lambda split: split[np.isin(split.labels, labels)])
 
