@@ -2,6 +2,7 @@ r"""Very deep VAEs (Child 2020): three and six groups of codes on static MNIST.
 
 Command:  python launch.py --experiment=reproduce \
               --config=configs/papers/top_down_mnist.py
+Time:     training takes 20 and 27 minutes, on one core
 """
 
 from typing import Any
@@ -12,6 +13,10 @@ PIXELS = 28 * 28
 EPOCHS = 6
 STEPS_PER_EPOCH = 50_000 // 50
 PUBLISHED = {3: -82.14, 6: -80.74}  # ELBO
+NOTES = """Both rows are far from the published values: the networks are small and see
+6 epochs. With three groups, the codes at 7x7 hold 31 of 42 nats, and their prior knows
+only the group at 1x1. With six, 9.5 nats are gained. A first trial with 3 channels a
+code and 10 epochs was at -103 nats in training, with three groups."""
 LAYERS = {3: "1x1,7m1,28m7", 6: "1x1,7m1,7x1,14m7,14x1,28m14"}
 
 
@@ -59,6 +64,7 @@ def table() -> dict[str, Any]:
                 "order": ["3 groups", "6 groups"],
             }
         ],
+        "notes": NOTES,
         "source": "github.com/addtt/ladder-vae-pytorch",
         "differs": f"{EPOCHS} epochs of small networks, where theirs are trained until "
         "they converge; 16 channels a code; no free bits",
