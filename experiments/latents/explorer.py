@@ -130,7 +130,7 @@ def _describe(
         known, firsts = np.unique(values, return_index=True)
         shown = evenly_spaced(len(known), min(NAMED, len(known)))
         legend = [
-            (subject.name(name, value), colours[first])
+            (subject.name_value(name, value), colours[first])
             for value, first in zip(known[shown], firsts[shown], strict=True)
         ]
     return {

@@ -84,7 +84,8 @@ def name_images(
     if values is None:
         return [f"Test image {i}" for i in places]
     return [
-        f"Test image {i}, {subject.name(attribute, int(values[i]))}" for i in places
+        f"Test image {i}, {subject.name_value(attribute, int(values[i]))}"
+        for i in places
     ]
 
 
@@ -143,7 +144,9 @@ def _add_legend(
     known, firsts = np.unique(values, return_index=True)
     shown = evenly_spaced(len(known), min(HUES, len(known)))
     for value, first in zip(known[shown], firsts[shown], strict=True):
-        axes.scatter([], [], s=6, color=colours[first], label=subject.name(name, value))
+        axes.scatter(
+            [], [], s=6, color=colours[first], label=subject.name_value(name, value)
+        )
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 5}
     axes.legend(frameon=False, markerscale=3, **place)
 

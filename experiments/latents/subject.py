@@ -100,7 +100,7 @@ class Subject(NamedTuple):
         """Whether codes have too many dimensions to be looked at one by one."""
         return sum(self.experiment.group_dims) > MOST_DIMENSIONS
 
-    def name(self, attribute: str, value: int) -> str:
+    def name_value(self, attribute: str, value: int) -> str:
         """Returns how a value of an attribute is called: "slant 1"; a label of the data
         by its own name, where it has one."""
         if attribute == "label" and self.label_names:
