@@ -222,6 +222,8 @@ def finish(config: Config, mode: str, *other_modes: str) -> Config:
         config.runtime.steps_per_call = config.train.log_every = 10
         config.train.evaluate_every = 0
         config.runtime.checkpoint_every = 10
+        schedule = config.optimizer.schedule
+        schedule.warmup_steps = min(10, schedule.warmup_steps)
         evaluate = config.evaluate
         evaluate.bounds.importance_samples = 2
         evaluate.disentanglement.points = min(400, evaluate.disentanglement.points)

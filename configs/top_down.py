@@ -48,5 +48,4 @@ def get_config(mode: str = "") -> default.Config:
         model.encoder.layers = "32x1,32d4,8d8,1x1"
         model.decoder.layers = "1x1,8m1,32m8"
         config.dataset.batch_size = 8
-        config.optimizer.schedule.warmup_steps = 10
     return default.finish(config, mode, "full")
