@@ -10,7 +10,16 @@ import numpy as np
 import optax
 from jaxtyping import Int, Shaped
 
-from vae.bind import Entry, Method, as_json, bind, default_of, entry_of, parameters_of
+from vae.bind import (
+    Entry,
+    Method,
+    as_json,
+    bind,
+    bind_method,
+    default_of,
+    entry_of,
+    parameters_of,
+)
 from vae.data import scaling
 from vae.data.preprocess import make_preprocess, to_unit
 from vae.data.splits import Split
@@ -19,6 +28,7 @@ from vae.fitted import FittedVAE
 from vae.models.base import Model
 from vae.objectives.base import make_penalized
 from vae.registry import OBJECTIVES
+from vae.training.averaging import with_average
 from vae.training.loop import Diverged
 from vae.training.optimizer import by_part
 from vae.training.state import (
@@ -93,6 +103,7 @@ def fit(
     binarize: bool = False,
     scale: str = "none",
     optimizer: optax.GradientTransformation | None = None,
+    ema_decay: float = 0.0,
     batch_size: int = 100,
     seed: int = 0,
     log_every: int = 500,
@@ -112,13 +123,16 @@ def fit(
       scale: of vectors: "standardize", "robust" or "log1p", fitted to x; the model that
         is returned takes and gives vectors in the units of x.
       optimizer: of the model's parameters; `optax.adam(1e-3)` if None.
+      ema_decay: in [0, 1): if not 0, the model that is returned has an exponential
+        moving average of the weights of all steps (Polyak & Juditsky 1992).
       batch_size: examples in a minibatch.
       seed: of every random number.
       log_every: steps between two entries of `history`.
       on_log: called with each entry, such as `print`.
 
     Raises:
-      UserError: the data do not fit the model or the batch size.
+      UserError: the data do not fit the model or the batch size; a number is out of
+        range.
       Diverged: a metric became nan or infinite.
     """
     images, fitted = _as_stored(np.asarray(x)), None
@@ -133,7 +147,9 @@ def fit(
     built = objective(model, len(images))
     of_model = optax.adam(1e-3) if optimizer is None else optimizer
     own = objective.optimizer
-    tx = by_part(of_model, of_model if own is None else own())
+    tx = bind_method("", {"ema_decay": ema_decay}, with_average)(
+        by_part(of_model, of_model if own is None else own())
+    )
 
     @jax.jit
     def initialize(data: Split) -> Any:
@@ -171,7 +187,7 @@ def fit(
         on_log(end, metrics)
     return FittedVAE(
         model,
-        state.variables,
+        (state.averaged or state).variables,
         event_shape=images.shape[1:],
         dtype=images.dtype,
         preprocess=preprocess,

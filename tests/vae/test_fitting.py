@@ -66,6 +66,33 @@ def test_the_same_numbers_as_a_launch(tmp_path: Path) -> None:
     assert [entry["step"] for entry in fitted.history] == [5, 10]
 
 
+def test_the_average_of_weights_is_that_of_all_steps() -> None:
+    """With d = .1, 2/11 and 3/12, from the weights after 0, 1, 2 and 3 steps."""
+
+    def weights(steps: int, **options: Any) -> Any:
+        fitted = vae.fit(
+            make_model(),
+            vae.objective("elbo"),
+            images(),
+            steps=steps,
+            batch_size=20,
+            binarize=True,
+            **options,
+        )
+        return fitted.variables["params"]
+
+    expected = weights(0)
+    for steps, decay in enumerate([0.1, 2 / 11, 3 / 12], 1):
+        expected = jax.tree.map(
+            lambda a, w, d=decay: d * a + (1 - d) * w, expected, weights(steps)
+        )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        weights(3, ema_decay=0.9),
+        expected,
+    )
+
+
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["geco", "factor_vae", "dreg"])
 def test_objectives_with_parts_of_their_own_train(name: str) -> None:
@@ -116,6 +143,10 @@ def test_bad_input_is_one_sentence() -> None:
         vae.fit(make_model(), beta, x.astype(int), steps=1)
     with pytest.raises(vae.UserError, match="batch_size=100 must be 1 to 60"):
         vae.fit(make_model(), beta, x, steps=1)
+    with pytest.raises(vae.UserError, match="ema_decay=1.0 must be"):
+        vae.fit(
+            make_model(), beta, x, steps=1, batch_size=10, binarize=True, ema_decay=1.0
+        )
     with pytest.raises(vae.UserError, match="binarize needs pixels"):
         vae.fit(make_model(), beta, x * 1.0, steps=1, batch_size=10, binarize=True)
     with pytest.raises(vae.UserError, match="0 or 1, but x has .*: binarize=True"):
