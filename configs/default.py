@@ -185,7 +185,8 @@ def get_config(mode: str = "") -> Config:
     # Anomalies to tell from the test images: "other_labels" (test images of labels that
     # are not kept) or a data set, as for dataset.name; "": none.
     evaluate.anomalies.source = ""
-    # Normal and anomalous images each, scored by likelihood regret: 100 steps an image.
+    # How many normal and how many anomalous images are scored by likelihood regret,
+    # which trains 100 steps on each.
     evaluate.anomalies.regret_images = 0
     evaluate.anomalies.ppca_components = 32  # of the baseline
     # Whether k nearest neighbours, isolation forest, one-class SVM and local outlier

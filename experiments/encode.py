@@ -18,11 +18,12 @@ from vae.types import UserError, noun
 
 BATCH = 500
 
-Elbo = dict[str, np.ndarray]  # [N], by its name, which says of which units it is
+Elbo = dict[str, np.ndarray]  # the ELBO [N] in nats, under the name of its column
 
 
 def run(folder: Path, name: str, output: Path | None) -> None:
-    """Writes of each example its code and its ELBO in nats, by one sample.
+    """Writes of each example its code and its ELBO in nats, by one sample. Of data that
+    the model scales, the ELBO bounds the log-density in the units of the data.
 
     Args:
       folder: of a run or of an exported model.
@@ -69,8 +70,8 @@ def run(folder: Path, name: str, output: Path | None) -> None:
     codes, elbo = map_batches(of_batch, places, min(BATCH, split.size))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        units = "elbo_nats" if everything.scaling is None else "elbo_data_units_nats"
-        WRITERS[path.suffix](path, names, codes.mean, codes.scale, {units: elbo})
+        key = "elbo_nats" if everything.scaling is None else "elbo_data_units_nats"
+        WRITERS[path.suffix](path, names, codes.mean, codes.scale, {key: elbo})
     except OSError as error:
         raise UserError(f"--output={path} cannot be written ({error})") from error
     say(f"codes of {codes.mean.shape[1]} numbers written to {path}")

@@ -19,14 +19,13 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpyro", "nu
 
 def describe_launch(config: dict[str, Any]) -> dict[str, Any]:
     """Returns what else than configuration and data a result depends on."""
-    devices = jax.devices()
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "git_commit": git_commit(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": f"{len(devices)} x {devices[0].device_kind}",
+        "device": accelerator(),
         "machine": machine(),
         "processes": jax.process_count(),
         "deterministic": environment.is_deterministic(),
@@ -43,11 +42,15 @@ def cores() -> int:
 
 def machine() -> str:
     """Returns the cores that this process may use, and the devices beside them."""
-    devices, count = jax.devices(), cores()
+    count = cores()
     here = f"{count} core{'s' if count > 1 else ''} of {processor()}"
-    if devices[0].platform == "cpu":
-        return here
-    return f"{here} and {len(devices)} x {devices[0].device_kind}"
+    return here if jax.default_backend() == "cpu" else f"{here} and {accelerator()}"
+
+
+def accelerator() -> str:
+    """Returns how many devices JAX has, and of which kind."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"
 
 
 def processor() -> str:

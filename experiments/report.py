@@ -23,6 +23,11 @@ ALIKE = (
     "evaluate.bounds.importance_samples",
     "precision",
 )
+SORTED = (  # lists over dimensions, in whose order members differ
+    "latent/mean_variance",
+    "latent/kl_per_dim",
+    "latent/decoder_sensitivity",
+)
 SHOWN_CELLS = 60  # pictures of more would make the page too large to open
 PICTURES = {
     "samples": "decoded means p(x | z) of codes drawn from the prior",
@@ -121,7 +126,7 @@ def summarize(rows: Sequence[Row], swept: Sequence[str]) -> list[dict[str, Any]]
         for name in dict.fromkeys(name for row in done for name in row if "/" in name):
             values = [row[name] for row in done if name in row]
             if isinstance(values[0], list):
-                if "_per_group" not in name:
+                if name in SORTED:
                     values = [sorted(value, reverse=True) for value in values]
                 cell["mean"][name] = np.mean(values, axis=0).tolist()
             else:

@@ -153,7 +153,7 @@ def _outcome(row: Row, folder: Path, failures: dict[str, UserError]) -> dict[str
         "results": [a | b for a, b in zip(results, agreement, strict=True)],
         "commits": sorted({origin.short(each["git_commit"]) for each in launches}),
         # Earlier versions did not say.
-        "machines": sorted({each["machine"] for each in launches if "machine" in each}),
+        "machines": sorted({each.get("machine", "not recorded") for each in launches}),
     }
 
 

@@ -11,7 +11,7 @@ from tests.experiments.test_cells import cells_of
 from tests.experiments.test_interrupt import outcome
 from tests.experiments.test_members import final_params
 from tests.experiments.test_sweep import rows_of
-from vae.build import build
+from vae.build import build, vary
 from vae.data import sources
 from vae.data.load import load_dataset
 from vae.data.splits import Loaded, Split, keep_labels
@@ -115,9 +115,13 @@ def test_a_rare_label_does_not_limit_the_batch_of_another(
         found.append(outcome(tmp_path / f"run_{name}"))
         x[50:] = 0
     assert found[0] == found[1]
+    experiment = build(small_config)
     small_config.dataset.keep_labels = (1,)
-    with pytest.raises(UserError, match=r"training data \(10 examples\)"):
+    is_large = r"training data \(10 examples of dataset.keep_labels=\(1,\)\)"
+    with pytest.raises(UserError, match=is_large):
         build(small_config)
+    with pytest.raises(UserError, match=is_large):
+        vary(experiment, small_config)
 
 
 def test_names_of_labels_are_offered(small_config, tmp_path: Path) -> None:

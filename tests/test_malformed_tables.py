@@ -87,6 +87,18 @@ TEXTS: dict[str, Case] = {
         "a,b\n" + "".join(f"{i},id{i}\n" for i in range(101)),
         "'b' is text with 101 different values.*column_kinds=b:ignore",
     ),
+    **{
+        f"text as {kind}": (
+            "a,b\n,1\nx,2\ny,3\n",
+            f"row 3 .* 'x' in column 'a', but a {kind} column holds {holds}; correct",
+            ALLOWED._replace(column_kinds=(f"a:{kind}",)),
+        )
+        for kind, holds in (
+            ("binary", "0 and 1, or true and false"),
+            ("real", "numbers"),
+            ("count", "numbers"),
+        )
+    },
     "half a count": (
         many("1.5,2"),
         r"row 5 .* 1.5 in column 'a', which is no count \(0, 1, 2",

@@ -161,9 +161,11 @@ def _load_others(
 def _check_batch_size(config: dict[str, Any], dataset: Dataset) -> None:
     size, most = config["dataset"]["batch_size"], dataset.train.size
     if size > most:
+        kept = config["dataset"]["keep_labels"]
+        which = f" of dataset.keep_labels={tuple(kept)}" if kept else ""
         raise UserError(
             f"dataset.batch_size={size} is larger than the training data ({most} "
-            "examples): set it to that at most"
+            f"examples{which}): set it to that at most"
         )
 
 

@@ -111,5 +111,5 @@ class Experiment(NamedTuple):
 
 def steps_per_epoch(config: dict[str, Any], everything: Dataset) -> int:
     """Returns how many batches an epoch has, at least one; see `epoch_size`."""
-    visited = epoch_size(everything.train, len(config["dataset"]["keep_labels"]))
+    visited = epoch_size(everything.train, len({*config["dataset"]["keep_labels"]}))
     return max(1, visited // config["dataset"]["batch_size"])

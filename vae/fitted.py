@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
-from vae.data.columns import Column
+from vae.data.columns import Column, value_names
 from vae.data.given import as_stored
 from vae.data.scaling import Scaling
 from vae.data.splits import Split
@@ -62,7 +62,7 @@ class FittedVAE:
         self.model, self.variables, self.history = model, variables, history
         self.event_shape, self.dtype = tuple(event_shape), np.dtype(dtype)
         self._preprocess, self._scaling = preprocess, scaling
-        self.value_names = [name for c in columns for name in c.value_names]
+        self.value_names = value_names(columns, 0)
         self.label_names = tuple(label_names)
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
@@ -107,7 +107,9 @@ class FittedVAE:
     ) -> Float[jax.Array, "{count} ..."]:
         """Returns the means of p(x | z) of `count` codes from the prior, whose standard
         deviation is multiplied by a temperature: one, or one for each group of codes,
-        the lowest first."""
+        the lowest first.
+        Raises ValueError for other numbers of them, and `Unsupported` if the highest
+        group's is not 1 and its prior is no Gaussian."""
         self._check_label(label)
         scale = groups.of_dimensions("temperature", temperature, self.model.group_sizes)
         changed = bool((scale != 1).any()), bool(scale[-1] != 1)

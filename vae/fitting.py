@@ -44,7 +44,7 @@ from vae.training.step import (
     make_run_step,
     make_train_step,
 )
-from vae.types import Array, Objective, UserError, one_of
+from vae.types import Array, Objective, Unsupported, UserError, one_of
 
 
 class Criterion(NamedTuple):
@@ -235,11 +235,14 @@ def _check(
         )
     made = jax.eval_shape(lambda: _likelihood_of(model, images[:1]))
     if made.event_shape != images.shape[1:]:
+        *sides, channels = images.shape[1:]
+        try:
+            needed = [*sides, model.likelihood.num_features(channels)]
+        except Unsupported as error:
+            raise UserError(f"the likelihood {error}") from error
         raise UserError(
             f"the model is of examples {list(made.event_shape)}, and those of x are "
-            f"{list(images.shape[1:])}: the decoder's event_shape is that of one, with"
-            f" {model.likelihood.num_features(images.shape[-1])} features in the last "
-            "axis"
+            f"{list(images.shape[1:])}: set the decoder's event_shape to {needed}"
         )
 
 

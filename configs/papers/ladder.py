@@ -103,6 +103,6 @@ def table(mode: str) -> dict[str, Any]:
         "notes": NOTES,
         "source": "Sonderby et al. 2016, arXiv 1602.02282, figure 4 and table 2",
         "differs": "units are those whose posterior mean has a variance above .01; "
-        "theirs have a KL above .01; softplus gives standard deviations, in the paper "
-        "variances",
+        "theirs have a KL above .01. Softplus gives the standard deviation here, and "
+        "the variance in the paper",
     }

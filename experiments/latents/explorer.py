@@ -55,14 +55,14 @@ def write_explorer(
         "sheet": sheet,
         "points": _describe(subject, attributes, places),
         "sliders": _sliders(subject, order, kl),
-        "planes": _planes(subject.test.codes, order),
+        "planes": _planes(subject, order),
         "check": _check(subject, places[0]),
         "equations": equations._asdict(),
     }
     reason = _refuse(equations, len(url) + len(json.dumps(data)))
     if reason:
         data |= {"equations": None, "check": None, "sliders": data["sliders"][:2]}
-        data["planes"] = _planes(subject.test.codes, order[:2], principal=False)
+        data["planes"] = _planes(subject, order[:2], principal=False)
         pictures["grid"], data["grid"] = _grid(subject, data["sliders"])
     _save(subject, folder, data=data, pictures=pictures, reason=reason)
     return Section({"reason": reason, "sliders": len(data["sliders"])})
@@ -160,12 +160,13 @@ def _sliders(subject: Subject, order: np.ndarray, kl: Any) -> list[dict[str, Any
 
 
 def _planes(
-    codes: np.ndarray, order: np.ndarray, *, principal: bool = True
+    subject: Subject, order: np.ndarray, *, principal: bool = True
 ) -> list[dict[str, Any]]:
     """Returns planes through the latent space, each by its origin [D] and two
     orthonormal directions [2, D], so that a point moves a code exactly: the principal
     components, and pairs of dimensions that have sliders."""
-    size, planes = codes.shape[1], []
+    codes, planes = subject.test.codes, []
+    size = codes.shape[1]
     if principal and size > 2 and len(codes) > 1:
         codes = codes.astype(np.float64)
         mean = codes.mean(axis=0)
@@ -173,7 +174,8 @@ def _planes(
         planes.append(("principal components", mean, directions))
     paired = order[: min(SLIDERS, size) // 2 * 2]
     for pair in paired.reshape(-1, 2):
-        name = f"dimension {pair[0]} across, {pair[1]} up"
+        across, up = map(subject.name_dimension, pair)
+        name = f"dimension {across} across, {up} up"
         planes.append((name, np.zeros(size), np.eye(size)[pair]))
     if size == 1:
         planes.append(("dimension 0 across", np.zeros(1), np.array([[1.0], [0.0]])))

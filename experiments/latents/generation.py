@@ -111,7 +111,7 @@ def compare_with_data(
     facts: dict[str, Any] = {
         "count": count,
         "noun": kind,
-        "values": "pixels" if is_image(real.shape[1:]) else "columns",
+        "features": "pixels" if is_image(real.shape[1:]) else "columns",
         "neighbours": BALL_NEIGHBOURS,
         "components": components,
         "probe_features": NUM_FEATURES if attributes.probe else None,

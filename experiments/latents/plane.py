@@ -148,7 +148,9 @@ def _add_legend(
             [], [], s=6, color=colours[first], label=subject.name_value(name, value)
         )
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0), "ncols": 5}
-    axes.legend(frameon=False, markerscale=3, **place)
+    legend = axes.legend(frameon=False, markerscale=3, **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _add_thumbnails(

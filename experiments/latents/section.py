@@ -78,8 +78,8 @@ def save_matrix(
     axes.imshow(np.asarray(tiles), "gray", vmin=0, vmax=255, extent=ends, aspect="auto")
     axes.tick_params(length=0)
     axes.xaxis.tick_top()
-    axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
-    axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, columns, parse_math=False)
+    axes.set_yticks(np.arange(len(rows)) + 0.5, rows, parse_math=False)
     axes.xaxis.set_label_position("top")
     axes.set(xlabel=across, ylabel=down)
     axes.spines[:].set_visible(False)
@@ -87,7 +87,7 @@ def save_matrix(
     if heads:
         axes.axhline(heads, color="white", linewidth=4)
     if title:
-        axes.set_title(title, fontsize="large", pad=8)
+        axes.set_title(title, fontsize="large", pad=8, parse_math=False)
     figure.savefig(path, dpi=MATRIX_DPI, bbox_inches="tight", pad_inches=0.05)
 
 

@@ -101,11 +101,10 @@ class Subject(NamedTuple):
         return sum(self.experiment.group_dims) > MOST_DIMENSIONS
 
     def name_value(self, attribute: str, value: int) -> str:
-        """Returns how a value of an attribute is called: "slant 1"; a label of the data
-        by its own name, where it has one."""
-        if attribute == "label" and self.label_names:
-            return self.name_label(value)
-        return f"{attribute} {value}"
+        """Returns a value of an attribute for people: "slant 1", "label 3", or "label
+        cat" where labels have names."""
+        text = self.name_label(value) if attribute == "label" else str(value)
+        return f"{attribute} {text}"
 
     def name_label(self, label: int) -> str:
         """Returns a label's name, or its number where labels have no names."""

@@ -3,7 +3,9 @@
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 
 from experiments import origin
@@ -24,6 +26,26 @@ def test_cores_count_if_they_may_be_used() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert origin.cores() == len(allowed)
+
+
+@pytest.mark.parametrize(
+    ("backend", "count", "text"),
+    [
+        ("cpu", 1, "1 core of X9"),
+        ("cpu", 2, "2 cores of X9"),
+        ("gpu", 2, "2 cores of X9 and 3 x H200"),
+    ],
+)
+def test_the_machine_is_its_cores_and_accelerators(
+    monkeypatch: pytest.MonkeyPatch, backend: str, count: int, text: str
+) -> None:
+    monkeypatch.setattr(origin, "cores", lambda: count)
+    monkeypatch.setattr(origin, "processor", lambda: "X9")
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(
+        jax, "devices", lambda: [SimpleNamespace(device_kind="H200")] * 3
+    )
+    assert origin.machine() == text
 
 
 def test_the_commit_is_that_of_the_checkout() -> None:

@@ -23,10 +23,12 @@ def epoch_order(
     """Returns the order [size] in which epoch number `epoch` visits the examples.
 
     One sort of random words: equal words, about size^2 / 2^33 pairs, keep their order,
-    which `jax.random.permutation` spends a second sort to avoid. Examples that are not
-    `kept` (bool [size]; None keeps all) stand after all others.
+    which `jax.random.permutation` spends a second sort to avoid. Of the examples only
+    those that are `kept` (bool [size], at least one; None keeps all) are visited: again
+    and again in this order, if there are fewer of them than the epoch visits.
     """
-    return jnp.argsort(_words(seed, epoch, size, kept))
+    order = jnp.argsort(_words(seed, epoch, size, kept))
+    return order if kept is None else order[jnp.arange(size) % kept.sum()]
 
 
 def host_order(
@@ -37,10 +39,14 @@ def host_order(
     A word and its place are sorted as one integer. For 10 million examples that takes a
     tenth of the time of `argsort`, and no memory beside the integers.
     """
-    words = np.asarray(_words(seed, epoch, size, kept))
+    order = _sorted_places(np.asarray(_words(seed, epoch, size, kept)))
+    return order if kept is None else np.resize(order[: kept.sum()], size)
+
+
+def _sorted_places(words: np.ndarray) -> np.ndarray:
     if words.dtype == np.uint64:  # as float64 makes them: no place fits beside a word
         return words.argsort(kind="stable").astype(np.int32)
-    keys = allocate((size,), np.uint64)
+    keys = allocate(words.shape, np.uint64)
     keys[:] = words
     keys <<= 32
     for start, block in blocks(keys):

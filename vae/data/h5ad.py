@@ -49,8 +49,8 @@ def from_h5ad(path: Path, where: str, options: ReadOptions) -> Loaded:
             if name:
                 check_field(field, name, [*file["obs"]], where)
         names = [name for name in asked.values() if name]
-        columns = {name: _texts(file["obs"][name]) for name in names}
-        sheet = Sheet(names, columns, np.array(cells), where)
+        held = {name: _texts(file["obs"][name]) for name in names}
+        sheet = Sheet(names, held, np.array(cells), where)
         x = _counts(file, sheet, genes)
     labels, label_names = labels_of(sheet, options)
     train, test = cut_test(Split(x, labels), is_test_of(sheet, options))

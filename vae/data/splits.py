@@ -134,14 +134,13 @@ def keep_labels(dataset: Dataset, labels: Sequence[int]) -> Dataset:
 
 
 def epoch_size(split: Split, num_kept: int) -> int:
-    """Returns how many examples any `num_kept` labels have at least; 0 keeps all.
-
-    An epoch visits so many, whichever labels are kept, so that one compiled program
-    serves every choice.
+    """Returns how many examples an epoch visits: those of the `num_kept` most frequent
+    labels, whichever labels are kept, so that one compiled program serves every choice
+    of as many; 0 keeps all. See `batching.epoch_order`.
     """
     if not num_kept:
         return split.size
-    return int(np.sort(np.unique_counts(split.labels).counts)[:num_kept].sum())
+    return int(np.sort(np.unique_counts(split.labels).counts)[-num_kept:].sum())
 
 
 def content_hash(dataset: Dataset) -> str:

@@ -128,16 +128,8 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
         )
     is_truth = held is not None and {str(c).lower() for c in held} <= TRUTH.keys()
     is_text = held is not None and not is_truth and not any(map(is_number, held))
-    if kind == BINARY and is_text:
-        place = int(np.argmax([cell is not None for cell in cells]))
-        raise sheet.refuse(
-            place,
-            f"has {cells[place]!r} in column {name!r}, but a binary column holds 0 and "
-            f"1, or true and false; write it so, or set "
-            f"dataset.column_kinds={name}:category",
-        )
     if kind != CATEGORY and (kind or not is_text):
-        parts = blocks(_numbers(name, cells, sheet))
+        parts = blocks(_numbers(name, cells, sheet, kind))
         is_binary = is_truth or all(
             np.isin(part[~np.isnan(part)], (0, 1)).all() for _, part in parts
         )
@@ -160,11 +152,12 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
     return Column(name, CATEGORY, tuple(sorted(held, key=float if by_value else None)))
 
 
-def _numbers(name: str, cells: np.ndarray, sheet: Sheet) -> np.ndarray:
-    """Returns cells as float64, true and false as 1 and 0.
+def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarray:
+    """Returns cells as float64, true and false as 1 and 0. `kind` is that of the column
+    if it is known.
 
     Raises:
-      UserError: names the first cell that is not like most others.
+      UserError: all is text; or names the first cell that is not like most others.
     """
     if cells.dtype != object:
         return cells
@@ -173,6 +166,15 @@ def _numbers(name: str, cells: np.ndarray, sheet: Sheet) -> np.ndarray:
         return np.array([TRUTH.get(str(cell).lower(), np.nan) for cell in cells])
     number = np.array([cell is not None and is_number(cell) for cell in cells])
     known = np.array([cell is not None for cell in cells])
+    if not number.any():
+        place = int(np.argmax(known))
+        holds = "0 and 1, or true and false" if kind == BINARY else "numbers"
+        raise sheet.refuse(
+            place,
+            f"has {cells[place]!r} in column {name!r}, but a {kind} column holds "
+            f"{holds}; correct it, or set dataset.column_kinds={name}:category or "
+            ":ignore",
+        )
     is_mostly = 2 * number[known].sum() >= known.sum()
     place = int(np.argmax(known & (number != is_mostly)))
     odd, others = ("no number", "numbers") if is_mostly else ("a number", "text")
@@ -190,7 +192,7 @@ def _encode(
     cells = {
         column: sheet.columns[column.name]
         if column.kind == CATEGORY
-        else _numbers(column.name, sheet.columns[column.name], sheet)
+        else _numbers(column.name, sheet.columns[column.name], sheet, column.kind)
         for column in columns
     }
     x = allocate((len(sheet.rows), sum(c.width for c in columns)), np.float32)

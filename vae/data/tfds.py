@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vae.data.cells import READERS
 from vae.data.factors import FactorSource
 from vae.data.splits import Split, every_tenth_is_test, first_are_test
 from vae.data.sprites import KINDS, TEST_SIZE
@@ -155,15 +156,15 @@ def _unknown_dataset(name: str, tfds) -> str:
     stem, *place = re.split("[:/]", name, maxsplit=1)
     near = difflib.get_close_matches(stem, builders, n=3)
     hint = f" (nearest: {', '.join(near)})" if near else ""
-    own = difflib.get_close_matches(stem, ("npz", "images", *KINDS), n=1, cutoff=0.7)
+    kinds = ("npz", "images", "table", "h5ad", *KINDS)
+    own = difflib.get_close_matches(stem, kinds, n=1, cutoff=0.7)
     if own and place:
         hint = f" (did you mean {own[0]}:{place[0]}?)"
     elif Path(name).is_dir():
         hint = f" (there is such a folder: did you mean images:{name}?)"
     elif Path(name).is_file():
-        of_suffix = {".csv": "table", ".tsv": "table", ".gz": "table"}
-        of_suffix |= {".parquet": "table", ".h5ad": "h5ad"}
-        kind = of_suffix.get(Path(name).suffix, "npz")
+        is_table = name.lower().endswith(tuple(READERS))
+        kind = "table" if is_table else "h5ad" if name.endswith(".h5ad") else "npz"
         hint = f" (there is such a file: did you mean {kind}:{name}?)"
     return (
         f"dataset.name={name} is unknown{hint}: use mnist_5k, npz:PATH, images:DIR, "

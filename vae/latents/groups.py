@@ -17,8 +17,12 @@ from vae.types import Array, Params, Unsupported
 def of_dimensions(
     name: str, values: float | Sequence[float], sizes: Sequence[int]
 ) -> np.ndarray:
-    """Returns the value of each dimension [D], of one number for all groups or a
-    sequence of one for each, which the argument called `name` gives.
+    """Returns the value of each dimension, float32 [D].
+
+    Args:
+      name: of the argument that gives `values`, for messages.
+      values: one number for all groups, or one for each group.
+      sizes: dimensions of each group; D is their sum.
 
     Raises:
       ValueError: there is another number of values than of groups, or one is negative
@@ -26,7 +30,9 @@ def of_dimensions(
     """
     given = np.asarray(values, np.float32)
     if given.shape not in ((), (len(sizes),)):
-        raise ValueError(f"{name} has {given.size} values for {len(sizes)} groups")
+        raise ValueError(
+            f"{name}={values} must be one number or {len(sizes)}, one for each group"
+        )
     if not (np.isfinite(given) & (given >= 0)).all():
         raise ValueError(f"{name}={values} must be finite and 0 or more")
     return np.repeat(np.broadcast_to(given, len(sizes)), sizes)

@@ -146,8 +146,8 @@ def test_points_have_names_and_colours(tmp_path: Path) -> None:
     names = tuple("abcdefghij")
     named = subject._replace(label_names=names)
     points = write(named, tmp_path, test={"label": subject.test.labels})["points"]
-    assert points["names"][3] == f"Test image 3, {names[subject.test.labels[3]]}"
-    assert {*dict(points["legend"])} <= {*names}
+    assert points["names"][3] == f"Test image 3, label {names[subject.test.labels[3]]}"
+    assert {*dict(points["legend"])} <= {f"label {name}" for name in names}
     count = len(subject.test.codes)
     assert f"{count} of {count} test images" in said(tmp_path)
 
@@ -156,8 +156,7 @@ def test_points_have_names_and_colours(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_small_latent_spaces_have_planes(size: int, tmp_path: Path) -> None:
     subject = distinct_model(**{"model.latent_dim": size})
-    codes = subject.test.codes
-    planes = explorer._planes(codes, np.arange(size)[::-1])
+    planes = explorer._planes(subject, np.arange(size)[::-1])
     assert len(planes) == (1, 1, 2)[size - 1]
     for plane in planes:
         directions = np.array(plane["directions"])

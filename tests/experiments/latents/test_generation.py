@@ -45,7 +45,9 @@ def test_coverage_needs_neighbours(count: int, is_measured: bool) -> None:
     section = generation.compare_with_data(few, NOTHING, {"prior": few.test.pixels})
     assert bool(section.results) == is_measured
     assert bool(section.left_out) != is_measured
-    assert is_measured == ("6 images of each kind" in words("coverage", section))
+    text = words("coverage", section)
+    assert is_measured == ("6 images of each kind" in text)
+    assert is_measured == ("principal components of the pixels" in text)
 
 
 def test_coverage_compares_training_images_of_every_kind() -> None:

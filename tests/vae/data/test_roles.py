@@ -13,22 +13,21 @@ def sheet(*texts: str) -> Sheet:
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels"),
+    ("texts", "labels", "names"),
     [
-        (("3", "-1", "3"), [3, -1, 3]),
-        (("3.0", "1.0", "2"), [3, 1, 2]),
-        (("b", "c", "a"), [1, 2, 0]),
-        (("10", "9", "a"), [0, 1, 2]),
+        (("3", "-1", "3"), [3, -1, 3], ()),
+        (("3.0", "1.0", "2"), [3, 1, 2], ()),
+        (("b", "c", "a"), [1, 2, 0], ("a", "b", "c")),
+        (("10", "9", "a"), [0, 1, 2], ("10", "9", "a")),
     ],
 )
 def test_integers_stay_and_texts_are_numbered_in_sorted_order(
-    texts: tuple[str, ...], labels: list[int]
+    texts: tuple[str, ...], labels: list[int], names: tuple[str, ...]
 ) -> None:
-    found, names = labels_of(sheet(*texts), ReadOptions(label_column="a"))
+    found, found_names = labels_of(sheet(*texts), ReadOptions(label_column="a"))
     assert found is not None and found.dtype == np.int32
     assert found.tolist() == labels
-    if names:
-        assert tuple(names[label] for label in labels) == texts
+    assert found_names == names
     assert labels_of(sheet(*texts), ReadOptions()) == (None, ())
 
 

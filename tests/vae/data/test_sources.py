@@ -32,6 +32,12 @@ def test_unknown_and_unprepared_tfds_names(tmp_path: Path) -> None:
         load("mnst", str(tmp_path))
     with pytest.raises(UserError, match="did you mean images:photos?"):
         load("image:photos", str(tmp_path))
+    with pytest.raises(UserError, match="did you mean table:a.csv?"):
+        load("tabel:a.csv", str(tmp_path))
+    for name, kind in (("A.CSV", "table"), ("a.h5ad", "h5ad"), ("a.gz", "npz")):
+        (tmp_path / name).touch()
+        with pytest.raises(UserError, match=f"did you mean {kind}:.*/{name}"):
+            load(str(tmp_path / name), str(tmp_path))
     with pytest.raises(UserError, match="pip install tensorflow"):
         load("cifar10", str(tmp_path))
 
