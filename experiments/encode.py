@@ -9,6 +9,7 @@ from experiments import workdir
 from experiments.score import slug
 from experiments.terminal import say
 from vae.build import from_operative
+from vae.data.given import check_label
 from vae.data.load import other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
@@ -40,6 +41,7 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         raise UserError(f"--output={path} must end in {' or '.join(WRITERS)}")
     experiment, variables = open_model(folder)
     config, where = from_operative(experiment.config), f"--data={name}"
+    num_labels = experiment.model.num_labels
     split, names = load_other(
         name,
         config.runtime.data_dir,
@@ -47,15 +49,20 @@ def run(folder: Path, name: str, output: Path | None) -> None:
         where=where,
         channels=experiment.dataset.event_shape[-1],
         columns=experiment.dataset.columns,
+        label_names=experiment.dataset.label_names if num_labels else None,
     )
+    if num_labels is None:
+        split = split._replace(labels=None)
+    elif split.labels is None:
+        raise UserError(f"{where}: the model is conditional and needs labels with them")
+    try:
+        check_label(split.labels, num_labels)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
     likelihood, everything = experiment.model.likelihood, experiment.data.everything
     checked = other_images(config, everything, likelihood, split, where, name=name)
     if everything.scaling is None:  # else the model scales them itself
         split = checked
-    if experiment.model.num_labels is None:
-        split = split._replace(labels=None)
-    elif split.labels is None:
-        raise UserError(f"{where}: the model is conditional and needs labels with them")
     fitted = as_fitted(experiment, variables)
 
     def of_batch(places: np.ndarray) -> Any:

@@ -1,9 +1,9 @@
-"""A user's table with its empty cells filled in; all others stay as they are."""
+"""Tables that are written: a user's with its empty cells filled in, or new rows."""
 
 import csv
 import gzip
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae.data.cells import READERS, records, separator_of
-from vae.data.columns import BINARY, CATEGORY, COUNT, Column, value_names
+from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column, value_names
 from vae.data.tables import TRUTH
 
 DIGITS = 6  # significant, of imputed real numbers
@@ -78,6 +78,37 @@ def write_values(target: Path, columns: Sequence[Column], values: np.ndarray) ->
     else:
         numbers = ([f"{v:.{DIGITS}g}" for v in row] for row in values)
         _write_text(target, [names, *numbers])
+
+
+def write_rows(
+    target: Path,
+    columns: Sequence[Column],
+    values: np.ndarray,
+    labels: Mapping[str, Sequence[str]],
+) -> None:
+    """Writes vectors as a table of columns like those that the model was trained on.
+
+    Cells are written as in `write_filled`; a binary one is 0 or 1.
+
+    Args:
+      target: the file to write.
+      columns: of the model.
+      values: [N, D], in units of the data.
+      labels: more columns, the texts [N] of each.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    every = [*_gaps(columns, values, np.ones(values.shape, bool))]
+    texts = {**{gaps.column.name: _written(gaps) for gaps in every}, **labels}
+    if _is_parquet(target):
+        pyarrow = importlib.import_module("pyarrow")
+        types = {REAL: np.float64, COUNT: np.int64, BINARY: np.int64}
+        of_kind = {gaps.column.name: types.get(gaps.column.kind, str) for gaps in every}
+        typed = {n: np.array(t, of_kind.get(n, str)) for n, t in texts.items()}
+        _write_parquet(target, pyarrow.table(typed))
+    else:
+        _write_text(target, [[*texts], *zip(*texts.values(), strict=True)])
 
 
 def _gaps(

@@ -77,6 +77,39 @@ class Anomaly(OfRun):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sample(Launch):
+    """Draws examples from the model of a run or an export: images, vectors or rows."""
+
+    workdir: RunFolder
+    output: Annotated[
+        Path | None,
+        "FILE.npz, or of a table .csv, .tsv or .parquet (default: WORKDIR/samples.npz, "
+        "of a table .csv).",
+    ] = None
+    count: Annotated[int, "NUMBER of examples (1000)."] = 1000
+    label: Annotated[
+        str, "LABEL of the examples of a conditional model (default: each in turn)."
+    ] = ""
+    temperature: Annotated[float, "NUMBER that multiplies the prior's scale (1)."] = 1.0
+    mean: Annotated[bool, "Write the means of p(x | z), not draws from it."] = False
+    sample_seed: Annotated[int, "NUMBER of the random draws (0)."] = 0
+
+    def launch(self) -> None:
+        from experiments import sample
+
+        environment.start_devices()
+        sample.run(
+            self.workdir,
+            self.output,
+            count=self.count,
+            label=self.label,
+            temperature=self.temperature,
+            mean=self.mean,
+            seed=self.sample_seed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encode(Launch):
     """Writes the codes of images: means, scales, and the ELBO."""
 
@@ -234,5 +267,5 @@ class Collect(Launch):
 
 
 TRAINING = Train, Sweep, Reproduce, Benchmark
-USING = Evaluate, Latents, Anomaly, Encode, Impute, Export, Collect
+USING = Evaluate, Latents, Anomaly, Sample, Encode, Impute, Export, Collect
 EXPERIMENTS = {kind.__name__.lower(): kind for kind in (*TRAINING, *USING)}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, PRNGKeyArray, Shaped
 
 from vae import rng
 from vae.data.columns import Column, value_names
-from vae.data.given import as_stored
+from vae.data.given import as_stored, check_label
 from vae.data.scaling import Scaling
 from vae.data.splits import Split
 from vae.evaluation.base import Preprocess, look_at
@@ -66,14 +66,10 @@ class FittedVAE:
         self.label_names = tuple(label_names)
         self._encode = jax.jit(self._encode_now)
         self._reconstruct = jax.jit(self._reconstruct_now)
-        self._decode = jax.jit(
-            lambda variables, z, label: self._unscaled(
-                model.apply(variables, z, label=label, method="decode").mean
-            )
-        )
+        self._decode = jax.jit(self._decode_now)
         self._draw = jax.jit(partial(groups.sample, model), static_argnums=(2, 5))
         self._bounds = jax.jit(self._bounds_now, static_argnums=3)
-        self._impute = jax.jit(self._impute_now, static_argnums=(3, 4))
+        self._impute = jax.jit(self._impute_now, static_argnums=3)
 
     def encode(self, x: Array, label: Array | None = None, *, first: int = 0) -> Codes:
         """Returns the codes of examples x; for `first` see `bounds`."""
@@ -84,7 +80,7 @@ class FittedVAE:
         self, z: Float[Array, "*N D"], label: Labels = None
     ) -> Float[jax.Array, "..."]:
         """Returns the means [..., *event] of p(x | z) for codes z [..., D]."""
-        self._check_label(label)
+        check_label(label, self.model.num_labels)
         width = self.model.code_dim
         if isinstance(z, Codes):
             raise TypeError("decode takes an array of codes: give codes.mean")
@@ -104,17 +100,28 @@ class FittedVAE:
         label: Labels = None,
         *,
         temperature: float | Sequence[float] = 1.0,
+        mean: bool = True,
     ) -> Float[jax.Array, "{count} ..."]:
-        """Returns the means of p(x | z) of `count` codes from the prior, whose standard
-        deviation is multiplied by a temperature: one, or one for each group of codes,
-        the lowest first.
-        Raises ValueError for other numbers of them, and `Unsupported` if the highest
-        group's is not 1 and its prior is no Gaussian."""
-        self._check_label(label)
+        """Returns examples of `count` codes from the prior.
+
+        Args:
+          key: of the codes, and of draws from p(x | z).
+          count: how many.
+          label: [count], of a conditional model.
+          temperature: multiplies the prior's standard deviation: one number, or one for
+            each group of codes, the lowest first.
+          mean: whether examples are the means of p(x | z), or else draws from it.
+
+        Raises:
+          ValueError: there are not as many temperatures as groups.
+          Unsupported: the highest group's prior has none.
+        """
+        check_label(label, self.model.num_labels)
         scale = groups.of_dimensions("temperature", temperature, self.model.group_sizes)
         changed = bool((scale != 1).any()), bool(scale[-1] != 1)
         z = self._draw(self.variables, key, count, label, scale, changed)
-        return self._decode(self.variables, z, label)
+        of_event = None if mean else rng.named(key, "event")
+        return self._decode(self.variables, z, label, of_event)
 
     def log_prob(
         self, x: Events, num_samples: int = 100, label: Labels = None
@@ -174,7 +181,8 @@ class FittedVAE:
         if self._scaling is not None and self._scaling.is_log.any():
             raise Unsupported("has no moments in the units of the data")
         x = self._checked(x, label)
-        found = self._impute(self.variables, x, label, num_samples, num_draws, first)
+        counts = num_samples, num_draws
+        found = self._impute(self.variables, x, label, counts, first)
         is_missing = jnp.isnan(jnp.asarray(x))
         return found._replace(  # scaling there and back has rounded the others
             mean=jnp.where(is_missing, found.mean, x),
@@ -218,12 +226,8 @@ class FittedVAE:
           ValueError: they are of another shape or type than the training data, or the
             label has no use.
         """
-        self._check_label(label)
+        check_label(label, self.model.num_labels)
         return as_stored(x, self.event_shape, self.dtype)
-
-    def _check_label(self, label: Any) -> None:
-        if label is not None and self.model.num_labels is None:
-            raise ValueError("the model is not conditional: leave the label out")
 
     def _look(self, x: Array, first: Array | int) -> tuple[jax.Array, jax.Array]:
         """Returns images as the model sees them, and a key for each."""
@@ -258,13 +262,18 @@ class FittedVAE:
         z = sample if self.model.space == CODES else self._centre(codes.mean)
         return self._decode(variables, z, label)
 
+    def _decode_now(
+        self, variables: Params, z: Array, label: Any, key: Any = None
+    ) -> jax.Array:
+        """Returns the means of p(x | z); with a key, draws from it."""
+        apply: Callable[..., Any] = self.model.apply
+        likelihood = apply(variables, z, label=label, method="decode")
+        x = likelihood.mean if key is None else likelihood.sample(key)
+        x = x.astype(likelihood.mean.dtype)
+        return x if self._scaling is None else jnp.asarray(self._scaling.invert(x))
+
     def _bounds_now(
-        self,
-        variables: Params,
-        x: Array,
-        label: Any,
-        num_samples: int,
-        first: Array | int,
+        self, variables: Params, x: Array, label: Any, num_samples: int, first: Any
     ) -> ImageBounds:
         images, keys = self._look(x, first)
         bounds = make_importance_bound(self.model, num_samples)(
@@ -275,23 +284,12 @@ class FittedVAE:
         return bounds.in_units_of_data(self._scaling.log_jacobian(images))
 
     def _impute_now(
-        self,
-        variables: Params,
-        x: Array,
-        label: Any,
-        num_samples: int,
-        num_draws: int,
-        first: Array | int,
+        self, variables: Params, x: Array, label: Any, counts: Any, first: Any
     ) -> Imputed:
         images, keys = self._look(x, first)
-        impute = make_impute(self.model, num_samples, num_draws)
+        impute = make_impute(self.model, *counts)
         found = impute(variables, images, label, keys)
         return found if self._scaling is None else found.in_units_of_data(self._scaling)
-
-    def _unscaled(self, means: jax.Array) -> jax.Array:
-        if self._scaling is None:
-            return means
-        return jnp.asarray(self._scaling.invert(means))
 
     def _centre(self, mean: Array) -> jax.Array:
         """Returns the code [..., D] that stands for a posterior of this mean."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import vae
+from vae.data.given import check_label
 from vae.data.preprocess import make_preprocess
 
 SHAPE, DIM = (2, 3, 1), 2
@@ -128,6 +129,15 @@ def test_a_temperature_shrinks_codes_towards_the_mean() -> None:
 def test_wrong_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"x must be \[N, 2, 3, 1\], but is \[3, 2\]"):
         make_fitted().encode(np.zeros((3, 2)))
+
+
+def test_labels_are_those_of_the_model() -> None:
+    check_label(jnp.array([0, 9]), 10)
+    for label in (np.array([0, 10]), -1, jnp.array([12])):
+        with pytest.raises(ValueError, match="labels must be 0 to 9, but are"):
+            check_label(label, 10)
+    with pytest.raises(ValueError, match="not conditional: leave the label out"):
+        check_label(0, None)
 
 
 def test_what_does_not_fit_is_one_sentence() -> None:

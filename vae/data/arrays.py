@@ -39,7 +39,9 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
                     f"{', '.join(sorted(file.files)) or 'nothing'}); it needs x_train "
                     "and x_test, and may have y_train and y_test"
                 )
-        train, test = (_split(file, s, where, options) for s in ("train", "test"))
+        train, test = (
+            _split(file, f"x_{s}", f"y_{s}", where, options) for s in ("train", "test")
+        )
     if train.images.shape[1:] != test.images.shape[1:]:
         raise UserError(
             f"{where}: examples of x_train have shape {train.images.shape[1:]}, and "
@@ -61,21 +63,24 @@ def from_npz(path: Path, where: str, options: ReadOptions) -> tuple[Split, Split
     return train, test
 
 
-def all_of_npz(path: Path, where: str, options: ReadOptions) -> np.ndarray:
+def all_of_npz(
+    path: Path, where: str, options: ReadOptions, *, with_labels: bool = False
+) -> Split:
     """Returns the images [N, H, W, C] or vectors [N, D] of a file's array `x`, or else
-    `x_test`. Other arrays of the file are not read.
+    `x_test`; on demand with the labels `y` or `y_test` beside it, if they are there.
+    Other arrays of the file are not read.
 
     Raises:
       UserError: there is neither, or it is not as it should be.
     """
     with _opened(path, where, "x=...") as file:
-        key = "x" if "x" in file.files else "x_test"
+        key, of_labels = ("x", "y") if "x" in file.files else ("x_test", "y_test")
         if key not in file.files:
             raise UserError(
                 f"{where}: there is no array x, nor x_test (the file holds "
                 f"{', '.join(sorted(file.files)) or 'nothing'}); save the examples as x"
             )
-        return _images(_array(file, key), key, where, options)
+        return _split(file, key, of_labels if with_labels else "", where, options)
 
 
 @contextmanager
@@ -246,22 +251,23 @@ def _channels_last(
     return images
 
 
-def _split(file: Any, which: str, where: str, options: ReadOptions) -> Split:
-    key = f"x_{which}"
+def _split(
+    file: Any, key: str, of_labels: str, where: str, options: ReadOptions
+) -> Split:
     images = _images(_array(file, key), key, where, options)
-    if f"y_{which}" not in file.files:
+    if of_labels not in file.files:
         return Split(images, None)
-    labels = _array(file, f"y_{which}")
+    labels = _array(file, of_labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            f"{where}: y_{which} is {labels.dtype} with {labels.ndim} axes; it must "
+            f"{where}: {of_labels} is {labels.dtype} with {labels.ndim} axes; it must "
             "be integers with one axis, a label for each example"
         )
     if len(labels) != len(images):
         raise UserError(
-            f"{where}: y_{which} has {len(labels)} labels, and {key} has "
+            f"{where}: {of_labels} has {len(labels)} labels, and {key} has "
             f"{len(images)} examples; give each one label"
         )
     if any((block != block.astype(np.int32)).any() for _, block in blocks(labels)):
-        raise UserError(f"{where}: y_{which} holds integers of more than 32 bits")
+        raise UserError(f"{where}: {of_labels} holds integers of more than 32 bits")
     return Split(images, _converted(labels, np.int32))

@@ -3,12 +3,14 @@
 import difflib
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vae.data.options import ReadOptions
 from vae.data.pictures import read_files, stack
+from vae.data.roles import listed
 from vae.data.splits import Loaded, Split, every_tenth_is_test
 from vae.types import UserError
 
@@ -61,18 +63,40 @@ def from_folder(folder: Path, where: str, options: ReadOptions) -> Loaded:
 
 
 def all_of_folder(
-    folder: Path, where: str, options: ReadOptions, least_channels: int = 1
-) -> tuple[np.ndarray, list[str]]:
+    folder: Path,
+    where: str,
+    options: ReadOptions,
+    least_channels: int = 1,
+    label_names: Sequence[str] | None = None,
+) -> tuple[Split, list[str]]:
     """Returns all pictures [N, H, W, C] in order of their paths, and their names. If
     there are `folder/train` and `folder/test`, they are those of test.
 
+    Args:
+      folder: of the pictures.
+      where: the field or flag and its value, for messages.
+      options: of the run.
+      least_channels: 3 reads grey pictures as RGB.
+      label_names: of the run's labels, which folders of classes are called by; None, or
+        (): pictures have no labels.
+
     Raises:
-      UserError: as `from_folder`.
+      UserError: as `from_folder`; or a picture is in no folder of a known class.
     """
-    files = _pictures_below(folder, _parts(folder, where)[-1], where)
+    part = _parts(folder, where)[-1]
+    files = _pictures_below(folder, part, where)
     pictures = read_files(folder, files, where, options)
-    images = stack(pictures, where, least_channels)
-    return images, [picture.name for picture in pictures]
+    images, labels = stack(pictures, where, least_channels), None
+    if label_names:
+        classes = [_class_of(each.file.relative_to(part)) for each in pictures]
+        unknown = [i for i, each in enumerate(classes) if each not in label_names]
+        if unknown:
+            raise UserError(
+                f"{where}: {pictures[unknown[0]].name} is in no folder of a class; the "
+                f"model's are {listed(label_names)}"
+            )
+        labels = np.array([label_names.index(str(c)) for c in classes], np.int32)
+    return Split(images, labels), [picture.name for picture in pictures]
 
 
 def _parts(folder: Path, where: str) -> list[Path]:

@@ -1,6 +1,7 @@
 """Examples that a user gives to a trained model."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,23 @@ def as_stored(x: Array, event_shape: Sequence[int], dtype: np.dtype) -> Array:
         needs = "x must be floats, scaled as the training data were"
     held = f"{x.dtype} beyond [0, 1]" if is_float else f"{x.dtype}"
     raise ValueError(f"{needs}, but is {held}")
+
+
+def check_label(label: Any, num_labels: int | None) -> None:
+    """Refuses labels that the model does not know.
+
+    Raises:
+      ValueError: it is not conditional, or a label is not one of 0 to num_labels - 1.
+    """
+    if label is None or isinstance(label, Tracer):
+        return
+    if num_labels is None:
+        raise ValueError("the model is not conditional: leave the label out")
+    if not ((np.asarray(label) >= 0) & (np.asarray(label) < num_labels)).all():
+        raise ValueError(
+            f"labels must be 0 to {num_labels - 1}, but are {np.min(label)} to "
+            f"{np.max(label)}"
+        )
 
 
 def _exceeds_one(x: Array) -> bool:

@@ -16,7 +16,7 @@ from scipy import sparse
 from vae.data.cells import Sheet, as_text
 from vae.data.columns import COUNT, Column
 from vae.data.options import ReadOptions, reading
-from vae.data.roles import check_field, is_test_of, labels_of
+from vae.data.roles import check_field, is_test_of, known_labels, labels_of
 from vae.data.splits import Loaded, Split, cut_test
 from vae.data.storage import blocks, map_rows
 from vae.data.tables import LARGEST_COUNT, check_columns
@@ -59,26 +59,37 @@ def from_h5ad(path: Path, where: str, options: ReadOptions) -> Loaded:
 
 
 def all_of_h5ad(
-    path: Path, where: str, columns: Sequence[Column]
-) -> tuple[np.ndarray, list[str]]:
+    path: Path,
+    where: str,
+    options: ReadOptions,
+    columns: Sequence[Column],
+    label_names: Sequence[str] | None = None,
+) -> tuple[Split, list[str]]:
     """Returns the counts of all cells [N, D], and the names of the cells.
 
     Args:
       path: of the file.
       where: the field or flag and its value, for messages.
+      options: of the run.
       columns: of the run, found among the genes by their names; (): all genes.
+      label_names: of the run's labels, see `known_labels`; None: none are read.
 
     Raises:
-      UserError: the file is not as it should be, or lacks a gene.
+      UserError: the file is not as it should be, or lacks a gene or a known label.
     """
     with _opened(path, where) as file:
         cells, genes = _index(file["obs"]), _index(file["var"])
         check_columns(where, columns, genes)
-        sheet = Sheet([], {}, np.array(cells), where)
+        held = {}
+        if label_names is not None:
+            check_field("label_column", options.label_column, [*file["obs"]], where)
+            held[options.label_column] = _texts(file["obs"][options.label_column])
+        sheet = Sheet([*held], held, np.array(cells), where)
         x = _counts(file, sheet, genes)
     place = {gene: i for i, gene in enumerate(genes)}
     own = [place[column.name] for column in columns] or slice(None)
-    return np.ascontiguousarray(x[:, own]), cells
+    labels = known_labels(sheet, options, label_names)
+    return Split(np.ascontiguousarray(x[:, own]), labels), cells
 
 
 @contextmanager

@@ -40,6 +40,37 @@ def labels_of(
     return values.astype(np.int32), ()
 
 
+def known_labels(
+    sheet: Sheet, options: ReadOptions, names: Sequence[str] | None
+) -> np.ndarray | None:
+    """Returns the labels int32 [N] of rows of another table than the run's.
+
+    Args:
+      sheet: of the other table, which holds the column `options.label_column` as texts.
+      options: of the run.
+      names: of the run's labels 0, 1, ...; (): they are integers; None: labels are not
+        asked for.
+
+    Raises:
+      UserError: there is no such column, or a row has a label that the run has not.
+    """
+    if names is None:
+        return None
+    labels, has_texts = labels_of(sheet, options)
+    if not names and not has_texts:
+        return labels
+    texts = _whole_column(sheet, "label_column", options.label_column)
+    is_known = [text in names if names else is_number(text) for text in texts]
+    if not all(is_known):
+        place = is_known.index(False)
+        raise sheet.refuse(
+            place,
+            f"has the label {texts[place]!r}, but those of the model are "
+            f"{listed(names) or 'integers'}",
+        )
+    return np.array([names.index(text) for text in texts], np.int32)
+
+
 def is_test_of(sheet: Sheet, options: ReadOptions) -> np.ndarray:
     """Returns which rows are test [N], by the column `options.split_column` of texts if
     it is set, else at random.

@@ -91,6 +91,7 @@ def load_other(
     where: str,
     channels: int = 1,
     columns: tuple[Column, ...] = (),
+    label_names: tuple[str, ...] | None = None,
 ) -> tuple[Split, list[str]]:
     """Returns the images that another field or flag than `dataset.name` names.
 
@@ -105,6 +106,8 @@ def load_other(
       where: the field or flag and its value, for messages.
       channels: of the run's images; for 3, grey pictures are read as RGB.
       columns: of the run's table, if it has one; a table gives these, by their names.
+      label_names: of the run's labels, by which those of a table or of folders of
+        classes are numbered; (): they are integers; None: own files give no labels.
 
     Returns:
       The images, and what each is called: a path relative to the folder, the row of a
@@ -116,17 +119,17 @@ def load_other(
     """
     asked, names = _ask(name, where), None
     if asked.kind == "npz":
-        split = Split(all_of_npz(asked.place, where, options), None)
+        with_labels = label_names is not None
+        split = all_of_npz(asked.place, where, options, with_labels=with_labels)
     elif asked.kind == "images":
         least = channels if channels == 3 else 1
-        images, names = all_of_folder(asked.place, where, options, least)
-        split = Split(images, None)
+        split, names = all_of_folder(asked.place, where, options, least, label_names)
     elif asked.kind == "table":
-        rows, names = all_of_table(asked.place, where, options, columns)
-        split = Split(rows, None)
+        how = options, columns, label_names
+        split, names = all_of_table(asked.place, where, *how)
     elif asked.kind == "h5ad":
-        rows, names = all_of_h5ad(asked.place, where, columns)
-        split = Split(rows, None)
+        how = options, columns, label_names
+        split, names = all_of_h5ad(asked.place, where, *how)
     else:
         try:
             split = load(name, data_dir).test

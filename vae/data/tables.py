@@ -10,7 +10,7 @@ import numpy as np
 from vae.data.cells import AUTO, SKIP, TEXT, Sheet, is_number, read
 from vae.data.columns import BINARY, CATEGORY, COUNT, REAL, Column
 from vae.data.options import IGNORE, OBSERVED_ONLY, ReadOptions, advice
-from vae.data.roles import check_field, is_test_of, labels_of, listed
+from vae.data.roles import check_field, is_test_of, known_labels, labels_of, listed
 from vae.data.splits import Loaded, Split, cut_test
 from vae.data.storage import allocate, blocks
 from vae.types import UserError
@@ -49,8 +49,12 @@ def from_table(path: Path, where: str, options: ReadOptions) -> Loaded:
 
 
 def all_of_table(
-    path: Path, where: str, options: ReadOptions, columns: tuple[Column, ...]
-) -> tuple[np.ndarray, list[str]]:
+    path: Path,
+    where: str,
+    options: ReadOptions,
+    columns: tuple[Column, ...],
+    label_names: Sequence[str] | None = None,
+) -> tuple[Split, list[str]]:
     """Returns all rows of another table than the run's as vectors [N, D], and their
     names.
 
@@ -60,18 +64,23 @@ def all_of_table(
       options: of the run.
       columns: of the run, found in the file by their names; (): the run has no table,
         and the columns are those of the file.
+      label_names: of the run's labels, see `known_labels`; None: none are read.
 
     Raises:
-      UserError: a column or a category is not as in the run.
+      UserError: a column, a category or a label is not as in the run.
     """
     if columns:
         texts = {column.name: column.kind == CATEGORY for column in columns}
         hows = {name: TEXT if is_text else AUTO for name, is_text in texts.items()}
+        if label_names is not None:
+            hows[options.label_column] = TEXT
         sheet = read(path, where, lambda name: hows.get(name, SKIP))
         check_columns(where, columns, sheet.names)
     else:
         sheet, columns = _read(path, where, options)
-    return _encode(sheet, columns, options), [f"row {row}" for row in sheet.rows]
+    labels = known_labels(sheet, options, label_names)
+    split = Split(_encode(sheet, columns, options), labels)
+    return split, [f"row {row}" for row in sheet.rows]
 
 
 def check_columns(where: str, columns: Sequence[Column], names: Sequence[str]) -> None:

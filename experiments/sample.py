@@ -1,0 +1,125 @@
+"""Writes examples that a trained model draws: images, vectors or rows of a table."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.filled import end_of, write_rows
+from experiments.terminal import say
+from vae.data.columns import value_names
+from vae.evaluation.base import map_batches
+from vae.experiment import Experiment
+from vae.saved import as_fitted, open_model
+from vae.types import Unsupported, UserError, noun
+
+BATCH = 500
+
+
+def run(
+    folder: Path,
+    output: Path | None,
+    *,
+    count: int,
+    label: str,
+    temperature: float,
+    mean: bool,
+    seed: int,
+) -> None:
+    """Writes examples of codes from the prior.
+
+    Args:
+      folder: of a run or of an exported model.
+      output: a file that ends in .npz, or of a table in .csv, .tsv or .parquet; None:
+        `samples.npz` or `samples.csv` in the folder.
+      count: how many examples, N.
+      label: of all of them, for a conditional model; "": each label in turn.
+      temperature: multiplies the prior's standard deviation.
+      mean: whether examples are the means of p(x | z), or else draws from it.
+      seed: of the draws.
+
+    Raises:
+      UserError: the folder holds no model, a number is out of range, the model has no
+        such label or no temperature, or the file cannot be written.
+    """
+    if count < 1:
+        raise UserError(f"--count={count} must be 1 or more")
+    experiment, variables = open_model(folder)
+    columns = experiment.dataset.columns
+    path = output or folder / f"samples.{'csv' if columns else 'npz'}"
+    is_table = bool(columns) and bool(end_of(path.name))
+    if not is_table and path.suffix != ".npz":
+        ends = ".npz, .csv, .tsv or .parquet" if columns else ".npz"
+        raise UserError(f"--output={path} must end in {ends}")
+    labels = _labels(experiment, label, count)
+    fitted, key = as_fitted(experiment, variables), jax.random.key(seed)
+    how: Any = {"temperature": temperature, "mean": mean}
+
+    def of_batch(places: np.ndarray) -> jax.Array:
+        given = None if labels is None else labels[places]
+        of_places = jax.random.fold_in(key, places[0])
+        return fitted.sample(of_places, len(places), given, **how)
+
+    what = "rows" if columns else noun(experiment.dataset.event_shape)
+    say(f"drawing {count} {what}")
+    try:
+        x = map_batches(of_batch, np.arange(count), min(BATCH, count))
+    except (ValueError, Unsupported) as error:
+        raise UserError(f"--temperature={temperature}: {error}") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if is_table:
+            write_rows(path, columns, x, _label_column(experiment, labels))
+        else:
+            _write_npz(path, x, labels, experiment)
+    except OSError as error:
+        raise UserError(f"--output={path} cannot be written ({error})") from error
+    except ImportError as error:
+        raise UserError(f"--output={path}: needs `pip install pyarrow`") from error
+    say(f"written to {path}")
+
+
+def _labels(experiment: Experiment, label: str, count: int) -> np.ndarray | None:
+    """Returns the labels [N] of a conditional model's examples.
+
+    Raises:
+      UserError: the model is not conditional, or has no such label.
+    """
+    size, names = experiment.model.num_labels, experiment.dataset.label_names
+    if size is None:
+        if label:
+            raise UserError(f"--label={label}: the model is not conditional")
+        return None
+    if not label:
+        return np.arange(count, dtype=np.int32) % size
+    known = [*(names or map(str, range(size)))]
+    if label not in known:
+        raise UserError(f"--label={label} must be one of {', '.join(known)}")
+    return np.full(count, known.index(label), np.int32)
+
+
+def _label_column(
+    experiment: Experiment, labels: np.ndarray | None
+) -> dict[str, list[str]]:
+    """Returns the labels as a column of the table, if the model is given them."""
+    if labels is None:
+        return {}
+    names = experiment.dataset.label_names
+    texts = [names[label] if names else str(label) for label in labels]
+    return {experiment.config["dataset"]["label_column"]: texts}
+
+
+def _write_npz(
+    path: Path, x: np.ndarray, labels: np.ndarray | None, experiment: Experiment
+) -> None:
+    """Writes `x` [N, *event]; of a conditional model its labels, `y` [N]; of a table
+    what its values are called, `columns` [D]."""
+    arrays: dict[str, Any] = {"x": x}
+    if labels is not None:
+        arrays["y"] = labels
+    if columns := experiment.dataset.columns:
+        arrays["columns"] = np.array(value_names(columns, x.shape[1]))
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **arrays)
+    partial.replace(path)

@@ -1,0 +1,116 @@
+"""Examples drawn from a run, from its launch to the file."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import vae
+from configs import default
+from experiments import encode, export, sample, train
+from tests.helpers.tables import COLOURS, SEXES, use_table
+from vae.types import UserError
+
+HOW: dict[str, Any] = {"label": "", "temperature": 1.0, "mean": False, "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def table_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A conditional model of a table whose labels are texts."""
+    folder = tmp_path_factory.mktemp("table")
+    config = default.get_config("smoke")
+    use_table(config, folder / "a.csv", rows=200)
+    config.dataset.label_column = "sex"
+    config.model.condition = "label"
+    config.model.latent_dim = 4
+    config.model.encoder.widths = config.model.decoder.widths = (8,)
+    config.model.likelihood.name = "per_column"
+    config.runtime.num_devices = 1
+    train.run(config, folder / "run")
+    return folder / "run"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(
+            csv.DictReader(stream, delimiter="\t" if "tsv" in path.name else ",")
+        )
+
+
+@pytest.mark.slow
+def test_rows_are_like_those_of_the_table(table_run: Path, tmp_path: Path) -> None:
+    """Of a run and of its export, as the library draws them; and they can be read."""
+    sample.run(table_run, None, count=600, **HOW)
+    export.run(table_run, tmp_path / "export", license="cc0-1.0")
+    sample.run(tmp_path / "export", tmp_path / "b.tsv", count=600, **HOW)
+    rows = read(table_run / "samples.csv")
+    assert rows == read(tmp_path / "b.tsv")
+    assert [*rows[0]] == ["age", "colour", "visits", "is_healthy", "label", "sex"]
+    assert [row["sex"] for row in rows] == [*SEXES] * 300
+    assert {row["colour"] for row in rows} == {*COLOURS}
+    assert {row["is_healthy"] for row in rows} == {"0", "1"}
+    assert all(row["visits"].isdecimal() for row in rows)
+    held = {row["age"] for row in read(table_run.with_name("a.csv"))}
+    assert len({row["age"] for row in rows} - held) > 500
+    sample.run(table_run, tmp_path / "c.npz", count=600, **HOW)
+    with np.load(tmp_path / "c.npz") as file:
+        found = dict(file)
+    assert found["columns"].tolist() == vae.load(table_run).value_names
+    ages = [float(row["age"]) for row in rows]
+    np.testing.assert_allclose(found["x"][:, 0], ages, rtol=1e-5)
+    np.testing.assert_array_equal(found["y"], np.arange(600) % 2)
+    encode.run(table_run, f"table:{table_run}/samples.csv", tmp_path / "codes.npz")
+    with np.load(tmp_path / "codes.npz") as file:
+        codes = file["mean"]
+    # Texts are read back to 6 digits; categories, counts and labels as they were.
+    expected = vae.load(table_run).encode(found["x"], found["y"]).mean
+    np.testing.assert_allclose(codes, expected, rtol=1e-4, atol=1e-4)
+    parquet = pytest.importorskip("pyarrow.parquet")
+    sample.run(table_run, tmp_path / "d.parquet", count=600, **HOW)
+    table = parquet.read_table(tmp_path / "d.parquet").to_pydict()
+    assert table["visits"] == [int(row["visits"]) for row in rows]
+    assert table["colour"] == [row["colour"] for row in rows]
+    np.testing.assert_allclose(table["age"], ages)
+
+
+@pytest.mark.slow
+def test_a_label_and_means_are_chosen(table_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    sample.run(table_run, path, count=3, **(HOW | {"label": "m", "mean": True}))
+    rows = read(path)
+    assert [row["sex"] for row in rows] == ["m"] * 3
+    chosen = {"temperature": 0.0, "mean": True}
+    sample.run(table_run, path, count=4, **(HOW | chosen))
+    rows = read(path)
+    assert rows[0] == rows[2] != rows[1] == rows[3]  # one for each label
+    for given, message in (
+        ({"label": "x"}, "--label=x must be one of f, m"),
+        ({"temperature": -1.0}, "--temperature=-1.0: .* must be finite and 0 or more"),
+        ({"count": 0}, "--count=0 must be 1 or more"),
+    ):
+        with pytest.raises(UserError, match=message):
+            sample.run(table_run, path, **({"count": 3} | HOW | given))
+    with pytest.raises(UserError, match="must end in .npz, .csv, .tsv or .parquet"):
+        sample.run(table_run, tmp_path / "a.txt", count=3, **HOW)
+
+
+@pytest.mark.slow
+def test_images_are_those_of_the_library(kept_run: Path, tmp_path: Path) -> None:
+    sample.run(kept_run, None, count=700, **HOW)
+    sample.run(kept_run, tmp_path / "means.npz", count=700, **(HOW | {"mean": True}))
+    with (
+        np.load(kept_run / "samples.npz") as file,
+        np.load(tmp_path / "means.npz") as m,
+    ):
+        x, mean = file["x"], m["x"]
+    assert x.shape == mean.shape == (700, *vae.load(kept_run).event_shape)
+    assert {*np.unique(x)} == {0, 1}
+    assert len({image.tobytes() for image in mean}) == 700  # each batch has its own
+    standard_error = np.sqrt((mean * (1 - mean)).mean() / x.size)
+    assert abs((x - mean).mean()) < 4 * standard_error
+    with pytest.raises(UserError, match="label=3: the model is not conditional"):
+        sample.run(kept_run, None, count=1, **(HOW | {"label": "3"}))
+    with pytest.raises(UserError, match="must end in .npz"):
+        sample.run(kept_run, tmp_path / "a.csv", count=1, **HOW)
