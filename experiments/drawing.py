@@ -144,7 +144,10 @@ def _save(trained: Trained, path: Path, images: Any) -> None:
 
 def _labels(trained: Trained) -> np.ndarray:
     """A conditional model's labels, from left to right in each row."""
-    return np.arange(SAMPLES) % COLUMNS % (trained.subject.model.num_labels or 1)
+    if trained.subject.model.num_labels is None:
+        return np.zeros(SAMPLES, np.int32)
+    labels = np.unique(trained.subject.dataset.train.labels)
+    return labels[np.arange(SAMPLES) % COLUMNS % len(labels)]
 
 
 def _make_generate(model: Model, preprocess: Any) -> Callable[..., jax.Array]:

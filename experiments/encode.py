@@ -54,7 +54,10 @@ def run(folder: Path, name: str, output: Path | None) -> None:
     if num_labels is None:
         split = split._replace(labels=None)
     elif split.labels is None:
-        raise UserError(f"{where}: the model is conditional and needs labels with them")
+        raise UserError(
+            f"{where}: the model is conditional and needs labels: an array y beside x, "
+            "or the column dataset.label_column"
+        )
     try:
         check_label(split.labels, num_labels)
     except ValueError as error:
@@ -87,11 +90,8 @@ def run(folder: Path, name: str, output: Path | None) -> None:
 def _write_npz(
     path: Path, names: list[str], mean: np.ndarray, scale: np.ndarray, elbo: Elbo
 ) -> None:
-    partial = path.with_suffix(".partial.npz")
-    given = np.array(names)
-    arrays: dict[str, Any] = {"names": given, "mean": mean, "scale": scale, **elbo}
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    arrays = {"names": np.array(names), "mean": mean, "scale": scale, **elbo}
+    workdir.write_npz(path, arrays)
 
 
 def _columns(

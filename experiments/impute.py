@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import workdir
 from experiments.filled import end_of, sibling, write_filled, write_values
 from experiments.score import slug
 from experiments.terminal import say
@@ -155,6 +156,4 @@ def _write_npz(
     and what rows and columns are called, `names` [N] and `columns` [D]."""
     named = {"x" if name == "mean" else name: v for name, v in found._asdict().items()}
     named |= {"names": np.array(names), "columns": np.array(columns)}
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **named)
-    partial.replace(path)
+    workdir.write_npz(path, named)

@@ -134,9 +134,7 @@ def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
             arrays[f"y_{name}"] = np.asarray(some.labels)
     if facts := facts_of(experiment.data.everything):
         arrays["facts"] = np.array(json.dumps(facts))
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    workdir.write_npz(path, arrays)
 
 
 def _hash_of_examples(path: Path) -> str | None:

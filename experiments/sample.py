@@ -1,16 +1,20 @@
 """Writes examples that a trained model draws: images, vectors or rows of a table."""
 
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from experiments.filled import end_of, write_rows
+from experiments import workdir
+from experiments.filled import PARQUET, end_of, write_rows
 from experiments.terminal import say
 from vae.data.columns import value_names
 from vae.evaluation.base import map_batches
 from vae.experiment import Experiment
+from vae.latents.groups import of_dimensions
 from vae.saved import as_fitted, open_model
 from vae.types import Unsupported, UserError, noun
 
@@ -52,7 +56,14 @@ def run(
     if not is_table and path.suffix != ".npz":
         ends = ".npz, .csv, .tsv or .parquet" if columns else ".npz"
         raise UserError(f"--output={path} must end in {ends}")
+    if path.suffix == PARQUET and find_spec("pyarrow") is None:
+        raise UserError(f"--output={path}: needs `pip install pyarrow`")
     labels = _labels(experiment, label, count)
+    of_table = _label_column(experiment, labels) if is_table else {}
+    try:
+        of_dimensions("--temperature", temperature, experiment.model.group_sizes)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     fitted, key = as_fitted(experiment, variables), jax.random.key(seed)
     how: Any = {"temperature": temperature, "mean": mean}
 
@@ -65,18 +76,18 @@ def run(
     say(f"drawing {count} {what}")
     try:
         x = map_batches(of_batch, np.arange(count), min(BATCH, count))
-    except (ValueError, Unsupported) as error:
-        raise UserError(f"--temperature={temperature}: {error}") from error
+    except Unsupported as error:
+        raise UserError(
+            f"--temperature={temperature}: the {error.part} {error}; leave it out"
+        ) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_table:
-            write_rows(path, columns, x, _label_column(experiment, labels))
+            write_rows(path, columns, x, of_table)
         else:
             _write_npz(path, x, labels, experiment)
     except OSError as error:
         raise UserError(f"--output={path} cannot be written ({error})") from error
-    except ImportError as error:
-        raise UserError(f"--output={path}: needs `pip install pyarrow`") from error
     say(f"written to {path}")
 
 
@@ -86,28 +97,41 @@ def _labels(experiment: Experiment, label: str, count: int) -> np.ndarray | None
     Raises:
       UserError: the model is not conditional, or has no such label.
     """
-    size, names = experiment.model.num_labels, experiment.dataset.label_names
-    if size is None:
+    if experiment.model.num_labels is None:
         if label:
             raise UserError(f"--label={label}: the model is not conditional")
         return None
+    known, names = np.unique(experiment.dataset.train.labels), _texts(experiment)
     if not label:
-        return np.arange(count, dtype=np.int32) % size
-    known = [*(names or map(str, range(size)))]
-    if label not in known:
-        raise UserError(f"--label={label} must be one of {', '.join(known)}")
-    return np.full(count, known.index(label), np.int32)
+        return known[np.arange(count) % len(known)]
+    by_name = {names(each): each for each in known.tolist()}
+    if label not in by_name:
+        raise UserError(f"--label={label} must be one of {', '.join(by_name)}")
+    return np.full(count, by_name[label], known.dtype)
 
 
 def _label_column(
     experiment: Experiment, labels: np.ndarray | None
 ) -> dict[str, list[str]]:
-    """Returns the labels as a column of the table, if the model is given them."""
+    """Returns the labels as a column of the table, if the model is given them.
+
+    Raises:
+      UserError: another column has its name, as a gene may.
+    """
     if labels is None:
         return {}
+    name = experiment.config["dataset"]["label_column"]
+    if name in [column.name for column in experiment.dataset.columns]:
+        raise UserError(
+            f"two columns would have the name {name!r}: write an .npz with --output"
+        )
+    return {name: [*map(_texts(experiment), labels.tolist())]}
+
+
+def _texts(experiment: Experiment) -> Callable[[int], str]:
+    """Returns what says how a label is called: by its name, or by its number."""
     names = experiment.dataset.label_names
-    texts = [names[label] if names else str(label) for label in labels]
-    return {experiment.config["dataset"]["label_column"]: texts}
+    return names.__getitem__ if names else str
 
 
 def _write_npz(
@@ -120,6 +144,4 @@ def _write_npz(
         arrays["y"] = labels
     if columns := experiment.dataset.columns:
         arrays["columns"] = np.array(value_names(columns, x.shape[1]))
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    workdir.write_npz(path, arrays)

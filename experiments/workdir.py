@@ -5,12 +5,13 @@ import fcntl
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments import hints, origin
 from experiments.terminal import say
@@ -210,6 +211,13 @@ def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file whole or not at all. JSON has no nan and no infinity: both are
     written as null."""
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes compressed arrays by their names, whole or not at all."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, **arrays)
+    partial.replace(path)
 
 
 def write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:

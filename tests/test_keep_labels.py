@@ -124,6 +124,26 @@ def test_a_rare_label_does_not_limit_the_batch_of_another(
         vary(experiment, small_config)
 
 
+@pytest.mark.slow
+def test_few_examples_are_visited_again_on_every_path(
+    small_config, tmp_path: Path
+) -> None:
+    """An epoch is 50 examples long, as label 0 has so many; -1 is kept by nobody."""
+    x = np.random.default_rng(0).integers(256, size=(90, 8, 8, 1), dtype=np.uint8)
+    y = np.repeat([0, 1, -1], [50, 20, 20])
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x, y_train=y, y_test=y)
+    small_config.dataset.name = f"npz:{tmp_path / 'a.npz'}"
+    small_config.dataset.batch_size = 15
+    small_config.dataset.keep_labels = (1,)
+    found = []
+    for pipeline in ("resident", "stream"):
+        small_config.runtime.pipeline = pipeline
+        assert build(small_config).steps_per_epoch == 3
+        train.run(small_config, tmp_path / pipeline)
+        found.append(outcome(tmp_path / pipeline))
+    assert found[0] == found[1]
+
+
 def test_names_of_labels_are_offered(small_config, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,kind\n0,b\n1,a\n2,b\n3,a\n4,b\n")
     small_config.dataset.name = f"table:{tmp_path / 'a.csv'}"

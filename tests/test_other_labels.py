@@ -43,8 +43,22 @@ def test_texts_are_numbered_as_in_the_run(
     assert len(names) == 3
     assert load_other(name, **given)[0].labels is None
     name = save(tmp_path, "dog", "fish")
-    with pytest.raises(UserError, match="model.* are bird, cat, dog$"):
+    with pytest.raises(UserError, match="model.*bird, cat, dog"):
         load_other(name, **given, label_names=NAMES)
+
+
+def test_folders_may_be_called_by_numbers(tmp_path: Path) -> None:
+    split, _ = load_other(folder(tmp_path, "3", "0"), where="--data", label_names=())
+    assert split.labels.tolist() == [0, 3]
+    with pytest.raises(
+        UserError, match=r"folder of cat/0.png .* \(0, 1, ...\); rename"
+    ):
+        load_other(folder(tmp_path, "cat"), where="--data", label_names=())
+
+
+def test_names_may_look_like_numbers(tmp_path: Path) -> None:
+    given = {"options": TABLE, "where": "--data", "label_names": ("1.5", "mixed")}
+    assert load_other(table(tmp_path, "1.5"), **given)[0].labels.tolist() == [0]
 
 
 def test_integers_stay_integers(tmp_path: Path) -> None:

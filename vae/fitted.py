@@ -102,7 +102,8 @@ class FittedVAE:
         temperature: float | Sequence[float] = 1.0,
         mean: bool = True,
     ) -> Float[jax.Array, "{count} ..."]:
-        """Returns examples of `count` codes from the prior.
+        """Returns examples [count, *event] of codes from the prior, in the units of the
+        data (of bytes, in [0, 1]).
 
         Args:
           key: of the codes, and of draws from p(x | z).
@@ -113,8 +114,8 @@ class FittedVAE:
           mean: whether examples are the means of p(x | z), or else draws from it.
 
         Raises:
-          ValueError: there are not as many temperatures as groups.
-          Unsupported: the highest group's prior has none.
+          ValueError: a label is unknown; a temperature is missing, negative, infinite.
+          Unsupported: the highest group's prior has no temperature.
         """
         check_label(label, self.model.num_labels)
         scale = groups.of_dimensions("temperature", temperature, self.model.group_sizes)

@@ -21,6 +21,7 @@ from vae.bind import (
     parameters_of,
 )
 from vae.data import scaling
+from vae.data.given import check_label
 from vae.data.preprocess import make_preprocess, to_unit
 from vae.data.splits import Split
 from vae.fields import fields_of
@@ -142,6 +143,8 @@ def fit(
         fitted = scaling.fit(scale, images)
         images = scaling.scale_rows(images, fitted, "examples x")
     _check(model, images, batch_size, binarize=binarize)
+    if label is not None:
+        _check_label(model, label, len(images))
     data = Split(images, None if label is None else np.asarray(label, np.int32))
     preprocess = make_preprocess("dynamic" if binarize else "none", jnp.float32)
     built = objective(model, len(images))
@@ -244,6 +247,16 @@ def _check(
             f"the model is of examples {list(made.event_shape)}, and those of x are "
             f"{list(images.shape[1:])}: set the decoder's event_shape to {needed}"
         )
+
+
+def _check_label(model: Model, label: Any, count: int) -> None:
+    if np.shape(label) != (count,):
+        shape = list(np.shape(label))
+        raise UserError(f"label must be [{count}], as x has so many, but is {shape}")
+    try:
+        check_label(label, model.num_labels)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _likelihood_of(model: Model, x: np.ndarray) -> Any:

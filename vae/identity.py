@@ -41,7 +41,7 @@ def program_key(config: dict[str, Any]) -> str:
     # These are compiled knowing how many examples or labels there are.
     counts = bound["objective"].takes("dataset_size")
     if not counts and config["model"]["condition"] == "none":
-        dataset["keep_labels"] = len(dataset["keep_labels"])
+        dataset["keep_labels"] = len({*dataset["keep_labels"]})
     key = {
         **config,
         "seed": None,

@@ -3,6 +3,7 @@
 import json
 import math
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +115,17 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     arrays = {name_of(path): np.asarray(leaf) for path, leaf in leaves}
     # `save_file` would make it readable for its owner alone.
     (folder / WEIGHTS).write_bytes(save(arrays, metadata={"format": "flax"}))
-    train = experiment.data.everything.train
-    labels = experiment.model.num_labels or 0
-    if kept := experiment.config["dataset"]["keep_labels"]:
-        labels = max(labels, *(label + 1 for label in kept))
+    train, labels = experiment.data.everything.train, []
+    if experiment.model.num_labels or experiment.config["dataset"]["keep_labels"]:
+        splits = experiment.dataset.splits.values()
+        held = [split.labels for split in splits if split.labels is not None]
+        labels = np.unique(np.concatenate(held)).tolist()
     described = {
         "model_type": "vae",
         "data": {
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),
-            "num_labels": labels,
+            "labels": labels,
             **facts_of(experiment.data.everything),
         },
         "config": experiment.config,
@@ -153,14 +155,20 @@ def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
     return dataset._replace(label_names=(*facts.get("label_names", ()),))
 
 
-def _stand_in(shape: list[int], dtype: str, num_labels: int, **facts: Any) -> Dataset:
-    """Returns blank data of the shape, type and number of labels that the model was
-    trained on."""
-    images = np.zeros((max(1, num_labels), *shape), dtype)
+def _stand_in(
+    shape: list[int],
+    dtype: str,
+    labels: Sequence[int] = (),
+    num_labels: int = 0,  # in models of early versions, in place of `labels`
+    **facts: Any,
+) -> Dataset:
+    """Returns blank data of the shape, type and labels that the model was trained
+    on."""
+    labels = labels or range(num_labels)
+    images = np.zeros((max(1, len(labels)), *shape), dtype)
     if "columns" in facts:
         images[:] = columns.blank(columns.from_plain(facts["columns"]))
-    labels = np.arange(num_labels, dtype=np.int32) if num_labels else None
-    some = Split(images, labels)
+    some = Split(images, np.array(labels, np.int32) if labels else None)
     return with_facts(Dataset(some, some[slice(0)], some), facts)
 
 

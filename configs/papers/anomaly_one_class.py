@@ -35,7 +35,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.encoder.activation = config.model.decoder.activation = "tanh"
     config.model.latent_dim = 32
     config.model.likelihood.name = "gaussian_shared"
-    config.train.steps = 5_400  # 100 epochs of the smallest class
+    config.train.steps = 5_400  # 100 visits of each image of the smallest class
     config.runtime.checkpoint_every = 2_700
     config.evaluate.bounds.importance_samples = 50
     config.evaluate.anomalies.source = "other_labels"

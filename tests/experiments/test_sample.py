@@ -2,8 +2,10 @@
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ import vae
 from configs import default
 from experiments import encode, export, sample, train
 from tests.helpers.tables import COLOURS, SEXES, use_table
+from vae.data.columns import Column
 from vae.types import UserError
 
 HOW: dict[str, Any] = {"label": "", "temperature": 1.0, "mean": False, "seed": 0}
@@ -41,7 +44,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_rows_are_like_those_of_the_table(table_run: Path, tmp_path: Path) -> None:
-    """Of a run and of its export, as the library draws them; and they can be read."""
+    """Of a run and of its export; and they can be read."""
     sample.run(table_run, None, count=600, **HOW)
     export.run(table_run, tmp_path / "export", license="cc0-1.0")
     sample.run(tmp_path / "export", tmp_path / "b.tsv", count=600, **HOW)
@@ -87,7 +90,7 @@ def test_a_label_and_means_are_chosen(table_run: Path, tmp_path: Path) -> None:
     assert rows[0] == rows[2] != rows[1] == rows[3]  # one for each label
     for given, message in (
         ({"label": "x"}, "--label=x must be one of f, m"),
-        ({"temperature": -1.0}, "--temperature=-1.0: .* must be finite and 0 or more"),
+        ({"temperature": -1.0}, "^--temperature=-1.0 must be finite and 0 or more"),
         ({"count": 0}, "--count=0 must be 1 or more"),
     ):
         with pytest.raises(UserError, match=message):
@@ -105,7 +108,10 @@ def test_images_are_those_of_the_library(kept_run: Path, tmp_path: Path) -> None
         np.load(tmp_path / "means.npz") as m,
     ):
         x, mean = file["x"], m["x"]
-    assert x.shape == mean.shape == (700, *vae.load(kept_run).event_shape)
+    fitted, key = vae.load(kept_run), jax.random.fold_in(jax.random.key(0), 0)
+    np.testing.assert_array_equal(x[:500], fitted.sample(key, 500, mean=False))
+    np.testing.assert_allclose(mean[:500], fitted.sample(key, 500), rtol=1e-6)
+    assert x.shape == mean.shape == (700, *fitted.event_shape)
     assert {*np.unique(x)} == {0, 1}
     assert len({image.tobytes() for image in mean}) == 700  # each batch has its own
     standard_error = np.sqrt((mean * (1 - mean)).mean() / x.size)
@@ -114,3 +120,43 @@ def test_images_are_those_of_the_library(kept_run: Path, tmp_path: Path) -> None
         sample.run(kept_run, None, count=1, **(HOW | {"label": "3"}))
     with pytest.raises(UserError, match="must end in .npz"):
         sample.run(kept_run, tmp_path / "a.csv", count=1, **HOW)
+
+
+@pytest.mark.slow
+def test_only_labels_of_the_training_data_are_drawn(
+    small_config, tmp_path: Path
+) -> None:
+    """Also of an export. Label 0 has no example, and the prior no temperature."""
+    x = np.random.default_rng(0).random((60, 5)).astype(np.float32)
+    y = np.arange(60) % 2 + 1
+    np.savez(tmp_path / "a.npz", x_train=x, x_test=x, y_train=y, y_test=y)
+    small_config.dataset.name = f"npz:{tmp_path / 'a.npz'}"
+    small_config.dataset.batch_size = 10
+    small_config.dataset.binarize = "none"
+    small_config.model.likelihood.name = "gaussian_shared"
+    small_config.model.condition = "label"
+    small_config.model.prior.name = "gaussian_mixture"
+    small_config.train.steps = 2
+    train.run(small_config, tmp_path / "run")
+    export.run(tmp_path / "run", tmp_path / "export", license="cc0-1.0")
+    for folder in (tmp_path / "run", tmp_path / "export"):
+        sample.run(folder, None, count=5, **HOW)
+        with np.load(folder / "samples.npz") as file:
+            assert file["y"].tolist() == [1, 2, 1, 2, 1]
+        with pytest.raises(UserError, match="--label=0 must be one of 1, 2"):
+            sample.run(folder, None, count=5, **(HOW | {"label": "0"}))
+        cold = HOW | {"temperature": 0.5}
+        with pytest.raises(
+            UserError, match="=0.5: the prior has no temp.*leave it out"
+        ):
+            sample.run(folder, None, count=5, **cold)
+
+
+def test_a_column_of_labels_needs_a_name_of_its_own() -> None:
+    """A gene may be called like a column of the cells."""
+    dataset = SimpleNamespace(columns=(Column("batch"),), label_names=())
+    experiment: Any = SimpleNamespace(
+        dataset=dataset, config={"dataset": {"label_column": "batch"}}
+    )
+    with pytest.raises(UserError, match="two columns would have the name 'batch'"):
+        sample._label_column(experiment, np.zeros(3, np.int32))

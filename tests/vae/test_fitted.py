@@ -133,8 +133,8 @@ def test_wrong_shapes_are_refused() -> None:
 
 def test_labels_are_those_of_the_model() -> None:
     check_label(jnp.array([0, 9]), 10)
-    for label in (np.array([0, 10]), -1, jnp.array([12])):
-        with pytest.raises(ValueError, match="labels must be 0 to 9, but are"):
+    for label in (np.array([0, 10]), -1, jnp.array([12]), 0.5, np.array([1.0])):
+        with pytest.raises(ValueError, match="labels must be integers from 0 to 9"):
             check_label(label, 10)
     with pytest.raises(ValueError, match="not conditional: leave the label out"):
         check_label(0, None)

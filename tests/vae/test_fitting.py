@@ -143,6 +143,16 @@ def test_bad_input_is_one_sentence() -> None:
         vae.fit(make_model(), beta, x.astype(int), steps=1)
     with pytest.raises(vae.UserError, match="batch_size=100 must be 1 to 60"):
         vae.fit(make_model(), beta, x, steps=1)
+    with pytest.raises(vae.UserError, match="the model is not conditional"):
+        label = np.zeros(60, np.int32)
+        vae.fit(
+            make_model(), beta, x, steps=1, batch_size=10, binarize=True, label=label
+        )
+    with pytest.raises(vae.UserError, match=r"label must be \[60\].* but is \[3\]"):
+        label = np.zeros(3, np.int32)
+        vae.fit(
+            make_model(), beta, x, steps=1, batch_size=10, binarize=True, label=label
+        )
     with pytest.raises(vae.UserError, match="ema_decay=1.0 must be"):
         vae.fit(
             make_model(), beta, x, steps=1, batch_size=10, binarize=True, ema_decay=1.0

@@ -71,7 +71,7 @@ def test_traced_numbers_change_no_program(name: str) -> None:
 
 
 def test_kept_labels_are_one_program_if_as_many_are_kept() -> None:
-    kept = [{"dataset.keep_labels": labels} for labels in ((1,), (4,), (1, 2))]
+    kept = [{"dataset.keep_labels": labels} for labels in ((1,), (4, 4), (1, 2))]
     keys = [key_of(**changes) for changes in kept]
     assert keys[0] == keys[1] != keys[2]
     # Labels are counted by a conditional model, and examples by this objective.

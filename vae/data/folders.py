@@ -77,8 +77,8 @@ def all_of_folder(
       where: the field or flag and its value, for messages.
       options: of the run.
       least_channels: 3 reads grey pictures as RGB.
-      label_names: of the run's labels, which folders of classes are called by; None, or
-        (): pictures have no labels.
+      label_names: of the run's labels, which folders of classes are called by; (): the
+        folders are called 0, 1, ...; None: pictures have no labels.
 
     Raises:
       UserError: as `from_folder`; or a picture is in no folder of a known class.
@@ -87,15 +87,21 @@ def all_of_folder(
     files = _pictures_below(folder, part, where)
     pictures = read_files(folder, files, where, options)
     images, labels = stack(pictures, where, least_channels), None
-    if label_names:
-        classes = [_class_of(each.file.relative_to(part)) for each in pictures]
-        unknown = [i for i, each in enumerate(classes) if each not in label_names]
-        if unknown:
-            raise UserError(
-                f"{where}: {pictures[unknown[0]].name} is in no folder of a class; the "
-                f"model's are {listed(label_names)}"
-            )
-        labels = np.array([label_names.index(str(c)) for c in classes], np.int32)
+    if label_names is not None:
+        numbers = {name: i for i, name in enumerate(label_names)}
+        found = []
+        for picture in pictures:
+            name = str(_class_of(picture.file.relative_to(part)))
+            is_number = not numbers and name.isdecimal()
+            known = int(name) if is_number else numbers.get(name)
+            if known is None:
+                classes = listed(label_names) if numbers else "0, 1, ..."
+                raise UserError(
+                    f"{where}: the folder of {picture.name} is no class of the model "
+                    f"({classes}); rename it, or leave the picture out"
+                )
+            found.append(known)
+        labels = np.array(found, np.int32)
     return Split(images, labels), [picture.name for picture in pictures]
 
 

@@ -48,16 +48,20 @@ def check_label(label: Any, num_labels: int | None) -> None:
     """Refuses labels that the model does not know.
 
     Raises:
-      ValueError: it is not conditional, or a label is not one of 0 to num_labels - 1.
+      ValueError: it is not conditional, or a label is no integer from 0 to
+        num_labels - 1.
     """
     if label is None or isinstance(label, Tracer):
         return
     if num_labels is None:
         raise ValueError("the model is not conditional: leave the label out")
-    if not ((np.asarray(label) >= 0) & (np.asarray(label) < num_labels)).all():
+    given = np.atleast_1d(np.asarray(label))
+    known = np.isin(given, np.arange(num_labels))
+    if not known.all() or not np.issubdtype(given.dtype, np.integer):
+        wrong = given[~known] if not known.all() else given
         raise ValueError(
-            f"labels must be 0 to {num_labels - 1}, but are {np.min(label)} to "
-            f"{np.max(label)}"
+            f"labels must be integers from 0 to {num_labels - 1}, but {wrong[0]!s} is "
+            f"given ({given.dtype})"
         )
 
 

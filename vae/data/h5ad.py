@@ -81,14 +81,14 @@ def all_of_h5ad(
         cells, genes = _index(file["obs"]), _index(file["var"])
         check_columns(where, columns, genes)
         held = {}
-        if label_names is not None:
+        if label_names is not None and options.label_column:
             check_field("label_column", options.label_column, [*file["obs"]], where)
             held[options.label_column] = _texts(file["obs"][options.label_column])
         sheet = Sheet([*held], held, np.array(cells), where)
         x = _counts(file, sheet, genes)
     place = {gene: i for i, gene in enumerate(genes)}
     own = [place[column.name] for column in columns] or slice(None)
-    labels = known_labels(sheet, options, label_names)
+    labels = known_labels(sheet, options, label_names if held else None)
     return Split(np.ascontiguousarray(x[:, own]), labels), cells
 
 

@@ -56,19 +56,19 @@ def known_labels(
     """
     if names is None:
         return None
-    labels, has_texts = labels_of(sheet, options)
-    if not names and not has_texts:
-        return labels
     texts = _whole_column(sheet, "label_column", options.label_column)
-    is_known = [text in names if names else is_number(text) for text in texts]
+    numbers = {name: i for i, name in enumerate(names)}
+    is_known = [text in numbers if names else is_number(text) for text in texts]
     if not all(is_known):
         place = is_known.index(False)
         raise sheet.refuse(
             place,
             f"has the label {texts[place]!r}, but those of the model are "
-            f"{listed(names) or 'integers'}",
+            f"{listed(names) or 'integers'}; correct it, or leave the row out",
         )
-    return np.array([names.index(text) for text in texts], np.int32)
+    if not names:
+        return labels_of(sheet, options)[0]
+    return np.array([numbers[text] for text in texts], np.int32)
 
 
 def is_test_of(sheet: Sheet, options: ReadOptions) -> np.ndarray:

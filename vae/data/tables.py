@@ -181,8 +181,10 @@ def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarra
         raise sheet.refuse(
             place,
             f"has {cells[place]!r} in column {name!r}, but a {kind} column holds "
-            f"{holds}; correct it, or set dataset.column_kinds={name}:category or "
-            ":ignore",
+            f"{holds}: "
+            + advice(
+                sheet.where, f"column_kinds={name}:category or :ignore", "correct it"
+            ),
         )
     is_mostly = 2 * number[known].sum() >= known.sum()
     place = int(np.argmax(known & (number != is_mostly)))
@@ -190,7 +192,8 @@ def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarra
     raise sheet.refuse(
         place,
         f"has {cells[place]!r} in column {name!r}, which is {odd}, and most others are "
-        f"{others}; correct it, or set dataset.column_kinds={name}:category or :ignore",
+        f"{others}: "
+        + advice(sheet.where, f"column_kinds={name}:category or :ignore", "correct it"),
     )
 
 

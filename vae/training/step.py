@@ -1,6 +1,7 @@
 """The train step, and many of them in one compiled call."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -149,7 +150,7 @@ def make_resident_call(
     ) -> Carry:
         end = carry[0].step + num_steps
         labels = carry[0].hparams.get("keep_labels")
-        kept = None if labels is None else labels[data.labels]
+        kept = None if labels is None else _is_kept(labels, data.labels)
 
         def run_epoch(carry: Carry) -> Carry:
             first = carry[0].step
@@ -168,6 +169,13 @@ def make_resident_call(
         return jax.lax.while_loop(lambda carry: carry[0].step < end, run_epoch, carry)
 
     return call
+
+
+def _is_kept(labels: jax.Array, of_data: jax.Array) -> jax.Array:
+    """Says of each example whether its label is kept, as `labels` says of 0, 1, ...;
+    negative labels are not."""
+    how: Any = {"mode": "fill", "fill_value": False, "wrap_negative_indices": False}
+    return labels.at[of_data].get(**how)
 
 
 def make_streaming_call(run_step: RunStep) -> TrainCall:
