@@ -19,6 +19,7 @@ from vae.evaluation.base import Trained
 from vae.evaluation.disentanglement.evaluation import posterior_means
 from vae.evaluation.fitted_density import SAMPLES
 from vae.latents.aggregate import infer_stored
+from vae.latents.groups import most_used
 from vae.models.base import Model
 from vae.models.priors import StandardNormal
 from vae.types import Params, is_image
@@ -62,7 +63,11 @@ def draw(trained: Trained, folder: Path) -> None:
         figures.draw_traversals(
             lambda z: decode(trained.variables, z),
             *posterior_means(trained, TRAVERSED),
-            trained.results["latent/kl_per_dim"],
+            most_used(
+                trained.results["latent/kl_per_dim"],
+                subject.model.group_sizes,
+                figures.TRAVERSED,
+            ),
             figures.display_of(subject.dataset),
             folder,
         )

@@ -40,6 +40,7 @@ def run(folder: Path, name: str, output: Path | None) -> None:
     if path.suffix not in WRITERS:
         raise UserError(f"--output={path} must end in {' or '.join(WRITERS)}")
     experiment, variables = open_model(folder)
+    workdir.check_output(path, name, experiment.config["dataset"]["name"])
     config, where = from_operative(experiment.config), f"--data={name}"
     num_labels = experiment.model.num_labels
     split, names = load_other(

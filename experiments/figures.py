@@ -1,6 +1,6 @@
 """Pictures of a run, as PNG and GIF."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,34 +108,27 @@ def _shrunk(tiles: np.ndarray, factor: int) -> np.ndarray:
     return blocks.mean(axis=(2, 4)).round().astype(np.uint8)
 
 
-def traversed_dimensions(kl_per_dim: Sequence[float]) -> np.ndarray:
-    """Returns the dimensions that are traversed, that of the largest KL first."""
-    return np.argsort(kl_per_dim)[::-1][:TRAVERSED]
-
-
 def draw_traversals(
     decode: Callable[[np.ndarray], Any],
     x: np.ndarray,
     means: np.ndarray,
-    kl_per_dim: Sequence[float],
+    dimensions: np.ndarray,
     display: Display,
     folder: Path,
 ) -> None:
     """Writes what one dimension changes: `traversals_prior.png`, from the prior's mean,
     and `traversals_posterior.png`, from the posterior mean of the first image (on the
-    left). A row is a dimension, of the largest KL first; a column is a quantile of the
-    prior. In `traversals.gif` a column is a dimension, a row an image, and time the
-    quantile.
+    left). A row is a dimension; a column is a quantile of the prior. In
+    `traversals.gif` a column is a dimension, a row an image, and time the quantile.
 
     Args:
       decode: codes [N, D] -> mean images [N, H, W, C].
       x: images [N, H, W, C].
       means: their posterior means [N, D].
-      kl_per_dim: in nats [D].
+      dimensions: to be traversed, in order.
       display: of the images.
       folder: of the pictures.
     """
-    dimensions = traversed_dimensions(kl_per_dim)
     for name, base in (("prior", np.zeros_like(means[0])), ("posterior", means[0])):
         codes = traverse(base, dimensions).reshape(-1, len(base))
         images = np.asarray(decode(codes), np.float32)

@@ -94,8 +94,7 @@ def _path_of(folder: Path, name: str, output: Path | None) -> Path:
     ends = dict.fromkeys((end, ".npz"))
     if not path.name.endswith(tuple(ends)):
         raise UserError(f"--output={path} must end in {' or '.join(ends)}")
-    if kind == "table" and path.resolve() == Path(place).resolve():
-        raise UserError(f"--output={path} is the input: name another file")
+    workdir.check_output(path, name)
     return path
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from experiments import environment
 from experiments.flags import Chosen, Config, Data, Launch, RunFolder, Workdir
@@ -114,7 +114,9 @@ class Encode(Launch):
     """Writes the codes of images: means, scales, and the ELBO."""
 
     workdir: RunFolder
-    data: Annotated[str, *get_args(Data)[1:]]
+    data: Annotated[
+        str, "NAME of the examples, as in npz:images.npz or table:rows.csv."
+    ]
     output: Annotated[
         Path | None,
         "FILE.npz, FILE.csv or FILE.parquet (default: WORKDIR/codes/NAME.npz).",

@@ -56,6 +56,7 @@ def run(
     if not is_table and path.suffix != ".npz":
         ends = ".npz, .csv, .tsv or .parquet" if columns else ".npz"
         raise UserError(f"--output={path} must end in {ends}")
+    workdir.check_output(path, experiment.config["dataset"]["name"])
     if path.suffix == PARQUET and find_spec("pyarrow") is None:
         raise UserError(f"--output={path}: needs `pip install pyarrow`")
     labels = _labels(experiment, label, count)
@@ -137,11 +138,14 @@ def _texts(experiment: Experiment) -> Callable[[int], str]:
 def _write_npz(
     path: Path, x: np.ndarray, labels: np.ndarray | None, experiment: Experiment
 ) -> None:
-    """Writes `x` [N, *event]; of a conditional model its labels, `y` [N]; of a table
-    what its values are called, `columns` [D]."""
+    """Writes `x` [N, *event]; of a conditional model its labels, `y` [N], and
+    their names, `label_names`, if they have any; of a table what its values are called,
+    `columns` [D]."""
     arrays: dict[str, Any] = {"x": x}
     if labels is not None:
         arrays["y"] = labels
+        if names := experiment.dataset.label_names:
+            arrays["label_names"] = np.array(names)
     if columns := experiment.dataset.columns:
         arrays["columns"] = np.array(value_names(columns, x.shape[1]))
     workdir.write_npz(path, arrays)

@@ -213,6 +213,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(finite(value), indent=2, allow_nan=False) + "\n")
 
 
+def check_output(path: Path, *names: str) -> None:
+    """Refuses to write over data, named as for `dataset.name`."""
+    for name in names:
+        if path.resolve() == Path(name.partition(":")[2]).expanduser().resolve():
+            raise UserError(f"--output={path} is {name}: name another file")
+
+
 def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes compressed arrays by their names, whole or not at all."""
     partial = path.with_suffix(".partial.npz")

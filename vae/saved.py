@@ -80,7 +80,9 @@ def open_model(
     """
     held = read_json(folder / CONFIG)
     if not isinstance(held, dict):
-        raise UserError(f"{folder} holds no run and no model: it has no {CONFIG}")
+        members = sorted(folder.glob(f"members/*/{CONFIG}"))
+        why = f"name a member, as {members[0].parent}" if members else f"no {CONFIG}"
+        raise UserError(f"{folder} holds no run and no model: {why}")
     is_exported = "model_type" in held
     config = from_operative(as_of_today(held["config"] if is_exported else held))
     if ema and (is_exported or not config.optimizer.ema_decay):
@@ -162,8 +164,7 @@ def _stand_in(
     num_labels: int = 0,  # in models of early versions, in place of `labels`
     **facts: Any,
 ) -> Dataset:
-    """Returns blank data of the shape, type and labels that the model was trained
-    on."""
+    """Returns blank data of the shape, type and labels that a model was trained on."""
     labels = labels or range(num_labels)
     images = np.zeros((max(1, len(labels)), *shape), dtype)
     if "columns" in facts:

@@ -12,6 +12,7 @@ import numpy as np
 from experiments import figures
 from experiments.latents.section import Section, flatten, tabulate
 from experiments.latents.subject import Subject
+from vae.latents.groups import most_used
 from vae.latents.interpolate import (
     curve_energy,
     curve_length,
@@ -127,12 +128,11 @@ def show_traversals(
         return subject.decode(codes, _labels_of(subject, first, len(codes)))
 
     shown = test.pixels[places], test.codes[places]
-    figures.draw_traversals(decode, *shown, kl, subject.display, folder)
+    dimensions = most_used(kl, subject.experiment.group_dims, figures.TRAVERSED)
+    figures.draw_traversals(decode, *shown, dimensions, subject.display, folder)
     names = "traversals_prior.png", "traversals_posterior.png", "traversals.gif"
     facts = {
-        "dimensions": [
-            subject.name_dimension(i) for i in figures.traversed_dimensions(kl)
-        ],
+        "dimensions": [subject.name_dimension(i) for i in dimensions],
         "of_all": len(kl),
         "images": len(places),
         "low": QUANTILES[0],

@@ -17,6 +17,7 @@ from experiments.latents.plane import colour, most_images, name_images
 from experiments.latents.section import Section, make_sheet
 from experiments.latents.subject import Subject
 from vae.data.splits import evenly_spaced
+from vae.latents.groups import most_used
 
 MOST_BYTES = 10_000_000  # of the page
 MOST_IMAGES = 500
@@ -40,7 +41,8 @@ def write_explorer(
     the two most used dimensions instead, and says why.
     """
     kl = evaluated.get("latent/kl_per_dim")
-    order = np.argsort(subject.test.codes.var(axis=0) if kl is None else kl)[::-1]
+    use = subject.test.codes.var(axis=0) if kl is None else kl
+    order = most_used(use, subject.experiment.group_dims, SLIDERS)
     test = subject.test.pixels
     count = min(len(test), MOST_IMAGES, most_images(subject, MOST_VALUES))
     places = evenly_spaced(len(test), count)
@@ -155,7 +157,7 @@ def _sliders(subject: Subject, order: np.ndarray, kl: Any) -> list[dict[str, Any
             "high": float(max(high[i], 0)),
             "kl": None if kl is None else float(kl[i]),
         }
-        for i in order[:SLIDERS]
+        for i in order
     ]
 
 
@@ -172,7 +174,7 @@ def _planes(
         mean = codes.mean(axis=0)
         directions = np.linalg.svd(codes - mean, full_matrices=False)[2][:2]
         planes.append(("principal components", mean, directions))
-    paired = order[: min(SLIDERS, size) // 2 * 2]
+    paired = order[: len(order) // 2 * 2]
     for pair in paired.reshape(-1, 2):
         across, up = map(subject.name_dimension, pair)
         name = f"dimension {across} across, {up} up"

@@ -142,7 +142,7 @@ def test_other_tables_are_filled_in_their_own_form(
     }
     with pytest.raises(UserError, match=r"c.csv must end in .tsv or .npz$"):
         impute.run(table_run, name, tmp_path / "c.csv", **given)
-    with pytest.raises(UserError, match="is the input: name another file"):
+    with pytest.raises(UserError, match="is table:.*name another file"):
         impute.run(table_run, name, tmp_path / "b.tsv", **given)
 
 

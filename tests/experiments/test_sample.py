@@ -95,6 +95,12 @@ def test_a_label_and_means_are_chosen(table_run: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             sample.run(table_run, path, **({"count": 3} | HOW | given))
+    with pytest.raises(UserError, match="a.csv is table:.*name another file"):
+        sample.run(table_run, table_run.with_name("a.csv"), count=3, **HOW)
+    (tmp_path / "sweep/members/x").mkdir(parents=True)
+    (tmp_path / "sweep/members/x/config.json").touch()
+    with pytest.raises(UserError, match="name a member, as .*/sweep/members/x$"):
+        sample.run(tmp_path / "sweep", path, count=3, **HOW)
     with pytest.raises(UserError, match="must end in .npz, .csv, .tsv or .parquet"):
         sample.run(table_run, tmp_path / "a.txt", count=3, **HOW)
 

@@ -138,6 +138,10 @@ def test_labels_are_those_of_the_model() -> None:
             check_label(label, 10)
     with pytest.raises(ValueError, match="not conditional: leave the label out"):
         check_label(0, None)
+    with pytest.raises(ValueError, match="is conditional: give label="):
+        check_label(None, 10)
+    with pytest.raises(ValueError, match="0 to 9, but label 0 is cat"):
+        check_label(np.array(["cat", "dog"]), 10)
 
 
 def test_what_does_not_fit_is_one_sentence() -> None:

@@ -48,20 +48,23 @@ def check_label(label: Any, num_labels: int | None) -> None:
     """Refuses labels that the model does not know.
 
     Raises:
-      ValueError: it is not conditional, or a label is no integer from 0 to
+      ValueError: it needs none, or needs one; or a label is no integer from 0 to
         num_labels - 1.
     """
-    if label is None or isinstance(label, Tracer):
+    if isinstance(label, Tracer) or (label is None and num_labels is None):
         return
+    if label is None:
+        raise ValueError("the model is conditional: give label=")
     if num_labels is None:
         raise ValueError("the model is not conditional: leave the label out")
     given = np.atleast_1d(np.asarray(label))
-    known = np.isin(given, np.arange(num_labels))
-    if not known.all() or not np.issubdtype(given.dtype, np.integer):
-        wrong = given[~known] if not known.all() else given
+    is_wrong = np.ones(given.shape, bool)
+    if np.issubdtype(given.dtype, np.integer):
+        is_wrong = (given < 0) | (given >= num_labels)
+    if is_wrong.any():
         raise ValueError(
-            f"labels must be integers from 0 to {num_labels - 1}, but {wrong[0]!s} is "
-            f"given ({given.dtype})"
+            f"labels must be integers from 0 to {num_labels - 1}, but label "
+            f"{np.flatnonzero(is_wrong)[0]} is {given[is_wrong][0]!s}"
         )
 
 

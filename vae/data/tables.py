@@ -176,7 +176,8 @@ def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarra
     number = np.array([cell is not None and is_number(cell) for cell in cells])
     known = np.array([cell is not None for cell in cells])
     if not number.any():
-        place = int(np.argmax(known))
+        is_text = [str(cell).lower() not in TRUTH for cell in cells]
+        place = int(np.argmax(known & is_text))
         holds = "0 and 1, or true and false" if kind == BINARY else "numbers"
         raise sheet.refuse(
             place,

@@ -1,5 +1,6 @@
 """Codes of a hierarchy, one group at a time; see `ancestral.Joint.to_noise`."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,25 @@ def of_dimensions(
     if not (np.isfinite(given) & (given >= 0)).all():
         raise ValueError(f"{name}={values} must be finite and 0 or more")
     return np.repeat(np.broadcast_to(given, len(sizes)), sizes)
+
+
+def most_used(values: Sequence[float], sizes: Sequence[int], count: int) -> np.ndarray:
+    """Returns `count` dimensions of the largest values, such as KLs, with a share of
+    each group: the groups stand in order, each with its largest value first.
+
+    Args:
+      values: of each dimension [D].
+      sizes: dimensions of each group; D is their sum.
+      count: how many; all if there are fewer.
+    """
+    starts = np.cumsum([0, *sizes[:-1]])
+    ranked = [
+        start + np.argsort(values[start : start + size])[::-1]
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    in_turn = itertools.chain.from_iterable(itertools.zip_longest(*ranked))
+    chosen = {*[i for i in in_turn if i is not None][:count]}
+    return np.array([i for group in ranked for i in group if i in chosen])
 
 
 def sample(

@@ -61,6 +61,7 @@ def known_model(
         config={
             "dataset": {"name": "npz:a"},
             "model": {"latent_dim": codes.shape[1], "groups": []},
+            "model": {"name": "vae"},
             "objective": {"name": "elbo", "beta": 1.0},
             "train": {"steps": 2000},
         },

@@ -83,3 +83,12 @@ def test_one_number_is_for_all_groups() -> None:
     for wrong in (-1.0, float("nan"), (1.0, float("inf"))):
         with pytest.raises(ValueError, match="must be finite and 0 or more"):
             groups.of_dimensions("temperature", wrong, (2, 1))
+
+
+def test_the_most_used_dimensions_have_a_share_of_each_group() -> None:
+    values = [5.0, 9.0, 7.0, 8.0, 0.1, 0.2, 0.3]
+    found = groups.most_used(values, (4, 2, 1), 5)
+    assert found.tolist() == [1, 3, 5, 4, 6]
+    assert groups.most_used(values, (4, 2, 1), 4).tolist() == [1, 3, 5, 6]
+    assert groups.most_used(values, (7,), 3).tolist() == [1, 3, 2]
+    assert groups.most_used(values, (4, 2, 1), 99).tolist() == [1, 3, 2, 0, 5, 4, 6]
