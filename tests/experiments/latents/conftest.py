@@ -60,8 +60,7 @@ def known_model(
         group_dims=(codes.shape[1],),
         config={
             "dataset": {"name": "npz:a"},
-            "model": {"latent_dim": codes.shape[1], "groups": []},
-            "model": {"name": "vae"},
+            "model": {"name": "vae", "latent_dim": codes.shape[1], "groups": []},
             "objective": {"name": "elbo", "beta": 1.0},
             "train": {"steps": 2000},
         },

@@ -65,7 +65,10 @@ def test_a_section_that_fails_harms_no_other(
     page = " ".join((tmp_path / "latents.html").read_text().split())
     assert page.count("Left out: could not be computed (ValueError: two lines)") == 2
     assert "<p>Mean images p(x | z) of random codes." in page
-    assert "npz:a; 3 latent dimensions; objective elbo, beta = 1; 2,000 steps." in page
+    assert (
+        "npz:a; model vae; 3 latent dimensions; objective elbo, beta = 1; 2,000 steps."
+        in page
+    )
     assert "Not a finite number (nan on this page): a." in page
     assert "Pixels are shown from -1 (black) to 1 (white)" in page
     said = capsys.readouterr().out
