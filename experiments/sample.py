@@ -130,7 +130,7 @@ def _label_column(
 
 
 def _texts(experiment: Experiment) -> Callable[[int], str]:
-    """Returns what says how a label is called: by its name, or by its number."""
+    """Returns the function from a label to its text: its name, or else its number."""
     names = experiment.dataset.label_names
     return names.__getitem__ if names else str
 
