@@ -56,6 +56,16 @@ def test_folders_may_be_called_by_numbers(tmp_path: Path) -> None:
         load_other(folder(tmp_path, "cat"), where="--data", label_names=())
 
 
+def test_without_a_column_of_labels_there_are_none(tmp_path: Path) -> None:
+    """As of a run on an npz, whose config names no column."""
+    (tmp_path / "a.csv").write_text("x,z\n1,2.5\n2,3.5\n")
+    for name in (
+        f"table:{tmp_path / 'a.csv'}",
+        test_h5ad.save(tmp_path / "a.h5ad", test_h5ad.COUNTS),
+    ):
+        assert load_other(name, where="--data", label_names=())[0].labels is None
+
+
 def test_names_may_look_like_numbers(tmp_path: Path) -> None:
     given = {"options": TABLE, "where": "--data", "label_names": ("1.5", "mixed")}
     assert load_other(table(tmp_path, "1.5"), **given)[0].labels.tolist() == [0]

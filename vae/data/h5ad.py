@@ -88,7 +88,7 @@ def all_of_h5ad(
         x = _counts(file, sheet, genes)
     place = {gene: i for i, gene in enumerate(genes)}
     own = [place[column.name] for column in columns] or slice(None)
-    labels = known_labels(sheet, options, label_names if held else None)
+    labels = known_labels(sheet, options, label_names)
     return Split(np.ascontiguousarray(x[:, own]), labels), cells
 
 

@@ -51,10 +51,13 @@ def known_labels(
       names: of the run's labels 0, 1, ...; (): they are integers; None: labels are not
         asked for.
 
+    Returns:
+      The labels; None if they are not asked for, or the run names no such column.
+
     Raises:
-      UserError: there is no such column, or a row has a label that the run has not.
+      UserError: the file has no such column, or a label that the run does not have.
     """
-    if names is None:
+    if names is None or not options.label_column:
         return None
     texts = _whole_column(sheet, "label_column", options.label_column)
     numbers = {name: i for i, name in enumerate(names)}
