@@ -88,7 +88,9 @@ class Sample(Launch):
     ] = None
     count: Annotated[int, "NUMBER of examples (1000)."] = 1000
     label: Annotated[
-        str, "LABEL of the examples of a conditional model (default: each in turn)."
+        str,
+        "LABEL of the examples of a conditional model (default: as frequent as in the "
+        "training data).",
     ] = ""
     temperature: Annotated[float, "NUMBER that multiplies the prior's scale (1)."] = 1.0
     mean: Annotated[bool, "Write the means of p(x | z), not draws from it."] = False

@@ -38,7 +38,8 @@ def run(
       output: a file that ends in .npz, or of a table in .csv, .tsv or .parquet; None:
         `samples.npz` or `samples.csv` in the folder.
       count: how many examples, N.
-      label: of all of them, for a conditional model; "": each label in turn.
+      label: of all of them, for a conditional model; "": drawn with the frequencies of
+        the training data.
       temperature: multiplies the prior's standard deviation.
       mean: whether examples are the means of p(x | z), or else draws from it.
       seed: of the draws.
@@ -59,7 +60,7 @@ def run(
     workdir.check_output(path, experiment.config["dataset"]["name"])
     if path.suffix == PARQUET and find_spec("pyarrow") is None:
         raise UserError(f"--output={path}: needs `pip install pyarrow`")
-    labels = _labels(experiment, label, count)
+    labels = _labels(experiment, label, count, seed)
     of_table = _label_column(experiment, labels) if is_table else {}
     try:
         of_dimensions("--temperature", temperature, experiment.model.group_sizes)
@@ -92,7 +93,9 @@ def run(
     say(f"written to {path}")
 
 
-def _labels(experiment: Experiment, label: str, count: int) -> np.ndarray | None:
+def _labels(
+    experiment: Experiment, label: str, count: int, seed: int
+) -> np.ndarray | None:
     """Returns the labels [N] of a conditional model's examples.
 
     Raises:
@@ -102,9 +105,12 @@ def _labels(experiment: Experiment, label: str, count: int) -> np.ndarray | None
         if label:
             raise UserError(f"--label={label}: the model is not conditional")
         return None
-    known, names = np.unique(experiment.dataset.train.labels), _texts(experiment)
+    dataset, names = experiment.dataset, _texts(experiment)
+    counts = np.array(dataset.count_labels())
+    known = np.intersect1d(dataset.train.labels, np.flatnonzero(counts))
     if not label:
-        return known[np.arange(count) % len(known)]
+        shares = counts[known] / counts[known].sum()
+        return np.random.default_rng(seed).choice(known, count, p=shares)
     by_name = {names(each): each for each in known.tolist()}
     if label not in by_name:
         raise UserError(f"--label={label} must be one of {', '.join(by_name)}")

@@ -143,9 +143,8 @@ def facts_of(dataset: Dataset) -> dict[str, Any]:
         facts["scaling"] = dataset.scaling.as_plain()
     if dataset.columns:
         facts["columns"] = columns.as_plain(dataset.columns)
-    if dataset.label_names:
-        facts["label_names"] = [*dataset.label_names]
-    return facts
+    lists = {"label_names": dataset.label_names, "label_counts": dataset.count_labels()}
+    return facts | {name: [*each] for name, each in lists.items() if each}
 
 
 def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
@@ -154,7 +153,8 @@ def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:
         dataset = dataset._replace(scaling=scaling.from_plain(facts["scaling"]))
     if "columns" in facts:
         dataset = dataset._replace(columns=columns.from_plain(facts["columns"]))
-    return dataset._replace(label_names=(*facts.get("label_names", ()),))
+    lists = {"label_names", "label_counts"} & facts.keys()
+    return dataset._replace(**{name: (*facts[name],) for name in lists})
 
 
 def _stand_in(
@@ -195,11 +195,10 @@ def _read_checkpoint(experiment: Experiment, folder: Path, *, ema: bool) -> Para
         _shapes(experiment, experiment.model)["params"],
     )
     outer, inner = ("opt_state", "average") if ema else ("params", "model")
-    checkpointer = Checkpointer(folder)
+    path, checkpointer = f"0.{outer}.{inner}.", Checkpointer(folder)
     try:
         restored = checkpointer.restore(
-            [{outer: {inner: params}}],
-            lambda name: name.startswith(f"0.{outer}.{inner}."),
+            [{outer: {inner: params}}], lambda name: name.startswith(path)
         )
     finally:
         checkpointer.close()

@@ -40,6 +40,7 @@ class Dataset(NamedTuple):
     columns: tuple[Column, ...] = ()  # of a table; (): they have no names
     label_names: tuple[str, ...] = ()  # of the labels 0, 1, ...; (): they are numbers
     scaling: Scaling | None = None  # that was applied to the vectors; None: none was
+    label_counts: tuple[int, ...] = ()  # if `train` is only some of the examples
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -53,6 +54,14 @@ class Dataset(NamedTuple):
     def event_shape(self) -> tuple[int, ...]:
         """Of one example: (H, W, C) of images, (D,) of vectors."""
         return tuple(self.train.images.shape[1:])
+
+    def count_labels(self) -> tuple[int, ...]:
+        """Returns how many training examples have the labels 0, 1, ...; () if none has
+        a label."""
+        labels = self.train.labels
+        if self.label_counts or labels is None:
+            return self.label_counts
+        return tuple(np.bincount(labels[labels >= 0]).tolist())
 
 
 class Loaded(NamedTuple):
