@@ -12,8 +12,8 @@ HERE = Path(__file__).parent
 PREFACE = """# Results
 
 Written by `python launch.py --experiment=collect`, and never by hand, from
-`experiments/results/*/table.json`. Each table names the command that made it, and on
-what; how fast things are stands in [a table of its own](results/benchmark/table.md).
+`experiments/results/*/table.json`. Each table names its command and
+its hardware. Speed has [its own table](results/benchmark/table.md).
 """
 
 

@@ -17,19 +17,19 @@ FLOW = {
     "model.posterior.widths": (256, 256),
 }
 
-NOTES = """The repository's own runs differ by more than the tolerance. Its README has
-the mean field in PyTorch once more, with -109.05 and -107.66 after 10,000 and 20,000
-steps; in JAX, with -105.73 and -105.76; and the flow in JAX, with -106.99 and -108.06,
-behind the mean field, as ours. Of our seeds the mean field's differ by 3.5 nats after
-5,000 steps and by 1.1 after 20,000, the flow's by 1.6.
+NOTES = """The repository's own runs differ by more than the tolerance. Its README also
+has the mean field in PyTorch, with -109.05 and -107.66 after 10,000 and 20,000 steps;
+in JAX, with -105.73 and -105.76; and the flow in JAX, with -106.99 and -108.06, which
+is worse than the mean field, as ours is. Our seeds of the mean field differ by 3.5
+nats after 5,000 steps and by 1.1 after 20,000, those of the flow by 1.6.
 
-What was tried, seed 0: RMSprop that is not centred has a mean field of -113.3 after
-5,000 steps, -103.8 after 20,000, and a flow of -108.3; kernels as Glorot's and exp for
-the scale take it to -108.0 after 5,000. Biases drawn as PyTorch's change nothing
-(-106.9 after 10,000 steps, -104.5 after 20,000). Begun at the data's mean, the decoder
-makes the codes collapse (-205.8). A flow as in that code (a learned context of 128
-numbers, in the first layer alone, ReLU, and kernels that begin as PyTorch's) has
--104.8 after 20,000 steps, and -108.0 with seed 1."""
+We tried these changes with seed 0. RMSprop that is not centred: mean field -113.3 after
+5,000 steps and -103.8 after 20,000, flow -108.3. With Glorot's kernels and exp for the
+scale as well: -108.0 after 5,000. Biases drawn as in PyTorch change nothing (-106.9
+after 10,000 steps, -104.5 after 20,000). If the decoder starts at the mean of the data,
+the codes collapse (-205.8). A flow as in that code (a learned context of 128 numbers,
+in the first layer alone, ReLU, and kernels initialised as in PyTorch) has -104.8 after
+20,000 steps, and -108.0 with seed 1."""
 
 
 def get_config(mode: str = "") -> default.Config:

@@ -11,11 +11,11 @@ from configs import default
 from configs.papers import anomaly_one_class
 
 NAMES = {"fashion_mnist": "Fashion", "mnist": "MNIST"}
-NOTES = """Grey pixels that are drawn as binary ones cost a Bernoulli likelihood at
-least the entropy of these draws, even if all is reconstructed: 189.6 nats of a Fashion
-image, 45.5 of a digit, in the mean of the test images. So digits come out as more
-likely than what the model was trained on. Gaussian pixels, whose variance is learned,
-have no such floor."""
+NOTES = """Grey pixels are drawn as binary ones. A Bernoulli likelihood pays at least
+the entropy of these draws, even for a perfect reconstruction: 189.6 nats for a Fashion
+image and 45.5 for a digit, in the mean of the test images. So digits are more likely
+than the images that the model was trained on. Gaussian pixels with a learned variance
+do not have this cost."""
 LIKELIHOODS = {
     "Bernoulli": {"model.likelihood.name": "bernoulli", "dataset.binarize": "dynamic"},
     "Gaussian": {"model.likelihood.name": "gaussian_shared"},

@@ -12,9 +12,9 @@ from configs.papers import anomaly_one_class
 OF_2 = (0.96, 0.73, 0.97, 0.94, 0.73, 0.92, 0.95, 0.77, 0.92, 0.66)
 OF_32 = (0.81, 0.09, 0.92, 0.87, 0.78, 0.86, 0.87, 0.51, 0.89, 0.58)
 EXACT_PPCA = (0.896, 0.271, 0.869, 0.770, 0.673, 0.738, 0.857, 0.714, 0.761, 0.502)
-NOTES = """Ones have little ink, and are likelier than what the model was trained on,
-here as under probabilistic PCA: the largest difference from the published VAE. Its
-networks and likelihood were others, which is the suspected cause of the rest."""
+NOTES = """Ones have little ink. They are more likely than the training images, both
+here and under probabilistic PCA. This is the largest difference from the published
+VAE. Its networks and likelihood were others; we suspect that they explain the rest."""
 
 
 def get_config(mode: str = "") -> default.Config:

@@ -31,13 +31,13 @@ PUBLISHED_BY = {"dna": "NLL", "mushrooms": "NLL"}  # EoNADE; others are of trees
 TREES = ("accidents", "baudio", "bnetflix", "pumsb_star")
 
 
-NOTES = """Better than the tree on nine of ten sets. On dna it is 7.8 nats worse than
-the tree and 13 worse than EoNADE: neighbouring columns decide there, which a tree or an
-autoregressive model sees and codes of the whole row do not; 4 and 8 dimensions were
-worse (96.3 and 97.4 at the best). mushrooms is 3.2 nats from EoNADE, of which the gap
-between importance sampling and annealing explains less than .1. Annealing and sampling
-agree within their errors but for bbc, dna and voting, where annealing is 1 to 9 nats
-better."""
+NOTES = """The VAE is better than the tree on nine of ten sets. On dna it is 7.8 nats
+worse than the tree and 13 worse than EoNADE. There, neighbouring columns depend on each
+other: a tree or an autoregressive model sees this, codes of the whole row do not. With
+4 and 8 dimensions the result was worse (96.3 and 97.4 at best). On mushrooms it is 3.2
+nats worse than EoNADE. The gap between importance sampling and annealing explains less
+than .1 of this. Annealing and sampling agree within their errors, except on bbc, dna
+and voting, where annealing is 1 to 9 nats better."""
 
 
 def get_config(mode: str = "") -> default.Config:

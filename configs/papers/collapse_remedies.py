@@ -20,10 +20,11 @@ GROWTHS = {
     "cyclical warm-up": {"annealing": "cyclical", "annealing_steps": 1_500.0},
     "free bits, .5 per dimension": {"name": "free_bits", "free_nats": 0.5},
 }
-NOTES = """Where the ELBO itself is best without codes, growing beta to 1 ends where it
-began to be best, free bits and a lower beta buy active units for a worse likelihood,
-and only another variance is a cure. Where training lost them, all remedies bring units
-back and lower the NLL, and linear warm-up almost makes up for the depth."""
+NOTES = """With wide noise, the ELBO is highest if the codes are not used. Annealing
+beta to 1 then ends in the same collapse. Free bits and a lower beta give active units,
+but a worse likelihood. Only a learned variance helps. In the deep decoder, training
+loses units that would raise the ELBO. There, every remedy brings units back and lowers
+the NLL, and linear warm-up almost makes up for the depth."""
 WIDE_NOISE = {
     "dataset.binarize": "none",
     "model.likelihood.name": "gaussian",

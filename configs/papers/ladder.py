@@ -33,13 +33,13 @@ WARM = {
     "objective.annealing": "linear",
     "objective.annealing_steps": float(EPOCHS * STEPS_PER_EPOCH),
 }
-NOTES = """Every row is within .5 nats of the paper, but in this seed the ladder does
-not beat the chain with warm-up: it is .27 nats worse, and .4 better in the paper. No
-setting but the scale (see above) is known to differ; another seed takes half an hour a
+NOTES = """Every row is within .5 nats of the paper. In this seed the ladder does not
+beat the chain with warm-up: it is .27 nats worse, but .4 better in the paper. We know
+of no setting that differs but the scale (see above). Another seed takes half an hour a
 row. Only the ladder uses group 5: its rate is 1.8 nats there, and 0.0 in the chains.
 With batch normalisation the scale of a code is free, so nearly every unit below group
-4 has a variance above .01, in the chains too: the counts of the two definitions
-differ, and the claims about them say little. With exp in place of softplus both chains
+4 has a variance above .01, in the chains too. So the two definitions of active units
+differ, and the claims about them say little. With exp in place of softplus, both chains
 with batch normalisation diverged within 200 steps."""
 CHANGES: dict[str, dict[str, Any]] = {
     "VAE": {},

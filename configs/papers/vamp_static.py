@@ -12,10 +12,10 @@ from configs.papers import vamp
 EPOCH = 500
 VAMP = 85.57
 LONG = "long warm-up, no bounds"
-NOTES = """In the rows with the long warm-up the KL weighs less than 1 for 100 of the
-150 epochs, the codes keep more nats than pay, and the VampPrior is .97 nats worse:
-suspected is that the 50 epochs that are left are too few (the paper has up to 1,900);
-the log-variance, which has no bounds there, may have its part in it."""
+NOTES = """In the rows with the long warm-up, the KL weighs less than 1 for 100 of the
+150 epochs. The codes hold more nats than is best for the ELBO, and the VampPrior is .97
+nats worse. We suspect that the other 50 epochs are too few (the paper has up to 1,900).
+The log-variance, which has no bounds in these rows, may also play a part."""
 
 
 def get_config(mode: str = "") -> default.Config:
