@@ -7,9 +7,10 @@ from typing import Any
 from experiments import workdir
 from experiments.terminal import say
 from vae.experiment import Experiment
-from vae.saved import open_model, write_model
+from vae.saved import CONFIG, WEIGHTS, open_model, read_json, write_model
 from vae.types import UserError
 
+CARD = "README.md"
 SHOWN = ("test/elbo", "test/nll_is", "test/distortion", "test/rate", "latent/active")
 
 
@@ -25,16 +26,23 @@ def run(folder: Path, output: Path | None, *, license: str) -> None:
       license: of the weights, as the card names it.
 
     Raises:
-      UserError: there is no such run, or the folder cannot be written.
+      UserError: there is no such run, or the folder holds other files of these names or
+        cannot be written.
     """
     output = output or folder / "export"
     if output.resolve() == folder.resolve():
         raise UserError(f"--output={output} is the run's own folder: name another")
+    held = [name for name in (CONFIG, CARD, WEIGHTS) if (output / name).exists()]
+    if held and "model_type" not in (read_json(output / CONFIG) or {}):
+        raise UserError(
+            f"--output={output} has a {held[0]} that is not of an exported model: name "
+            "another folder"
+        )
     experiment, variables = open_model(folder)
     try:
         write_model(experiment, variables, output)
         card = _model_card(experiment, folder, license)
-        workdir.write_text(output / "README.md", card)
+        workdir.write_text(output / CARD, card)
     except OSError as error:
         raise UserError(f"--output={output} cannot be written ({error})") from error
     say(f"weights, config and model card written to {output}")

@@ -42,13 +42,14 @@ def run(
 
     Raises:
       UserError: the model takes no missing values, there are no such rows, or the file
-        cannot be written.
+        is the data or cannot be written.
     """
     if num_samples < 1 or num_draws < 0:
         raise UserError(f"--samples={num_samples} must be at least 1, --draws 0")
     path = _path_of(folder, name, output)
     experiment, variables = open_model(folder)
     check_model(experiment, folder)
+    workdir.check_output(path, experiment.config["dataset"]["name"])
     everything = experiment.data.everything
     config, where = from_operative(experiment.config), f"--data={name}"
     rows, names = load_other(

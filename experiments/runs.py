@@ -4,7 +4,7 @@ import json
 import zipfile
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -99,7 +99,7 @@ def _restore_trained(
     experiment: Experiment, program: Program, folder: Path
 ) -> tuple[TrainState, dict[str, float]]:
     """Returns the state at the end of training, and what training cost."""
-    with closing(Checkpointer(folder)) as checkpointer:
+    with closing(Checkpointer(folder, reads_only=True)) as checkpointer:
         restored = restore_carry(checkpointer, program.initialize(experiment))
     if restored is None or restored.step < experiment.plan.steps:
         at = "no checkpoint" if restored is None else f"step {restored.step}"
@@ -122,26 +122,28 @@ def restore_carry(checkpointer: Checkpointer, carry: Carry) -> Restored | None:
 def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
     """Writes some training and test images into a run's folder, by which the run can be
     used where its data are gone; nothing if they are there, or drawn by this code."""
-    path = folder / EXAMPLES
-    if is_drawn(experiment.dataset.train) or _hash_of_examples(path) == data_hash:
+    path, kept = folder / EXAMPLES, experiment.config["dataset"]["keep_labels"]
+    if is_drawn(experiment.dataset.train) or _origin(path) == (data_hash, [*kept]):
         return
-    arrays: dict[str, Any] = {"data_sha256": np.array(data_hash)}
+    arrays = {"data_sha256": np.array(data_hash), "keep_labels": np.array(kept, int)}
     for name in ("train", "test"):
         split = getattr(experiment.dataset, name)
         some = split[_chosen(split)]
         arrays[f"x_{name}"] = np.asarray(some.images)
         if some.labels is not None:
             arrays[f"y_{name}"] = np.asarray(some.labels)
-    if facts := facts_of(experiment.data.everything):
+    if facts := facts_of(experiment):
         arrays["facts"] = np.array(json.dumps(facts))
     workdir.write_npz(path, arrays)
 
 
-def _hash_of_examples(path: Path) -> str | None:
-    """Returns the hash of the data that the kept examples are from."""
+def _origin(path: Path) -> tuple[str, list[int]] | None:
+    """Returns the hash of the data that the kept examples are from, and which labels
+    were kept. Early versions did not write these."""
     try:
         with np.load(path) as file:
-            return str(file["data_sha256"])
+            kept = file["keep_labels"].tolist() if "keep_labels" in file else []
+            return str(file["data_sha256"]), kept
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 

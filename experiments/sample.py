@@ -107,7 +107,8 @@ def _labels(
         return None
     dataset, names = experiment.dataset, _texts(experiment)
     counts = np.array(dataset.count_labels())
-    known = np.intersect1d(dataset.train.labels, np.flatnonzero(counts))
+    kept = experiment.config["dataset"]["keep_labels"] or range(len(counts))
+    known = np.intersect1d(kept, np.flatnonzero(counts))
     if not label:
         shares = counts[known] / counts[known].sum()
         return np.random.default_rng(seed).choice(known, count, p=shares)

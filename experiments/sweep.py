@@ -82,13 +82,18 @@ def _write_report(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
     others, unreadable = members_beside(cells, folder)
     shown = [cell for cell in (*cells, *others) if state_of(cell, folder)[0] != "to do"]
     unfinished = len(cells) + len(others) - len(shown)
-    left_out = {"not done": unfinished, "without a readable config.json": unreadable}
+    trained = [_as_trained(cell, folder) for cell in shown]
+    shown = _without_copies(trained, cells, folder)
+    left_out = {
+        "not done": unfinished,
+        "without a readable config.json": unreadable,
+        "repeated, as the data have moved": len(trained) - len(shown),
+    }
     told = [f"{count} {why}" for why, count in left_out.items() if count]
     if told:
         say(f"members left out of the report: {', '.join(told)}")
     if not shown:
         return []
-    shown = [_as_trained(cell, folder) for cell in shown]
     swept = swept_fields(shown)
     rows = [gather(cell, swept, folder) for cell in shown]
     _add_agreement(rows, swept, folder)
@@ -122,6 +127,22 @@ def _as_trained(cell: Cell, folder: Path) -> Cell:
     trained = operative(workdir.config_of(folder_of(cell, folder)))
     trained["evaluate"] = operative(cell.config)["evaluate"]
     return cell._replace(config=from_operative(trained))
+
+
+def _without_copies(
+    shown: Sequence[Cell], launched: Sequence[Cell], folder: Path
+) -> list[Cell]:
+    """Leaves out members of other launches that repeat the training of a member before
+    them, on the same data elsewhere."""
+    own, seen, kept = {cell.id for cell in launched}, set(), []
+    for cell in shown:
+        provenance = workdir.read_json(folder_of(cell, folder) / "provenance.json")
+        trained = {k: v for k, v in _trained(cell).items() if k not in WHERE_DATA_ARE}
+        training = repr((sorted(trained.items()), provenance["data_sha256"]))
+        if cell.id in own or training not in seen:
+            kept.append(cell)
+        seen.add(training)
+    return kept
 
 
 def choose_executor(name: str | None) -> str:

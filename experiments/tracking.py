@@ -58,7 +58,7 @@ def send_results(
 ) -> None:
     """Sends the numbers among a run's results, if a tracker is chosen."""
     tracker = _Tracker(folder, config)
-    tracker.log(results["train/steps"], results)
+    tracker.conclude(results["train/steps"], results)
     tracker.finish()
 
 
@@ -67,15 +67,22 @@ class _Tracker:
     but not the run."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]):
-        self._log: Callable[[int, dict[str, float]], Any] | None = None
+        self._log: Send | None = None
+        self._conclude: Send | None = None
         self._end: Callable[[], Any] = lambda: None
         if choice := os.environ.get(CHOICE):
             self._attempt(lambda: self._open(choice, folder, flatten(dict(config))))
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        if log := self._log:
-            finite = {name: v for name, v in metrics.items() if _is_finite(v)}
-            self._attempt(lambda: log(step, finite))
+        self._send(self._log, step, metrics)
+
+    def conclude(self, step: int, results: Mapping[str, Any]) -> None:
+        self._send(self._conclude, step, results)
+
+    def _send(self, send: "Send | None", step: int, values: Mapping[str, Any]) -> None:
+        if send is not None:
+            finite = {name: v for name, v in values.items() if _is_finite(v)}
+            self._attempt(lambda: send(step, finite))
 
     def finish(self) -> None:
         self._attempt(self._end)
@@ -86,12 +93,14 @@ class _Tracker:
         except Exception as error:  # whatever another's service raises
             lines = str(error).splitlines() or [type(error).__name__]
             say(f"warning: no longer sent to {os.environ[CHOICE]}: {lines[0]}")
-            self._log, self._end = None, lambda: None
+            self._log = self._conclude = None
+            self._end = lambda: None
 
     def _open(self, choice: str, folder: Path, config: dict[str, Any]) -> None:
         names = read_json(folder / "tracker.json") or {}
         start = {"wandb": _start_wandb, "mlflow": _start_mlflow}[choice]
-        name, self._log, self._end = start(folder, config, names.get(choice))
+        started = start(folder, config, names.get(choice))
+        name, self._log, self._conclude, self._end = started
         write_json(folder / "tracker.json", {**names, choice: name})
 
 
@@ -99,7 +108,9 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-Started = tuple[str, Callable[[int, dict[str, float]], Any], Callable[[], Any]]
+Send = Callable[[int, dict[str, float]], Any]
+# the run's name there; what logs metrics, sends results and ends it
+Started = tuple[str, Send, Send, Callable[[], Any]]
 
 
 def _start_wandb(folder: Path, config: dict[str, Any], name: str | None) -> Started:
@@ -113,7 +124,15 @@ def _start_wandb(folder: Path, config: dict[str, Any], name: str | None) -> Star
         dir=str(folder),
         settings={"silent": True, "console": "off"},
     )
-    return run.id, lambda step, metrics: run.log(metrics, step=step), run.finish
+
+    def conclude(step: int, results: dict[str, float]) -> None:
+        del step  # the last one is logged already, and no step can be logged again
+        run.summary.update(results)
+
+    def log(step: int, metrics: dict[str, float]) -> None:
+        run.log(metrics, step=step)
+
+    return run.id, log, conclude, run.finish
 
 
 def _start_mlflow(folder: Path, config: dict[str, Any], name: str | None) -> Started:
@@ -129,7 +148,7 @@ def _start_mlflow(folder: Path, config: dict[str, Any], name: str | None) -> Sta
         given = [entities.Metric(key, v, now, step) for key, v in metrics.items()]
         client.log_batch(run, metrics=given)
 
-    return run, log, lambda: client.set_terminated(run)
+    return run, log, log, lambda: client.set_terminated(run)
 
 
 def _create_mlflow_run(client: Any, name: str) -> str:

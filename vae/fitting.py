@@ -142,6 +142,11 @@ def fit(
             raise UserError(f"scale={scale} is for vectors of numbers [N, D]")
         fitted = scaling.fit(scale, images)
         images = scaling.scale_rows(images, fitted, "examples x")
+    if binarize and (fitted is not None or model.observed_only):
+        why = "scaled" if fitted is not None else "missing"
+        raise UserError(
+            f"binarize=True cannot draw {why} values as 0 or 1: leave it out"
+        )
     _check(model, images, batch_size, binarize=binarize)
     if label is not None:
         _check_label(model, label, len(images))

@@ -128,7 +128,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),
             "labels": labels,
-            **facts_of(experiment.data.everything),
+            **facts_of(experiment),
         },
         "config": experiment.config,
     }
@@ -136,14 +136,15 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
     (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
-def facts_of(dataset: Dataset) -> dict[str, Any]:
-    """Returns what is known of the data beside its arrays, for JSON."""
-    facts: dict[str, Any] = {}
+def facts_of(experiment: Experiment) -> dict[str, Any]:
+    """Returns what is known of all data beside their arrays, for JSON."""
+    dataset, facts = experiment.data.everything, {}
     if dataset.scaling is not None:
         facts["scaling"] = dataset.scaling.as_plain()
     if dataset.columns:
         facts["columns"] = columns.as_plain(dataset.columns)
-    lists = {"label_names": dataset.label_names, "label_counts": dataset.count_labels()}
+    counts = dataset.count_labels() if experiment.model.num_labels else ()
+    lists = {"label_names": dataset.label_names, "label_counts": counts}
     return facts | {name: [*each] for name, each in lists.items() if each}
 
 
@@ -195,7 +196,7 @@ def _read_checkpoint(experiment: Experiment, folder: Path, *, ema: bool) -> Para
         _shapes(experiment, experiment.model)["params"],
     )
     outer, inner = ("opt_state", "average") if ema else ("params", "model")
-    path, checkpointer = f"0.{outer}.{inner}.", Checkpointer(folder)
+    path, checkpointer = f"0.{outer}.{inner}.", Checkpointer(folder, reads_only=True)
     try:
         restored = checkpointer.restore(
             [{outer: {inner: params}}], lambda name: name.startswith(path)

@@ -187,6 +187,22 @@ def test_seeds_of_two_launches_are_averaged_though_the_data_have_moved(
     assert not {"dataset.binarize", "dataset.name", "dataset.resize"} & cell.keys()
 
 
+def test_a_seed_trained_again_on_moved_data_counts_once(
+    small_config, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = cells_of(small_config, "seed=0,1,2")
+    for cell, data_hash in zip(before, "001", strict=True):
+        leave(cell, tmp_path, NATS, data_hash)
+    small_config.dataset.name = "npz:moved.npz"
+    launched = cells_of(small_config, "seed=0,1,2")
+    for cell in launched:
+        leave(cell, tmp_path, NATS, "0")
+    rows = sweep._write_report(launched, tmp_path)
+    assert [row["seed"] for row in rows] == [0, 1, 2, 2]  # seed 2 was of other data
+    assert [cell["seeds"] for cell in summary_of(tmp_path)] == ["3", "1"]
+    assert "2 repeated, as the data have moved" in capsys.readouterr().out
+
+
 def test_data_are_swept_if_the_launch_says_so_and_else_told_apart_by_hash(
     small_config, tmp_path: Path
 ) -> None:

@@ -186,10 +186,19 @@ def test_examples_are_those_of_the_data(own_run, tmp_path: Path) -> None:
     experiment = runs.open_run(tmp_path / "run").experiment
     path = tmp_path / "run" / runs.EXAMPLES
     written = path.stat().st_mtime_ns
-    runs.keep_examples(tmp_path / "run", experiment, runs._hash_of_examples(path) or "")
+    own, _ = runs._origin(path) or ("", [])
+    runs.keep_examples(tmp_path / "run", experiment, own)
     assert path.stat().st_mtime_ns == written
-    runs.keep_examples(tmp_path / "run", experiment, "of other data")
-    assert path.stat().st_mtime_ns > written
+    of_ones = experiment.config["dataset"] | {"keep_labels": (1,)}
+    changed = experiment._replace(config=experiment.config | {"dataset": of_ones})
+    for other, of_data in (
+        (changed, own),
+        (experiment, own),
+        (experiment, "of others"),
+    ):
+        before = path.stat().st_mtime_ns
+        runs.keep_examples(tmp_path / "run", other, of_data)
+        assert path.stat().st_mtime_ns > before
 
 
 def test_other_data_elsewhere_are_refused(own_run, tmp_path: Path) -> None:

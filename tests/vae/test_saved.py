@@ -14,6 +14,7 @@ from experiments import export, runs, train
 from experiments.program import own_model
 from tests.experiments.conftest import make_small_config, undrawn  # noqa: F401
 from vae import saved
+from vae.build import build
 from vae.data.load import load_dataset
 from vae.saved import read_json
 
@@ -140,7 +141,9 @@ def test_names_of_labels_are_kept(tmp_path: Path) -> None:
     config.dataset.name = f"table:{tmp_path / 'a.csv'}"
     config.dataset.label_column = "kind"
     dataset = load_dataset(config)
-    facts = json.loads(json.dumps(saved.facts_of(dataset)))
+    config.model.condition = "label"
+    config.model.likelihood.name = "per_column"
+    facts = json.loads(json.dumps(saved.facts_of(build(config, dataset=dataset))))
     blank = dataset._replace(columns=(), label_names=()).map(lambda split: split[:1])
     known = saved.with_facts(blank, facts)
     assert known.count_labels() == dataset.count_labels() != blank.count_labels()

@@ -123,9 +123,14 @@ def _index(frame: Any) -> list[str]:
 
 def _texts(column: Any) -> np.ndarray:
     """Returns a column of `obs` as texts, None where there is no value."""
-    if "codes" in column:  # a group: categorical
+    parts = column.keys() if hasattr(column, "keys") else ()
+    if "codes" in parts:  # categorical
         categories = [*_texts(column["categories"]), None]
         return as_text(categories[code] for code in column["codes"][:])
+    if "mask" in parts:  # nullable
+        texts = _texts(column["values"])
+        texts[column["mask"][:]] = None
+        return texts
     if column.dtype.kind == "O":
         return as_text(column.asstr()[:])
     return as_text(str(v) if v == v else None for v in column[:].tolist())

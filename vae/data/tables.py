@@ -157,8 +157,10 @@ def _column(name: str, cells: np.ndarray, kind: str, sheet: Sheet) -> Column:
             f"values, more than {MOST_CATEGORIES} categories; leave it out with "
             f"dataset.column_kinds={name}:ignore"
         )
-    by_value = all(map(is_number, held))  # 2 before 10
-    return Column(name, CATEGORY, tuple(sorted(held, key=float if by_value else None)))
+    ordered = sorted(held)
+    if all(is_number(text) and not np.isnan(float(text)) for text in ordered):
+        ordered.sort(key=float)  # 2 before 10
+    return Column(name, CATEGORY, tuple(ordered))
 
 
 def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarray:
@@ -187,6 +189,8 @@ def _numbers(name: str, cells: np.ndarray, sheet: Sheet, kind: str) -> np.ndarra
                 sheet.where, f"column_kinds={name}:category or :ignore", "correct it"
             ),
         )
+    if number[known].all():  # text in a Parquet file
+        return np.array([np.nan if cell is None else float(cell) for cell in cells])
     is_mostly = 2 * number[known].sum() >= known.sum()
     place = int(np.argmax(known & (number != is_mostly)))
     odd, others = ("no number", "numbers") if is_mostly else ("a number", "text")

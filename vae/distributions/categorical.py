@@ -31,7 +31,8 @@ class OneHotCodes(Distribution):
 
         It is linear in the codes, which extends it to relaxed ones.
         """
-        return jnp.vecdot(value, self.log_probs)  # a fused sum is not safe: flows._dot
+        # A fused sum is not safe, see `flows._dot`.
+        return jnp.vecdot(value, self.log_probs, precision="highest")
 
     @property
     def log_probs(self) -> jax.Array:
@@ -137,7 +138,7 @@ class Quantized(Distribution):
         """The chosen vectors, flat [..., P * E]; gradients go straight through to the
         encodings."""
         through = self.encodings - jax.lax.stop_gradient(self.encodings)
-        return _flat(jax.lax.stop_gradient(self.codes @ self.codebook) + through)
+        return _flat(self._chosen + through)
 
     def sample(
         self, key: jax.Array | None, sample_shape: tuple[int, ...] = ()
@@ -152,8 +153,12 @@ class Quantized(Distribution):
 
     def commitment(self) -> jax.Array:
         """Squared distance [...] of the encodings from the vectors chosen for them."""
-        chosen = jax.lax.stop_gradient(self.codes @ self.codebook)
-        return ((self.encodings - chosen) ** 2).sum((-1, -2))
+        return ((self.encodings - self._chosen) ** 2).sum((-1, -2))
+
+    @property
+    def _chosen(self) -> jax.Array:
+        """The vectors [..., P, E] that are nearest to the encodings."""
+        return jax.lax.stop_gradient(_rows_of(self.codebook, self.codes))
 
 
 class EmbeddedCodes(Distribution):
@@ -178,12 +183,18 @@ class EmbeddedCodes(Distribution):
         """Returns vectors [*sample_shape, ..., P * E]."""
         codes = self.codes.sample(key, sample_shape)
         one_hot = codes.reshape(*codes.shape[:-1], -1, len(self.codebook))
-        return _flat(one_hot @ self.codebook)
+        return _flat(_rows_of(self.codebook, one_hot))
+
+
+def _rows_of(codebook: jax.Array, one_hot: jax.Array) -> jax.Array:
+    """Returns vectors [..., E] of a codebook [C, E], unrounded on any device."""
+    return jnp.matmul(one_hot, codebook, precision="highest")
 
 
 def nearest(vectors: jax.Array, codebook: jax.Array) -> jax.Array:
     """Returns one-hot [..., C]: which of a codebook [C, E] is nearest to [..., E]."""
-    distances = (codebook**2).sum(-1) - 2 * vectors @ codebook.T
+    products = jnp.matmul(vectors, codebook.T, precision="highest")
+    distances = (codebook**2).sum(-1) - 2 * products
     chosen = jnp.argmin(distances, -1)
     return jax.nn.one_hot(chosen, len(codebook), dtype=codebook.dtype)
 

@@ -24,7 +24,9 @@ class DiagonalGaussianMixture(Distribution):
     """sum_k weight_k N(mean_k, diag(scale_k^2)).
 
     The log-density is two matrix products over the components, where numpyro's
-    mixtures broadcast codes [..., 1, D] against components [K, D].
+    mixtures broadcast codes [..., 1, D] against components [K, D]. In float32 its error
+    is about 1e-4 nats if scales are a tenth of the spread of the means, 1e-2 at a
+    hundredth (20 dimensions).
     """
 
     pytree_data_fields = ("logits", "means", "scales")
@@ -38,12 +40,12 @@ class DiagonalGaussianMixture(Distribution):
         """Returns log p [...] of codes [..., D], in nats."""
         precisions = self.scales**-2
         # Codes are measured from the components' centre, which keeps the products
-        # small: their sum cancels to a square.
+        # small: their sum cancels to a square. So they also need full precision.
         centre = jax.lax.stop_gradient(self.means.mean(0))
         value, means = value - centre, self.means - centre
         squares = (
-            value**2 @ precisions.T
-            - 2 * value @ (means * precisions).T
+            jnp.matmul(value**2, precisions.T, precision="highest")
+            - 2 * jnp.matmul(value, (means * precisions).T, precision="highest")
             + (means**2 * precisions).sum(-1)
         )
         log_normalizer = jnp.log(self.scales).sum(-1) + (

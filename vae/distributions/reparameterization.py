@@ -74,7 +74,8 @@ def _(posterior: Independent, keys: jax.Array) -> jax.Array:
 def _(posterior: MultivariateNormal, keys: jax.Array) -> jax.Array:
     mean: Any = posterior.loc
     noise = rng.normal(keys, mean.shape[-1], mean.dtype)
-    return mean + jnp.einsum("bij,kbj->kbi", posterior.scale_tril, noise)
+    tril = posterior.scale_tril
+    return mean + jnp.einsum("bij,kbj->kbi", tril, noise, precision="highest")
 
 
 @_sample.register

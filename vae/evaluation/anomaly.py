@@ -14,6 +14,8 @@ In nats, of an image x:
     not where values may be missing.
   knn, isolation_forest, one_class_svm, lof: those of scikit-learn, see `baselines.py`.
 
+A score that overflows is infinite: the example is as far as can be from the data.
+
 References:
   An & Cho 2015, SNU Data Mining Center technical report 2015-2, algorithm 4; Nalisnick
   et al. 2019, arXiv 1906.02994, eq. 5, for a single image; Serra et al. 2020,
@@ -29,12 +31,18 @@ import numpy as np
 
 from vae.data.png import png_lengths
 from vae.data.splits import Split, evenly_spaced
-from vae.evaluation.base import Preprocess, Trained, look_at, map_batches
+from vae.evaluation.base import (
+    Preprocess,
+    Subject,
+    Trained,
+    look_at,
+    map_batches,
+)
 from vae.evaluation.baselines import Scores, score_by_others
 from vae.evaluation.bounds import ImageBounds
 from vae.evaluation.detection import detect
 from vae.evaluation.llr import make_bounds_above
-from vae.evaluation.regret import make_likelihood_regret
+from vae.evaluation.regret import NEEDS_OWN_PRIOR, make_likelihood_regret
 from vae.fields import Count, Field, Natural
 from vae.models.base import Model
 from vae.types import Params, is_image
@@ -58,8 +66,9 @@ def run(
     """Compares the scores of test images with those of anomalies.
 
     Returns:
-      `anomalies`, their source, `anomaly/SCORE_auroc`, `_auprc` and `_fpr95`, and the
-      scores, `normal/SCORE` and `anomalous/SCORE` [N].
+      `anomalies`, their source, `anomaly/SCORE_auroc`, `_auprc` and `_fpr95`; the
+      numbers that were asked for, `anomaly/regret_images` and `_ppca_components`; and
+      the scores, `normal/SCORE` and `anomalous/SCORE` [N].
     """
     anomalies = trained.subject.anomalies
     assert anomalies is not None, "there is a source"
@@ -67,15 +76,25 @@ def run(
     scores = score_splits(
         trained, splits, regret_images, ppca_components, baselines=baselines
     )
-    results: dict[str, Any] = {"anomalies": source}
+    results: dict[str, Any] = {
+        "anomalies": source,
+        "anomaly/regret_images": regret_images,
+        "anomaly/ppca_components": ppca_components,
+    }
     for name in scores[0] if scores else ():
-        both = [of_split[name] for of_split in scores]
+        both = [of_split[name] for of_split in scores]  # nan: without a regret
         found = detect(*(values[~np.isnan(values)] for values in both))
         for measure, value in found._asdict().items():
             results[f"anomaly/{name}_{measure}"] = value
         for kind, values in zip(KINDS, both, strict=True):
             results[f"{kind}/{name}"] = values
     return results
+
+
+def applies(subject: Subject, *, regret_images: int, **_: Any) -> str | None:
+    if regret_images and subject.model.prior.shares_inference:
+        return f"{NEEDS_OWN_PRIOR}: set regret_images=0"
+    return None
 
 
 def score_splits(
@@ -108,16 +127,23 @@ def score_splits(
             baselines=baselines,
         )
     return [
-        scores_of_bounds(
-            of_split,
-            typical_bound=float(np.mean(bounds[0].log_likelihood)),
-            code_lengths=_code_lengths(trained, split) if has_png else None,
+        _without_nan(
+            scores_of_bounds(
+                of_split,
+                typical_bound=float(np.mean(bounds[0].log_likelihood)),
+                code_lengths=_code_lengths(trained, split) if has_png else None,
+            )
+            | of_others
+            | _ratios(trained, split, of_split)
         )
-        | of_others
         | _regrets(trained, split, regret_images)
-        | _ratios(trained, split, of_split)
         for split, of_split, of_others in zip(splits, bounds[1:], others, strict=True)
     ]
+
+
+def _without_nan(scores: Scores) -> Scores:
+    """Makes scores that overflowed infinite."""
+    return {name: np.where(np.isnan(v), np.inf, v) for name, v in scores.items()}
 
 
 def _code_lengths(trained: Trained, split: Split) -> np.ndarray:
@@ -133,7 +159,8 @@ def _code_lengths(trained: Trained, split: Split) -> np.ndarray:
 
 
 def _regrets(trained: Trained, split: Split, count: int) -> Scores:
-    """Returns the likelihood regret of at most `count` images evenly spaced."""
+    """Returns the likelihood regret of at most `count` images evenly spaced, nan of the
+    others."""
     if not count:
         return {}
     compute = trained.compiled(make_regret, trained.importance_samples)
@@ -143,7 +170,8 @@ def _regrets(trained: Trained, split: Split, count: int) -> Scores:
 
     regrets = np.full(split.size, np.nan)
     chosen = evenly_spaced(split.size, min(count, split.size))
-    regrets[chosen] = map_batches(regret, chosen, REGRETS, trained.on_batch)
+    found = map_batches(regret, chosen, REGRETS, trained.on_batch)
+    regrets[chosen] = np.where(np.isnan(found), np.inf, found)
     return {"regret": regrets}
 
 

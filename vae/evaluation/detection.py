@@ -22,9 +22,10 @@ class Detection(NamedTuple):
 def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
     """Compares the scores of normal images [N] with those of anomalies [M].
 
-    `auprc` depends on the share of anomalies, M / (N + M); the others do not. Images of
-    equal scores count as in random order, in the mean: two sets of the same scores have
-    an `auroc` of .5 and an `fpr95` of .95, as they would without ties.
+    `auprc` depends on the share of anomalies, M / (N + M), and counts images of equal
+    scores as flagged together. The others do not depend on it, and count these images
+    as in random order, in the mean: two sets of the same scores have an `auroc` of .5
+    and an `fpr95` of .95, as they would without ties.
 
     Raises:
       Unsupported: there are no normal images or no anomalies, or a score is nan.

@@ -1,7 +1,7 @@
 """How well missing values are imputed, by hiding observed ones."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from vae import rng
+from vae.data.preprocess import to_unit
 from vae.data.splits import Split, evenly_spaced
 from vae.evaluation.base import Preprocess, Subject, Trained, look_at, map_batches
 from vae.evaluation.impute import ROWS, make_impute
@@ -35,17 +36,21 @@ def applies(subject: Subject, **_: Any) -> str | None:
 def run(
     trained: Trained, *, hide: Hide = 0.0, importance_samples: Count = 1_000
 ) -> dict[str, Any]:
-    """Hides a random share of the test values, and imputes them.
+    """Hides a random share of the test values, and imputes them. Of a category all
+    values are hidden, or none.
 
     Returns:
-      `imputation/hide`, the share; `imputation/rmse`, the root mean squared error of
-      the hidden values, in the units that the model sees; `imputation/coverage90`, the
-      share of them within 1.645 standard deviations of the mean; and `_rmse` of
-      scikit-learn's imputers, fitted to the training rows: `imputation/mean_rmse`,
-      `imputation/knn_rmse`, `imputation/iterative_rmse`.
+      `imputation/hide`, the share, and `imputation/importance_samples`, the number;
+      `imputation/rmse`, the root mean squared error of the hidden values, in the units
+      that the model sees; `imputation/coverage90`, the share of them within 1.645
+      standard deviations of the mean; and `_rmse` of scikit-learn's imputers, fitted to
+      the training rows: `imputation/mean_rmse`, `imputation/knn_rmse`,
+      `imputation/iterative_rmse`.
     """
     test, train = trained.subject.dataset.test, trained.subject.dataset.train
-    compute = trained.compiled(make_hidden, hide, importance_samples)
+    columns, width = trained.subject.dataset.columns, np.prod(test.images.shape[1:])
+    widths = tuple(column.width for column in columns) or (1,) * int(width)
+    compute = trained.compiled(make_hidden, hide, importance_samples, widths)
 
     def of_batch(places: np.ndarray) -> Any:
         return compute(trained.variables, trained.seed, test[places], places)
@@ -53,7 +58,7 @@ def run(
     batch_size = min(test.size, max(1, ROWS // importance_samples))
     found = map_batches(of_batch, np.arange(test.size), batch_size)
     given, mean, std = (array.reshape(test.size, -1) for array in found)
-    truth = np.asarray(test.images, np.float64).reshape(given.shape)
+    truth = np.asarray(to_unit(test.images), np.float64).reshape(given.shape)
     is_hidden = np.isnan(given) & ~np.isnan(truth)
 
     def rmse(imputed: np.ndarray) -> float:
@@ -61,13 +66,14 @@ def run(
 
     within = np.abs(truth - mean) <= norm.ppf((1 + COVERED) / 2) * std
     some = train[evenly_spaced(train.size, min(train.size, MOST))]
-    rows = np.asarray(some.images).reshape(some.size, -1)
+    rows = to_unit(some.images).reshape(some.size, -1)
     others = {
         f"imputation/{name}_rmse": rmse(imputed)
         for name, imputed in _by_others(rows, given).items()
     }
     return {
         "imputation/hide": hide,
+        "imputation/importance_samples": importance_samples,
         "imputation/rmse": rmse(mean),
         "imputation/coverage90": float(within[is_hidden].mean()),
         **others,
@@ -75,18 +81,23 @@ def run(
 
 
 def make_hidden(
-    model: Model, preprocess: Preprocess, hide: float, num_samples: int
+    model: Model,
+    preprocess: Preprocess,
+    hide: float,
+    num_samples: int,
+    widths: Sequence[int],
 ) -> Callable[..., tuple[Array, Array, Array]]:
     """Returns (variables, seed, stored rows [B], places [B]) -> the rows with a share
     of their values hidden (nan), and mean and standard deviation of what is missing,
-    all [B, D]."""
+    all [B, D]; the columns, of these widths, are hidden as a whole."""
     impute = make_impute(model, num_samples, 0)
 
     def of_rows(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
         x, keys = look_at(preprocess, seed, stored, places, name=NOISE)
-        hidden = jax.vmap(lambda key: jax.random.bernoulli(key, hide, x.shape[1:]))(
+        columns = jax.vmap(lambda key: jax.random.bernoulli(key, hide, (len(widths),)))(
             rng.each_named(keys, "hidden")
         )
+        hidden = columns[:, np.repeat(np.arange(len(widths)), widths)].reshape(x.shape)
         given = jnp.where(hidden, jnp.nan, x)
         found = impute(variables, given, stored.labels, keys)
         return given, found.mean, found.std

@@ -61,7 +61,8 @@ def make_impute(
         means, variances = inference.likelihood.mean, inference.likelihood.variance
 
         def average(values: jax.Array) -> jax.Array:
-            return jnp.einsum("kb,kb...->b...", weights, values)
+            sums = "kb,kb...->b..."
+            return jnp.einsum(sums, weights, values, precision="highest")
 
         mean = average(means)
         std = jnp.sqrt(average(variances + (means - mean) ** 2))
@@ -95,5 +96,12 @@ def _draw(
         rng.each_named(keys, "chosen"), log_weights.T
     )  # [B, M]
     codes = jax.vmap(lambda of_one, places: of_one[places], (1, 0), 1)(z, chosen)
-    likelihood = apply(variables, codes, label=labels, method="decode")  # [M, B]
-    return likelihood.sample(rng.named(keys[0], "imputed"))
+
+    def of_one(key: jax.Array, codes: jax.Array, label: jax.Array | None) -> jax.Array:
+        """Of one example: samples [M, *event] at codes [M, D]."""
+        label = None if label is None else label[None]
+        likelihood = apply(variables, codes[:, None], label=label, method="decode")
+        return likelihood.sample(key)[:, 0]
+
+    own = rng.each_named(keys, "imputed")
+    return jax.vmap(of_one, (0, 1, 0), 1)(own, codes, labels)

@@ -9,7 +9,7 @@ import numpy as np
 from vae import rng
 from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
-from vae.evaluation.base import Preprocess, Trained
+from vae.evaluation.base import Preprocess, Trained, map_batches
 from vae.evaluation.collapse import (
     ACTIVE_VARIANCE,
     decoder_sensitivity,
@@ -31,7 +31,6 @@ MOST_DIMENSIONS = 4_096  # of a code, if they are looked at one by one
 class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
-    code_variance: jax.Array  # [D], over images
     sensitivity: jax.Array  # [D]
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
@@ -71,11 +70,16 @@ def run(trained: Trained) -> dict[str, Any]:
     if "latent/mean_variance" not in before:
         return {"collapse": "unknown: the variance of the posterior means is not known"}
     usage = trained.compiled(make_use)(*given)
-    size = subject.code_dim
+    size, draw = subject.code_dim, trained.compiled(make_latents)
+    z = map_batches(
+        lambda places: draw(trained.variables, trained.seed, test[places], places),
+        evenly_spaced(test.size, min(MOST, test.size)).astype(np.int32),
+        count,
+    )
     verdict = judge_groups(
         before.get("latent/rate_per_group_nats", [before["test/rate_nats"]]),
         np.array(before["latent/mean_variance"]),
-        np.asarray(usage.code_variance)[:size],
+        z.var(axis=0)[:size],
         subject.model.group_sizes,
         subject.model.rates_are_divergences,
         **trained.training,
@@ -116,13 +120,23 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
                 group.posterior, group.prior, z, group.log_q[0]
             )
         return Usage(
-            code_variance=z.var(axis=0),
             sensitivity=decoder_sensitivity(decode, moved),
             mutual_information=mutual,
             marginal_kl=None if group.prior.batch_shape else marginal,
         )
 
     return use
+
+
+def make_latents(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array]:
+    """Returns (variables, seed, stored images [N], places [N]) -> codes [N, D]."""
+
+    def latents(variables: Params, seed: jax.Array, stored: Split, places: jax.Array):
+        key = rng.stream(seed, "usage")
+        _, inference = infer_stored(model, variables, preprocess, stored, places, key)
+        return inference.codes[0]
+
+    return latents
 
 
 def make_codes(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array]:

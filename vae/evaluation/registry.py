@@ -37,18 +37,23 @@ EVALUATIONS = {
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),
     "anomalies": Evaluation(
         anomaly.run,
-        shows=lambda samples, *, source, regret_images, baselines, **_: {
+        shows=lambda samples, *, source, regret_images, ppca_components, baselines: {
             "anomalies": source,
-            **({"anomaly/regret_auroc": None} if regret_images else {}),
+            "anomaly/regret_images": regret_images,
+            "anomaly/ppca_components": ppca_components,
             **({"anomaly/knn_auroc": None} if baselines else {}),
         },
+        applies=anomaly.applies,
         switch="source",
         replaces=("anomalies", "anomaly/"),
         on_all_hosts=True,
     ),
     "imputation": Evaluation(
         imputation.run,
-        shows=lambda samples, *, hide, **_: {"imputation/hide": hide},
+        shows=lambda samples, *, hide, importance_samples: {
+            "imputation/hide": hide,
+            "imputation/importance_samples": importance_samples,
+        },
         applies=imputation.applies,
         switch="hide",
         replaces=("imputation/",),

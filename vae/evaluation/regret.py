@@ -10,9 +10,10 @@ from vae.evaluation.bounds import make_importance_bound
 from vae.models.base import Model
 from vae.nn.layers import without_averages
 from vae.objectives.base import elbo_terms
-from vae.types import Params
+from vae.types import Params, Unsupported
 
 STEPS, LEARNING_RATE = 100, 2e-4  # as in the paper's code
+NEEDS_OWN_PRIOR = "needs a prior p(z) that is not made of q(z | x), for the regret"
 
 
 def make_likelihood_regret(
@@ -27,7 +28,12 @@ def make_likelihood_regret(
 
     References:
       Xiao et al. 2020, arXiv 2003.02977, eq. 5.
+
+    Raises:
+      Unsupported: the prior is made of q(z | x), which moves.
     """
+    if model.prior.shares_inference:
+        raise Unsupported(NEEDS_OWN_PRIOR)
     tx = optax.adam(LEARNING_RATE)
     bound = make_importance_bound(model, num_samples)
 

@@ -113,7 +113,7 @@ class Likelihood(nn.Module):
     @classmethod
     def is_binary(cls) -> bool:
         """Says if pixels must be 0 or 1."""
-        others = (cls.supports(np.array([other])) for other in (0.5, 2.0))
+        others = (cls.supports(np.array([other])) for other in (0.5, 1 / 255, 2.0))
         return cls.supports(np.array([0.0, 1.0])) and not any(others)
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:

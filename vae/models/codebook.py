@@ -1,5 +1,6 @@
 """A codebook of vectors, which moving averages train, and priors over them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -66,7 +67,8 @@ class Codebook(nn.Module):
         classes, positions = len(count), quantized.encodings.shape[-2]
         codes = quantized.codes.reshape(-1, classes)
         vectors = quantized.encodings.reshape(len(codes), -1)
-        share, mean = codes.mean(0), codes.T @ vectors / len(codes)
+        full = functools.partial(jnp.matmul, precision="highest")
+        share, mean = codes.mean(0), full(codes.T, vectors) / len(codes)
         # Each encoding is offered to one of DRAWS * C places, C of them vectors. One
         # step of the averages then gives a vector about an equal share of the count.
         offers = jax.vmap(
@@ -75,7 +77,7 @@ class Codebook(nn.Module):
         offered = jax.nn.one_hot(offers.reshape(-1), classes, dtype=vectors.dtype)
         size = (count < DEAD / classes) * DRAWS / (1 - EMA_DECAY)
         share += size * offered.mean(0)
-        mean += size[:, None] * (offered.T @ vectors / len(vectors))
+        mean += size[:, None] * (full(offered.T, vectors) / len(vectors))
         # One that is not chosen keeps its place: its averages shrink alike, and rest
         # before they vanish.
         rests = (share == 0) & (count < 1e-10)

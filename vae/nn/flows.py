@@ -17,6 +17,7 @@ from flax import linen as nn
 from vae.nn.layers import KERNEL_INIT, dense
 
 Mapped = tuple[jax.Array, jax.Array]  # the image [..., D] and log_det [...]
+TINY = 1e-12  # keeps the planar flow finite at w = 0
 
 
 class MaskedDense(nn.Module):
@@ -62,8 +63,7 @@ class Autoregressive(nn.Module):
         zeros, groups = nn.initializers.zeros, range(self.groups)
         degrees = tuple(g for g in groups for _ in range(self.inputs_per_group))
         for i, width in enumerate(self.widths):
-            # No unit of the last group's degree: nothing comes after it to see it.
-            hidden = tuple(unit % max(self.groups - 1, 1) for unit in range(width))
+            hidden = _degrees(width, self.groups)
             x = MaskedDense(degrees, hidden, dtype=self.dtype, name=f"hidden_{i}")(x)
             if context is not None:
                 x += dense(width, f"context_{i}", self.dtype)(context)
@@ -74,6 +74,15 @@ class Autoregressive(nn.Module):
             layer = dense(len(outputs), "context", self.dtype, kernel_init=zeros)
             x += layer(context)
         return x.reshape(*x.shape[:-1], self.groups, self.outputs_per_group)
+
+
+def _degrees(width: int, groups: int) -> tuple[int, ...]:
+    """Returns the last group that each hidden unit depends on: all in turn but the
+    last, which no output depends on; evenly spaced ones in a layer of fewer units."""
+    seen = max(groups - 1, 1)
+    if width < seen:
+        return tuple(np.linspace(0, seen - 1, width).round().astype(int).tolist())
+    return tuple(unit % seen for unit in range(width))
 
 
 class InverseAutoregressive(nn.Module):
@@ -189,10 +198,13 @@ class Planar(nn.Module):
         size = 2 * self.dim + 1
         layer = dense(size, "parameters", self.dtype, kernel_init=near_zero)
         v, w, b = jnp.split(layer(context), (self.dim, 2 * self.dim), axis=-1)
-        product = _dot(w, v)
-        v += (nn.softplus(product) - 1 - product) * w / (_dot(w, w) + 1e-12)
+        product, square = _dot(w, v), _dot(w, w)
+        positive = nn.softplus(product)
+        v += (positive - 1 - product) * w / (square + TINY)
+        # 1 + w v, and below 1 + (1 - bent^2) w v, as sums that do not cancel.
+        most = (positive * square + (1 + product) * TINY) / (square + TINY)
         bent = jnp.tanh(_dot(w, u) + b)
-        stretch = 1 + (1 - bent**2) * _dot(w, v)
+        stretch = bent**2 + (1 - bent**2) * most
         return u + v * bent, jnp.log(jnp.abs(stretch))[..., 0]
 
     def inverse(self, z: jax.Array, context: jax.Array | None = None) -> Mapped:
@@ -204,7 +216,7 @@ def _dot(x: jax.Array, y: jax.Array) -> jax.Array:
     """Returns x . y [..., 1]. Not `(x * y).sum(-1)`, which XLA on CPU (jaxlib 0.10.2)
     computes wrongly where x [B, D] meets a large y [K, B, D] and the sum is fused with
     what uses it."""
-    return jnp.vecdot(x, y)[..., None]
+    return jnp.vecdot(x, y, precision="highest")[..., None]
 
 
 class Chain(nn.Module):

@@ -145,8 +145,8 @@ def ciwae(
 
 def renyi(inference: Inference, terms: ElboTerms, *, alpha: Number = 0.0) -> jax.Array:
     """1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha), the variational Renyi bound of K
-    samples: IWAE's for alpha = 0, the sampled ELBO for alpha = 1, and above log p(x) in
-    the mean for alpha < 0.
+    samples: IWAE's for alpha = 0, the sampled ELBO for alpha = 1 or K = 1. For negative
+    alpha and many samples it may lie above log p(x).
 
     References:
       Li & Turner 2016, arXiv 1602.02311, eq. 13.

@@ -50,5 +50,6 @@ def _covariance(posterior: Distribution, of_codes: bool) -> jax.Array:
     if not is_diagonal_gaussian(posterior):
         raise Unsupported("needs the posterior's mean and variance of every dimension")
     centred = posterior.mean - posterior.mean.mean(0)
-    covariance = centred.T @ centred / len(centred)
+    products = jnp.matmul(centred.T, centred, precision="highest")
+    covariance = products / len(centred)
     return covariance + jnp.diag(posterior.variance.mean(0)) if of_codes else covariance

@@ -39,10 +39,18 @@ def saved_steps(workdir: Path) -> list[int]:
 
 
 class Checkpointer:
-    """Saves and restores one pytree of arrays and a small dictionary per step."""
+    """Saves and restores one pytree of arrays and a small dictionary per step.
 
-    def __init__(self, workdir: Path, *, keep: int = 3):
-        self._workdir = workdir
+    Args:
+      workdir: of the run.
+      keep: how many checkpoints; older ones are deleted.
+      reads_only: whether it leaves the folder as it is, in which another process may
+        be saving. Otherwise what a killed process left half written is deleted, and
+        damaged checkpoints are set aside: the caller must hold the folder's lock.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int = 3, reads_only: bool = False):
+        self._workdir, self._reads_only = workdir, reads_only
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
             item_handlers={
@@ -50,8 +58,8 @@ class Checkpointer:
                 "info": ocp.JsonCheckpointHandler(),
             },
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep,
-                cleanup_tmp_directories=True,
+                max_to_keep=None if reads_only else keep,
+                cleanup_tmp_directories=not reads_only,
                 # Orbax names its barriers for the whole process: they collide if two
                 # threads create folders at once.
                 async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
@@ -98,7 +106,8 @@ class Checkpointer:
     ) -> Restored | None:
         """Reads the newest whole checkpoint, or returns None if there are none.
 
-        Damaged checkpoints newer than that one are logged and set aside.
+        Damaged checkpoints newer than that one are logged, and set aside unless this
+        `reads_only`.
 
         Args:
           target: a pytree of arrays. The result has its structure, shapes, types and
@@ -181,6 +190,13 @@ class Checkpointer:
 
     def _set_aside(self, damaged: dict[int, str]) -> None:
         for step, reason in damaged.items():
+            if self._reads_only:
+                logging.warning(
+                    "the checkpoint of step %d is damaged (%s): reading the one before",
+                    step,
+                    reason,
+                )
+                continue
             aside = self._workdir / f"damaged_checkpoint_{step}"
             while aside.exists():
                 aside = aside.with_name(f"{aside.name}_again")
@@ -193,7 +209,7 @@ class Checkpointer:
             )
             if jax.process_index() == 0:
                 (self._workdir / "checkpoints" / str(step)).rename(aside)
-        if damaged:
+        if damaged and not self._reads_only:
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("damaged checkpoints set aside")
             self._manager.reload()

@@ -37,6 +37,24 @@ def test_scores_from_bounds_by_hand() -> None:
 
 
 @pytest.mark.slow
+def test_examples_too_far_for_float32_are_the_most_anomalous(small_config: Any) -> None:
+    """Their bounds are nan: infinite squares less infinite squares."""
+    small_config.dataset.keep_labels = (3,)
+    small_config.evaluate.anomalies.source = "other_labels"
+    small_config.dataset.binarize = "none"
+    small_config.model.likelihood.name = "gaussian"
+    trained = untrained(small_config)
+    far = trained.subject.dataset.test[:10]
+    far = far._replace(images=np.full(far.images.shape, 1e25, np.float32))
+    given = trained._replace(subject=trained.subject._replace(anomalies=far))
+    found = anomaly.run(given, source="other_labels", regret_images=4)
+    for name in ("neg_elbo", "neg_bound", "regret", "atypicality"):
+        assert np.isfinite(found[f"normal/{name}"]).sum() >= 4
+        assert found[f"anomaly/{name}_auroc"] == 1, name
+    assert np.isposinf(found["anomalous/neg_elbo"]).all()
+
+
+@pytest.mark.slow
 def test_models_with_several_groups_have_ratios(small_config: Any) -> None:
     """One for each group but the highest, of whichever batches. Groups of one image
     differ, and so do ratios."""

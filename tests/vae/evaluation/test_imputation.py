@@ -1,10 +1,12 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.helpers import linear_gaussian as exact
 from tests.helpers.trained import linear
 from tests.vae.evaluation.test_impute import MODEL, params
+from vae.data.preprocess import make_preprocess
 from vae.data.splits import Dataset
 from vae.evaluation import imputation
 from vae.evaluation.base import Trained
@@ -50,6 +52,38 @@ def test_what_is_hidden_does_not_depend_on_the_batch(monkeypatch) -> None:
     np.testing.assert_allclose(
         whole["imputation/rmse"], again["imputation/rmse"], rtol=1e-5
     )
+
+
+def test_columns_are_hidden_as_a_whole() -> None:
+    """A visible 1 of a category would tell that the others are 0."""
+    trained, count, widths = make(200), 200, (1, 3)
+    test = trained.subject.dataset.test
+    compute = trained.compiled(imputation.make_hidden, 0.3, 5, widths)
+    given, _, _ = compute(trained.variables, trained.seed, test, np.arange(count))
+    hidden = np.isnan(given).reshape(count, 4)
+    assert (hidden[:, 1:] == hidden[:, 1:2]).all()
+    assert (hidden[:, 0] != hidden[:, 1]).any()
+    error = np.sqrt(0.3 * 0.7 / count)
+    assert (np.abs(hidden.mean(0) - 0.3) < 4 * error).all()
+
+
+def test_bool_values_are_zeros_and_ones() -> None:
+    trained, found = make(60), []
+    for black, dtype in ((1, np.float32), (255, np.uint8)):
+        dataset = trained.subject.dataset.map(
+            lambda s, black=black, dtype=dtype: s._replace(
+                images=(s.images > 0).astype(dtype) * dtype(black)
+            )
+        )
+
+        def compiled(make, *arguments):
+            unit = make_preprocess("none", jnp.float32)
+            return jax.jit(make(MODEL, unit, *arguments))
+
+        subject = trained.subject._replace(dataset=dataset)
+        of_type = trained._replace(subject=subject, compiled=compiled)
+        found.append(imputation.run(of_type, hide=0.3, importance_samples=50))
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
 
 
 def test_a_model_of_whole_rows_says_why_not() -> None:

@@ -83,6 +83,14 @@ def test_moments_are_those_of_the_conditional_gaussian() -> None:
         assert (np.abs(distance) < 6 * covariance.max() / np.sqrt(400)).all()
 
 
+def test_imputations_do_not_depend_on_the_batch() -> None:
+    x, impute = incomplete(), jax.jit(make_impute(MODEL, 50, 6))
+    whole = impute(params(), x, None, keys())
+    part = impute(params(), x[4:], None, keys()[4:])
+    np.testing.assert_allclose(part.draws, whole.draws[:, 4:], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(part.mean, whole.mean[4:], rtol=1e-5, atol=1e-5)
+
+
 def test_the_bound_is_that_of_the_observed_values() -> None:
     x = incomplete()
     bound = jax.jit(make_importance_bound(MODEL, SAMPLES))

@@ -52,6 +52,29 @@ def test_an_untrained_latent_space_is_described(small_config) -> None:
     np.testing.assert_allclose(rate, before["test/rate_nats"], atol=5 * 2 / 500**0.5)
 
 
+@pytest.mark.slow
+def test_the_verdict_rests_on_many_codes_of_large_images_too(
+    small_config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, found = untrained(small_config), []
+    before = bounds.run(trained, importance_samples=3)
+    judge = latent.judge_groups
+
+    def note(
+        rates: Any, means: Any, codes: np.ndarray, *rest: Any, **named: Any
+    ) -> Any:
+        found.append(codes)
+        return judge(rates, means, codes, *rest, **named)
+
+    monkeypatch.setattr(latent, "judge_groups", note)
+    for pixels in (latent.MOST_PIXELS, 3 * 28 * 28):
+        monkeypatch.setattr(latent, "MOST_PIXELS", pixels)
+        results = latent.run(trained._replace(results=before))
+    assert results["latent/information_limit_nats"] == pytest.approx(np.log(3))
+    assert found[0].shape == (4,)
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+
+
 def test_discrete_codes_are_counted(small_config) -> None:
     model = small_config.model
     model.posterior.name, model.prior.name = "relaxed_categorical", "uniform_codes"

@@ -5,9 +5,11 @@ import pytest
 from flax import linen as nn
 
 from tests.helpers import linear_gaussian as exact
+from tests.helpers.trained import linear
 from vae import rng
-from vae.evaluation import regret
+from vae.evaluation import anomaly, regret
 from vae.evaluation.regret import make_likelihood_regret
+from vae.models import priors
 from vae.models.likelihoods import Bernoulli
 from vae.models.posteriors import DiagonalGaussian
 from vae.models.priors import StandardNormal
@@ -15,6 +17,7 @@ from vae.models.vae import VAE
 from vae.nn.decoders import MLPDecoder
 from vae.nn.encoders import MLPEncoder
 from vae.nn.layers import BatchNorm
+from vae.types import Unsupported
 
 
 def regret_of(params, x: np.ndarray, num_samples: int = 64) -> np.ndarray:
@@ -31,6 +34,22 @@ def test_the_exact_posterior_has_nothing_to_gain(
     monkeypatch.setattr(regret, "LEARNING_RATE", 1e-5)
     got = regret_of(exact.params(), exact.images(16))
     np.testing.assert_allclose(got, 0, atol=1e-3)
+
+
+def test_a_prior_that_moves_with_the_encoder_is_refused() -> None:
+    vamp = priors.vamp(
+        posterior=exact.MODEL.posterior,
+        encoder=exact.MODEL.encoder,
+        examples=exact.images,
+    )
+    model = exact.MODEL.clone(prior=vamp)
+    with pytest.raises(Unsupported, match="needs a prior"):
+        make_likelihood_regret(model, 3)
+    subject = linear(4, {}, 1).subject
+    assert anomaly.applies(subject, regret_images=5) is None
+    of_vamp = subject._replace(model=model)
+    assert "set regret_images=0" in (anomaly.applies(of_vamp, regret_images=5) or "")
+    assert anomaly.applies(of_vamp, regret_images=0) is None
 
 
 def test_moving_averages_are_not_tuned() -> None:

@@ -121,12 +121,47 @@ def test_planar_maps_are_invertible() -> None:
         np.testing.assert_allclose(log_det, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("product", [-10.0, -17.0, -25.0])
+def test_a_steep_planar_map_has_a_finite_log_det(product: float) -> None:
+    """w v + 1 is softplus(product), which rounds to zero as a difference."""
+    w = np.full(8, 0.5)
+    v = w * product / (w @ w)
+    bias, u = np.concatenate([v, w, [0]]), points(20_000, 8)
+    params = {"kernel": np.zeros((1, 17)), "bias": bias}
+    variables = {"params": {"parameters": jax.tree.map(jnp.float32, params)}}
+    log_det = jax.jit(flows.Planar(8).apply)(variables, u)[1]
+    bent = np.tanh(np.asarray(u, np.float64) @ w)
+    most = np.log1p(np.exp(product))
+    expected = np.log(bent**2 + (1 - bent**2) * most)
+    # bent^2 near 0 is known to the rounding of w u.
+    np.testing.assert_allclose(log_det, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_a_planar_map_without_direction_is_the_identity() -> None:
+    u = points(5, 3)
+    variables = {"params": {"parameters": {"kernel": jnp.zeros((1, 7))}}}
+    variables["params"]["parameters"]["bias"] = jnp.zeros(7)
+    z, log_det = flows.Planar(3).apply(variables, u)
+    np.testing.assert_array_equal(z, u)
+    np.testing.assert_allclose(log_det, 0, atol=1e-6)
+
+
 @pytest.mark.parametrize(("dim", "depth"), [(5, 1), (5, 2)])
 def test_coupling_starts_as_the_identity_up_to_reversal(dim: int, depth) -> None:
     flow, u = make("coupling", dim, depth), points(4, dim)
     (z, log_det), _ = flow.init_with_output(jax.random.key(0), u)
     np.testing.assert_array_equal(z, u[:, ::-1] if depth == 1 else u)
     np.testing.assert_array_equal(log_det, np.zeros(4))
+
+
+def test_narrow_layers_leave_no_group_out() -> None:
+    """The last output depends on all earlier groups; none on a later one."""
+    network, x = flows.Autoregressive(9, 1, 2, (3, 4)), points(9)
+    variables = random_variables(network, x)
+    jacobian = jax.jit(jax.jacfwd(lambda x: network.apply(variables, x)))(x)
+    depends = (np.asarray(jacobian) != 0).any(1)  # [to, from]
+    assert depends[-1, :-1].all()
+    assert not np.triu(depends).any()
 
 
 @pytest.mark.parametrize(

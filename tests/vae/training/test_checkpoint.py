@@ -82,6 +82,26 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert restored.step == 10
 
 
+def test_what_only_reads_leaves_the_folder_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process may be saving there."""
+    save_steps(tmp_path, 10, 20)
+    victim = largest_file(tmp_path / "checkpoints/20")
+    victim.write_bytes(flip(victim.read_bytes()))
+    begun = tmp_path / "checkpoints/30.orbax-checkpoint-tmp-0"
+    begun.mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    reader = Checkpointer(tmp_path, reads_only=True)
+    restored = reader.restore(TREE)
+    reader.close()
+    assert restored is not None and restored.step == 10
+    assert "step 20 is damaged" in caplog.text
+    assert sorted(tmp_path.rglob("*")) == before
+    assert restore(tmp_path) is not None
+    assert not begun.exists() and (tmp_path / "damaged_checkpoint_20").exists()
+
+
 def test_if_none_can_be_read_nothing_is_moved(tmp_path: Path) -> None:
     save_steps(tmp_path, 10)
     victim = largest_file(tmp_path / "checkpoints/10")
