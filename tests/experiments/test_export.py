@@ -22,12 +22,27 @@ def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> Non
     assert vae.load(tmp_path / "model").event_shape == (8, 8, 1)
 
 
+@pytest.mark.parametrize("name", ["config.json", "README.md", "model.safetensors"])
+def test_no_file_of_another_kind_is_written_over(
+    tmp_path: Path, kept_run: Path, name: str
+) -> None:
+    """Such as the configuration of another run."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / name).write_text("{}")
+    with pytest.raises(UserError, match=f"has a {name} that is not of an exported"):
+        export.run(kept_run, folder, license="mit")
+    assert (folder / name).read_text() == "{}"
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
 def test_a_damaged_export_and_the_runs_own_folder_are_refused(
     tmp_path: Path, kept_run: Path
 ) -> None:
     with pytest.raises(UserError, match="is the run's own folder"):
         export.run(kept_run, kept_run, license="mit")
     export.run(kept_run, tmp_path, license="mit")
+    export.run(kept_run, tmp_path, license="cc0-1.0")  # an earlier export is replaced
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(UserError, match="is missing or damaged"):

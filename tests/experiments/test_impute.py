@@ -1,6 +1,7 @@
 """Imputations of a run, from its launch to the file."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,10 @@ def test_a_table_becomes_a_table(table_run: Path) -> None:
     """The same cells in the same places, and sensible ones where there were none."""
     held = cells_of(table_run.with_name("a.csv"))
     name = f"table:{table_run.with_name('a.csv')}"
+    copy = shutil.copy(table_run.with_name("a.csv"), table_run.with_name("copy.csv"))
+    with pytest.raises(UserError, match="a.csv is table:.*name another file"):
+        trained_on, given = table_run.with_name("a.csv"), {"num_samples": 5}
+        impute.run(table_run, f"table:{copy}", trained_on, num_draws=1, **given)
     impute.run(table_run, name, None, num_samples=50, num_draws=2)
     written = sorted((table_run / "imputed").iterdir())
     mean, *draws, std = (cells_of(path) for path in written)

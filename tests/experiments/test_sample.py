@@ -14,6 +14,7 @@ from configs import default
 from experiments import encode, export, sample, train
 from tests.helpers.tables import COLOURS, use_table
 from vae.data.columns import Column
+from vae.data.splits import Dataset, Split
 from vae.types import UserError
 
 HOW: dict[str, Any] = {"label": "", "temperature": 1.0, "mean": False, "seed": 0}
@@ -160,6 +161,22 @@ def test_labels_are_as_frequent_as_in_the_training_data(
             UserError, match="=0.5: the prior has no temp.*leave it out"
         ):
             sample.run(folder, None, count=5, **cold)
+
+
+def test_labels_without_a_kept_example_are_drawn_too() -> None:
+    """A run keeps few examples; the counts are of all."""
+    few = Split(np.zeros((1, 2)), np.array([2]))
+    dataset = Dataset(few, few, few, label_counts=(1, 0, 3, 90))
+    experiment: Any = SimpleNamespace(
+        dataset=dataset,
+        model=SimpleNamespace(num_labels=4),
+        config={"dataset": {"keep_labels": (0, 1, 2)}},
+    )
+    labels = sample._labels(experiment, "", 100, 0)
+    assert {*np.asarray(labels).tolist()} == {0, 2}
+    np.testing.assert_array_equal(sample._labels(experiment, "0", 3, 0), [0, 0, 0])
+    with pytest.raises(UserError, match="label=3 must be one of 0, 2"):
+        sample._labels(experiment, "3", 3, 0)
 
 
 def test_a_column_of_labels_needs_a_name_of_its_own() -> None:

@@ -159,6 +159,11 @@ def test_bad_input_is_one_sentence() -> None:
         )
     with pytest.raises(vae.UserError, match="binarize needs pixels"):
         vae.fit(make_model(), beta, x * 1.0, steps=1, batch_size=10, binarize=True)
+    rows, decoder = np.float32([[0, 1], [1, 1]] * 5), vae.MLPDecoder((2,), widths=(8,))
+    for given, missing in (({"scale": "log1p"}, False), ({}, True)):
+        with pytest.raises(vae.UserError, match="binarize=True cannot draw"):
+            model = make_model().clone(decoder=decoder, observed_only=missing)
+            vae.fit(model, beta, rows, steps=1, batch_size=5, binarize=True, **given)
     with pytest.raises(vae.UserError, match="0 or 1, but x has .*: binarize=True"):
         vae.fit(make_model(), beta, x * 1.0, steps=1, batch_size=10)
     with pytest.raises(Exception, match="diverged at step"):

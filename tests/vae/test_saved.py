@@ -141,7 +141,7 @@ def test_names_of_labels_are_kept(tmp_path: Path) -> None:
     config.dataset.name = f"table:{tmp_path / 'a.csv'}"
     config.dataset.label_column = "kind"
     dataset = load_dataset(config)
-    config.model.condition = "label"
+    config.model.condition, config.dataset.batch_size = "label", 2
     config.model.likelihood.name = "per_column"
     facts = json.loads(json.dumps(saved.facts_of(build(config, dataset=dataset))))
     blank = dataset._replace(columns=(), label_names=()).map(lambda split: split[:1])

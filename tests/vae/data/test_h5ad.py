@@ -39,6 +39,8 @@ def save(path: Path, x: Any, genes: str = "abcdef") -> str:
         )
         assert kinds.shape == (2,)
         file["obs/batch"] = np.arange(20) % 3
+        file["obs/age/values"] = np.arange(20) % 4
+        file["obs/age/mask"] = np.zeros(20, bool)
         parts = ["train", "test"] * 10
         file["obs"].create_dataset("part", data=parts, dtype=text)
     return f"h5ad:{path}"
@@ -61,6 +63,16 @@ def test_integer_labels_stay(tmp_path: Path) -> None:
     loaded = load(save(tmp_path / "a.h5ad", COUNTS), "", options)
     assert loaded.test.size == 5
     assert {*loaded.train.labels.tolist()} == {0, 1, 2}
+
+
+def test_nullable_columns_are_read(tmp_path: Path) -> None:
+    name, path = save(tmp_path / "a.h5ad", COUNTS), tmp_path / "a.h5ad"
+    loaded = load(name, "", ReadOptions(label_column="age"))
+    assert {*loaded.train.labels.tolist()} == {0, 1, 2, 3}
+    with h5py.File(path, "r+") as file:
+        file["obs/age/mask"][3] = True
+    with pytest.raises(UserError, match="no label in column 'age'|no value"):
+        load(name, "", ReadOptions(label_column="age"))
 
 
 def test_another_file_is_read_by_the_names_of_the_genes(tmp_path: Path) -> None:

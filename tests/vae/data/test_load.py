@@ -55,6 +55,17 @@ def test_colours_are_not_drawn_as_black_or_white_unless_asked(tmp_path: Path) ->
     build(config_of(COLOUR, tmp_path, binarize="dynamic"))
 
 
+@pytest.mark.parametrize("scale", ["standardize", "log1p"])
+def test_scaled_values_are_not_drawn_as_zeros_and_ones(
+    scale: str, tmp_path: Path
+) -> None:
+    config = config_of((GREY.reshape(40, 64) > 99).astype(np.float32), tmp_path)
+    build(config)
+    config.dataset.scale = scale
+    with pytest.raises(UserError, match=f"scale={scale} gives.*scale=none, or choose"):
+        build(config)
+
+
 def test_pictures_of_8_and_of_16_bits_can_be_scored_by_runs_on_either() -> None:
     own = default.get_config()
     own.dataset.name, own.dataset.binarize = "images:own", "none"

@@ -58,6 +58,16 @@ def test_kinds_are_inferred_but_counts_and_categories_of_numbers_are_not(
     assert columns[2].categories == ("9", "10")  # in the order of numbers
 
 
+@pytest.mark.parametrize("last", ["10", "NAN"])
+def test_categories_of_one_number_have_one_order(tmp_path: Path, last: str) -> None:
+    """A run must go on in another process, whose sets have another order."""
+    cells = ["1.0", last, "01", "2", "1", "1e0"]
+    text = "a,b\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells))
+    options = ReadOptions(column_kinds=("b:category",))
+    _, column = load(save(tmp_path / "a.csv", text), "", options).columns
+    assert column.categories == ("01", "1", "1.0", "1e0", "2", last)
+
+
 def test_csv_and_parquet_are_the_same_data(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     pyarrow = pytest.importorskip("pyarrow")
@@ -65,10 +75,11 @@ def test_csv_and_parquet_are_the_same_data(tmp_path: Path) -> None:
         "real": [0.5, None, 2.5, 3.0] * 5,
         "truth": [True, False, True, True] * 5,
         "text": ["a", "b", None, "a"] * 5,
+        "zip": ["01000", "2.5", None, "3"] * 5,  # text in Parquet, numbers in CSV
     }
     parquet.write_table(pyarrow.table(table), tmp_path / "a.parquet")
     rows = zip(*table.values(), strict=True)
-    text = "real,truth,text\n" + "".join(
+    text = "real,truth,text,zip\n" + "".join(
         ",".join("" if cell is None else str(cell) for cell in row) + "\n"
         for row in rows
     )
@@ -77,7 +88,12 @@ def test_csv_and_parquet_are_the_same_data(tmp_path: Path) -> None:
         config = default.get_config()
         config.dataset.update(name=name, missing=options.missing, validation_size=3)
         dataset = load_dataset(config)
-        assert len(dataset.columns) == 3
+        assert [c.kind for c in dataset.columns] == [
+            "real",
+            "binary",
+            "category",
+            "real",
+        ]
         hashes.append(content_hash(dataset))
     assert hashes[0] == hashes[1]
     other = content_hash(dataset._replace(columns=()))

@@ -219,6 +219,7 @@ def test_support(module) -> None:
     }[module.support[:15]]
     for pixels in (binary, unit, level, real, nan):
         assert module.supports(np.float32(pixels)) is (pixels in accepted)
+    assert module.is_binary() == (accepted == (binary,))
 
 
 def error_and_params(module: Any) -> tuple[jax.Array, jax.Array, Any, float]:
