@@ -17,7 +17,9 @@ def get_config(mode: str = "") -> Config:
     config: Config = ConfigDict()
     config.seed = 0  # of initialisation, noise and data order
     config.precision = "float32"  # of the model: float32 | bfloat16 | float64
-    config.matmul_precision = "default"  # of products: default | high | highest
+    config.matmul_precision = (
+        "default"  # of networks' products: default | high | highest
+    )
 
     dataset = config.dataset = ConfigDict()
     # A key of SOURCES in vae/data/sources.py (mnist_5k, sprites, npz:PATH, images:DIR,

@@ -22,6 +22,7 @@ from vae.evaluation.registry import EVALUATIONS
 from vae.training.loop import Interrupted
 from vae.types import Unsupported, UserError
 
+NOT_COMPUTED = "could not be computed"  # what the error of failed evaluations says
 FAILED = "failed"  # in `results.json`: what failed, and why
 
 
@@ -104,8 +105,7 @@ def evaluate_and_report(
         said = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
         are_users = all(isinstance(e, UserError) for e in failures.values())
         raise (UserError if are_users else EvaluationError)(
-            f"could not be computed: {said}; all other results are in "
-            f"{folder}/results.json"
+            f"{NOT_COMPUTED}: {said}; all other results are in {folder}/results.json"
         )
 
 
@@ -192,7 +192,7 @@ def _missing(results: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
         if not evaluation.is_on(fields):
             continue
         is_held = all(
-            key in results and value in (None, results[key])
+            value in (None, results[key]) if key in results else key in evaluation.newer
             for key, value in evaluation.shows(samples, **fields).items()
         )
         if not is_held or name in results.get(FAILED, {}):

@@ -13,7 +13,7 @@ import jax
 
 from experiments import interrupt, members, origin, tracking, workdir
 from experiments.cells import Cell, identify
-from experiments.evaluate import FAILED
+from experiments.evaluate import NOT_COMPUTED
 from experiments.members import Report, folder_of
 from vae.build import from_operative, operative
 from vae.training.checkpoint import SaveError
@@ -76,7 +76,7 @@ def _run_launches(cells: Sequence[Cell], folder: Path, report: Report) -> None:
         if interrupt.requested() or status == 130:
             raise Interrupted(f"stopped in the member {cell.id}")
         said = errors.removeprefix("error: ")
-        is_own = status == 2 or status == 1 and FAILED in workdir.read_results(place)
+        is_own = status == 2 or status == 1 and said.startswith(NOT_COMPUTED)
         if status not in (0, 3) and not is_own:
             raise SaveError(f"the member {cell.id}: {said}")
         report(cell, UserError(said) if is_own else None)

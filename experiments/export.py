@@ -7,10 +7,18 @@ from typing import Any
 from experiments import workdir
 from experiments.terminal import say
 from vae.experiment import Experiment
-from vae.saved import CONFIG, WEIGHTS, open_model, read_json, write_model
+from vae.saved import (
+    CONFIG,
+    MODEL_TYPE,
+    WEIGHTS,
+    open_model,
+    read_json,
+    write_model,
+)
 from vae.types import UserError
 
 CARD = "README.md"
+FILES = (CONFIG, CARD, WEIGHTS)
 SHOWN = ("test/elbo", "test/nll_is", "test/distortion", "test/rate", "latent/active")
 
 
@@ -32,8 +40,8 @@ def run(folder: Path, output: Path | None, *, license: str) -> None:
     output = output or folder / "export"
     if output.resolve() == folder.resolve():
         raise UserError(f"--output={output} is the run's own folder: name another")
-    held = [name for name in (CONFIG, CARD, WEIGHTS) if (output / name).exists()]
-    if held and "model_type" not in (read_json(output / CONFIG) or {}):
+    held, config = [n for n in FILES if (output / n).exists()], output / CONFIG
+    if held and (read_json(config) or {}).get("model_type") != MODEL_TYPE:
         raise UserError(
             f"--output={output} has a {held[0]} that is not of an exported model: name "
             "another folder"

@@ -139,11 +139,10 @@ def keep_examples(folder: Path, experiment: Experiment, data_hash: str) -> None:
 
 def _origin(path: Path) -> tuple[str, list[int]] | None:
     """Returns the hash of the data that the kept examples are from, and which labels
-    were kept. Early versions did not write these."""
+    were kept, if this version wrote them."""
     try:
         with np.load(path) as file:
-            kept = file["keep_labels"].tolist() if "keep_labels" in file else []
-            return str(file["data_sha256"]), kept
+            return str(file["data_sha256"]), file["keep_labels"].tolist()
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 

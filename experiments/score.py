@@ -14,6 +14,7 @@ from vae.build import Config, from_operative
 from vae.data.load import check_unconditional, other_images
 from vae.data.options import read_options
 from vae.data.sources import load_other
+from vae.evaluation import anomaly
 from vae.evaluation.anomaly import PRIMARY, score_splits
 from vae.evaluation.detection import false_alarm_interval, threshold_of
 from vae.types import UserError, noun
@@ -73,6 +74,8 @@ def run(
         f"{split.size} of {name}"
     )
     asked = experiment.config["evaluate"]["anomalies"]
+    if reason := anomaly.applies(experiment.subject, **asked):
+        raise UserError(f"evaluate.anomalies: {reason}")
     trained = make_trained(experiment, program, state)
     numbers = asked["regret_images"], asked["ppca_components"]
     with_others = asked["baselines"]

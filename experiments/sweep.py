@@ -87,7 +87,7 @@ def _write_report(cells: Sequence[Cell], folder: Path) -> list[dict[str, Any]]:
     left_out = {
         "not done": unfinished,
         "without a readable config.json": unreadable,
-        "repeated, as the data have moved": len(trained) - len(shown),
+        "with the training of another": len(trained) - len(shown),
     }
     told = [f"{count} {why}" for why, count in left_out.items() if count]
     if told:
@@ -133,7 +133,7 @@ def _without_copies(
     shown: Sequence[Cell], launched: Sequence[Cell], folder: Path
 ) -> list[Cell]:
     """Leaves out members of other launches that repeat the training of a member before
-    them, on the same data elsewhere."""
+    them on the same data, wherever these were."""
     own, seen, kept = {cell.id for cell in launched}, set(), []
     for cell in shown:
         provenance = workdir.read_json(folder_of(cell, folder) / "provenance.json")

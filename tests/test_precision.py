@@ -8,13 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpyro.distributions import MultivariateNormal
+from numpyro.distributions import Independent, MultivariateNormal, Normal
 
 from vae import rng
-from vae.distributions.categorical import OneHotCodes, Quantized, nearest
+from vae.distributions.categorical import (
+    EmbeddedCodes,
+    OneHotCodes,
+    Quantized,
+    nearest,
+)
 from vae.distributions.gaussians import DiagonalGaussianMixture
 from vae.distributions.reparameterization import sample_and_log_prob
+from vae.models.codebook import Codebook
 from vae.nn import flows
+from vae.objectives import moments
 
 RANDOM = np.random.default_rng(0)
 
@@ -29,6 +36,15 @@ def full_gaussian(mean: jax.Array) -> Any:
     return sample_and_log_prob(MultivariateNormal(mean, scale_tril=tril), keys)
 
 
+def move_codebook(x: jax.Array) -> Any:
+    module, keys = Codebook(7, 3), rng.per_example(jax.random.key(0), jnp.arange(4))
+    quantized = Quantized(x[:, None], normal(7, 3))
+    variables = module.init(jax.random.key(0))
+    return jax.grad(
+        lambda v: module.apply(v, quantized, keys, method="ema_loss")  # pyright: ignore
+    )(variables)
+
+
 COMPUTED: dict[str, Callable[[jax.Array], Any]] = {
     "mixture": DiagonalGaussianMixture(
         normal(5), normal(5, 3), abs(normal(5, 3))
@@ -36,6 +52,12 @@ COMPUTED: dict[str, Callable[[jax.Array], Any]] = {
     "codes": lambda x: OneHotCodes(x[..., None] + normal(3, 2)).log_prob(normal(4, 6)),
     "nearest": lambda x: nearest(x, normal(7, 3)),
     "quantized": lambda x: Quantized(x[..., None, :], normal(7, 3)).mean,
+    "commitment": lambda x: Quantized(x[..., None, :], normal(7, 3)).commitment(),
+    "embedded": lambda x: EmbeddedCodes(OneHotCodes(normal(4, 2, 3)), x[:3]).sample(
+        jax.random.key(0)
+    ),
+    "codebook": move_codebook,
+    "covariance": lambda x: moments._covariance(Independent(Normal(x, 1), 1), False),
     "dot": lambda x: flows._dot(x, x),
     "full_gaussian": full_gaussian,
 }

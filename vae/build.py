@@ -35,6 +35,7 @@ from vae.settings import (
     check_config,
     check_evaluations,
     describe_lopsided,
+    describe_narrow,
 )
 from vae.training.parallel import Placement, make_placement
 from vae.training.state import create_train_state
@@ -96,7 +97,11 @@ def build(
         tx=make_optimizer(plain, bound, steps_per_epoch(plain, everything)),
         hparams=traced_hparams(plain, bound, everything),
         placement=placement,
-        notes=(*notes, *describe_lopsided(plain["model"])),
+        notes=(
+            *notes,
+            *describe_lopsided(plain["model"]),
+            *describe_narrow(plain["model"]),
+        ),
     )
     if not is_used:
         check_evaluations(experiment.subject, plain["evaluate"])

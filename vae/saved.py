@@ -32,6 +32,7 @@ from vae.training.parallel import one_per_device
 from vae.types import Params, UserError
 
 CONFIG, EXAMPLES, WEIGHTS = "config.json", "examples.npz", "model.safetensors"
+MODEL_TYPE = "vae"  # of exported models, in their `CONFIG`
 
 
 def load(
@@ -123,7 +124,7 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
         held = [split.labels for split in splits if split.labels is not None]
         labels = np.unique(np.concatenate(held)).tolist()
     described = {
-        "model_type": "vae",
+        "model_type": MODEL_TYPE,
         "data": {
             "shape": list(train.images.shape[1:]),
             "dtype": str(train.images.dtype),

@@ -109,6 +109,20 @@ def check_evaluations(subject: Subject, asked: Config) -> None:
             )
 
 
+def describe_narrow(model: Config) -> list[str]:
+    """Returns a note on each autoregressive network with a layer too narrow to see all
+    dimensions; see `vae.nn.flows.Autoregressive`."""
+    needed = model["latent_dim"] - 1
+    return [
+        f"note: model.{part}.widths={written(model[part]['widths'])}: the last of "
+        f"{needed + 1} dimensions depend on the first {min(model[part]['widths'])} "
+        f"only; give each layer {needed} units or more"
+        for part, name in (("posterior", "iaf"), ("prior", "autoregressive_codes"))
+        if model[part]["name"] == name
+        and min(model[part]["widths"], default=needed) < needed
+    ]
+
+
 def describe_lopsided(model: Config) -> list[str]:
     """Returns a note if encoder and decoder are of one kind but differ in a field that
     both read: a change of one leaves the other as it was."""

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from configs import quickstart
-from experiments import executors, members, sweep, workdir
+from experiments import executors, members, sweep
 from experiments.cells import identify
 from experiments.flags import Chosen
 from experiments.launches import Sweep
@@ -67,21 +67,15 @@ def test_an_evaluation_that_fails_stops_no_other_launch(
     small_config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells, told = cells_of(small_config, "seed=0,1,2"), []
-    results: list[dict[str, Any]] = [{"failed": {"ais": "no"}}, {}, {}]
-
-    def process(command: Any) -> tuple[int, str]:
-        place = Path(command[-1].removeprefix("--workdir="))
-        workdir.write_json(place / "results.json", results.pop(0))
-        return (0, "") if len(results) == 1 else (1, "error: ais failed: no")
-
-    monkeypatch.setattr(executors, "_run_process", process)
+    ends = iter([(1, "error: could not be computed: ais (no)"), (0, ""), (1, "full")])
+    monkeypatch.setattr(executors, "_run_process", lambda command: next(ends))
     with pytest.raises(SaveError, match=f"member {cells[2].id}"):  # as by a full disk
         executors.execute(
             "serial", cells, tmp_path, lambda *one: told.append(one), address=""
         )
     (failed, error), (whole, none) = told
     assert (failed, whole, none) == (cells[0], cells[1], None)
-    assert str(error) == "ais failed: no"
+    assert str(error) == "could not be computed: ais (no)"
 
 
 def test_cells_are_dealt_evenly(small_config) -> None:

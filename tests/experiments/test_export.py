@@ -23,16 +23,17 @@ def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["config.json", "README.md", "model.safetensors"])
+@pytest.mark.parametrize("text", ["{}", '{"model_type": "bert"}'])
 def test_no_file_of_another_kind_is_written_over(
-    tmp_path: Path, kept_run: Path, name: str
+    tmp_path: Path, kept_run: Path, name: str, text: str
 ) -> None:
     """Such as the configuration of another run."""
     folder = tmp_path / "other"
     folder.mkdir()
-    (folder / name).write_text("{}")
+    (folder / name).write_text(text)
     with pytest.raises(UserError, match=f"has a {name} that is not of an exported"):
         export.run(kept_run, folder, license="mit")
-    assert (folder / name).read_text() == "{}"
+    assert (folder / name).read_text() == text
     assert [path.name for path in folder.iterdir()] == [name]
 
 

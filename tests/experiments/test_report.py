@@ -200,7 +200,7 @@ def test_a_seed_trained_again_on_moved_data_counts_once(
     rows = sweep._write_report(launched, tmp_path)
     assert [row["seed"] for row in rows] == [0, 1, 2, 2]  # seed 2 was of other data
     assert [cell["seeds"] for cell in summary_of(tmp_path)] == ["3", "1"]
-    assert "2 repeated, as the data have moved" in capsys.readouterr().out
+    assert "2 with the training of another" in capsys.readouterr().out
 
 
 def test_data_are_swept_if_the_launch_says_so_and_else_told_apart_by_hash(

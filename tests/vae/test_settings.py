@@ -11,7 +11,7 @@ from vae.build import operative
 from vae.compose import HOLDERS, bind_menus, group_of, with_method
 from vae.fields import Parameter
 from vae.registry import MENUS
-from vae.settings import READERS, check_config, describe_lopsided
+from vae.settings import READERS, check_config, describe_lopsided, describe_narrow
 from vae.types import UserError
 
 CONFIG = operative(default.get_config())
@@ -173,3 +173,18 @@ def test_the_reference_shows_every_field_at_its_default(path: str) -> None:
         else:
             assert isinstance(value, dict)
     assert not fields or path in ("train", "runtime"), fields
+
+
+def test_autoregressive_layers_that_see_too_little_are_noted() -> None:
+    model = default.get_config().model.to_dict()
+    assert describe_narrow(model) == []
+    model["latent_dim"], model["posterior"]["name"] = 202, "iaf"
+    model["posterior"]["widths"] = (300, 200)
+    (note,) = describe_narrow(model)
+    assert note == (
+        "note: model.posterior.widths=(300, 200): the last of 202 dimensions depend on "
+        "the first 200 only; give each layer 201 units or more"
+    )
+    model["posterior"]["widths"], model["prior"]["name"] = (), "autoregressive_codes"
+    model["prior"]["widths"] = (201,)
+    assert describe_narrow(model) == []

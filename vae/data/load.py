@@ -112,13 +112,6 @@ def for_model(
             f"dataset.binarize={binarize} would draw missing values, which "
             f"dataset.missing={missing} takes: set dataset.binarize=none"
         )
-    if config.dataset.scale != "none" and binarize != "none" and not is_used:
-        raise UserError(
-            f"dataset.scale={config.dataset.scale} gives numbers that "
-            f"dataset.binarize={binarize} cannot draw as 0 or 1: set "
-            "dataset.scale=none, or choose a likelihood of numbers, as "
-            "model.likelihood.name=gaussian_shared"
-        )
     if config.dataset.flip != "none" and not is_image(dataset.event_shape):
         raise UserError(
             f"dataset.flip={config.dataset.flip} mirrors images, but the data are "
@@ -127,6 +120,12 @@ def for_model(
     dataset = preprocess.binarize_on_host(dataset, binarize)
     if config.dataset.scale != "none" and dataset.scaling is None:
         dataset = scaled(dataset, config.dataset.scale)
+    if config.dataset.scale != "none" and binarize != "none" and not is_used:
+        raise UserError(
+            f"dataset.binarize={binarize} cannot draw scaled values as 0 or 1: set "
+            "dataset.scale=none, or set dataset.binarize=none and a likelihood of "
+            "numbers, such as model.likelihood.name=gaussian_shared"
+        )
     if config.dataset.binarize == "none":
         check_support(dataset, likelihood, config.model.likelihood.name)
         if not is_used:

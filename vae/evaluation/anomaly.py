@@ -93,7 +93,7 @@ def run(
 
 def applies(subject: Subject, *, regret_images: int, **_: Any) -> str | None:
     if regret_images and subject.model.prior.shares_inference:
-        return f"{NEEDS_OWN_PRIOR}: set regret_images=0"
+        return f"{NEEDS_OWN_PRIOR}; set evaluate.anomalies.regret_images=0"
     return None
 
 
@@ -126,11 +126,12 @@ def score_splits(
             ppca_components,
             baselines=baselines,
         )
+    typical = np.asarray(bounds[0].log_likelihood, np.float64)
     return [
         _without_nan(
             scores_of_bounds(
                 of_split,
-                typical_bound=float(np.mean(bounds[0].log_likelihood)),
+                typical_bound=float(typical[np.isfinite(typical)].mean()),
                 code_lengths=_code_lengths(trained, split) if has_png else None,
             )
             | of_others

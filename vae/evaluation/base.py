@@ -87,6 +87,7 @@ class Evaluation(NamedTuple):
     applies: Callable[..., str | None] = _always
     switch: str | None = None  # the field that turns it on; None: it is always on
     replaces: tuple[str, ...] = ()  # begin the names of all its results
+    newer: tuple[str, ...] = ()  # of `shows`: what results of early versions lack
     # (subject, *, fields) -> images looked at, where they take long
     images: Callable[..., int] = lambda subject, **fields: 0
     on_all_hosts: bool = False  # otherwise the first host alone runs it

@@ -28,7 +28,8 @@ def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
     and an `fpr95` of .95, as they would without ties.
 
     Raises:
-      Unsupported: there are no normal images or no anomalies, or a score is nan.
+      Unsupported: there are no normal images or no anomalies, a score is nan, or those
+        of all normal images are infinite.
     """
     if not (len(normal) and len(anomalous)):
         raise Unsupported(
@@ -39,6 +40,8 @@ def detect(normal: np.ndarray, anomalous: np.ndarray) -> Detection:
     if np.isnan(scores).any():
         nans = np.isnan(scores).sum()
         raise Unsupported(f"needs scores: {nans} of {len(scores)} are nan")
+    if not np.isfinite(normal).any():
+        raise Unsupported("needs finite scores of normal images")
     from sklearn import metrics  # takes a second to import
 
     is_anomaly = np.repeat([False, True], [len(normal), len(anomalous)])

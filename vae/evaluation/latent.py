@@ -31,6 +31,7 @@ MOST_DIMENSIONS = 4_096  # of a code, if they are looked at one by one
 class Usage(NamedTuple):
     """How the latent space, of which a part may be padding, is used."""
 
+    codes: jax.Array  # [N, D]
     sensitivity: jax.Array  # [D]
     mutual_information: jax.Array | None  # nats; None if densities cost too much
     marginal_kl: jax.Array | None  # nats; None if each image has a prior of its own
@@ -70,16 +71,18 @@ def run(trained: Trained) -> dict[str, Any]:
     if "latent/mean_variance" not in before:
         return {"collapse": "unknown: the variance of the posterior means is not known"}
     usage = trained.compiled(make_use)(*given)
-    size, draw = subject.code_dim, trained.compiled(make_latents)
-    z = map_batches(
-        lambda places: draw(trained.variables, trained.seed, test[places], places),
-        evenly_spaced(test.size, min(MOST, test.size)).astype(np.int32),
-        count,
-    )
+    size, codes = subject.code_dim, np.asarray(usage.codes)
+    if count < (most := min(MOST, test.size)):
+        draw = trained.compiled(make_latents)
+        codes = map_batches(
+            lambda some: draw(trained.variables, trained.seed, test[some], some),
+            evenly_spaced(test.size, most),
+            count,
+        )
     verdict = judge_groups(
         before.get("latent/rate_per_group_nats", [before["test/rate_nats"]]),
         np.array(before["latent/mean_variance"]),
-        z.var(axis=0)[:size],
+        codes.var(axis=0)[:size],
         subject.model.group_sizes,
         subject.model.rates_are_divergences,
         **trained.training,
@@ -120,6 +123,7 @@ def make_use(model: Model, preprocess: Preprocess) -> Callable[..., Usage]:
                 group.posterior, group.prior, z, group.log_q[0]
             )
         return Usage(
+            codes=z,
             sensitivity=decoder_sensitivity(decode, moved),
             mutual_information=mutual,
             marginal_kl=None if group.prior.batch_shape else marginal,

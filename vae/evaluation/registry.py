@@ -41,11 +41,13 @@ EVALUATIONS = {
             "anomalies": source,
             "anomaly/regret_images": regret_images,
             "anomaly/ppca_components": ppca_components,
+            **({"anomaly/regret_auroc": None} if regret_images else {}),
             **({"anomaly/knn_auroc": None} if baselines else {}),
         },
         applies=anomaly.applies,
         switch="source",
         replaces=("anomalies", "anomaly/"),
+        newer=("anomaly/regret_images", "anomaly/ppca_components"),
         on_all_hosts=True,
     ),
     "imputation": Evaluation(
@@ -57,6 +59,7 @@ EVALUATIONS = {
         applies=imputation.applies,
         switch="hide",
         replaces=("imputation/",),
+        newer=("imputation/importance_samples",),
     ),
     "fitted_density": Evaluation(
         fitted_density.run,

@@ -13,7 +13,7 @@ from vae.objectives.base import elbo_terms
 from vae.types import Params, Unsupported
 
 STEPS, LEARNING_RATE = 100, 2e-4  # as in the paper's code
-NEEDS_OWN_PRIOR = "needs a prior p(z) that is not made of q(z | x), for the regret"
+NEEDS_OWN_PRIOR = "the regret needs a prior p(z) that is not made of q(z | x)"
 
 
 def make_likelihood_regret(

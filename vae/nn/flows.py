@@ -41,7 +41,8 @@ class MaskedDense(nn.Module):
 
 
 class Autoregressive(nn.Module):
-    """A masked network: the outputs of group g depend on the inputs of groups < g.
+    """A masked network: the outputs of group g depend on the inputs of groups < g, and
+    of those on the first W only, if a layer has W units.
 
     References:
       Germain et al. 2015, arXiv 1502.03509 (MADE).
@@ -63,7 +64,8 @@ class Autoregressive(nn.Module):
         zeros, groups = nn.initializers.zeros, range(self.groups)
         degrees = tuple(g for g in groups for _ in range(self.inputs_per_group))
         for i, width in enumerate(self.widths):
-            hidden = _degrees(width, self.groups)
+            # No unit of the last group's degree: nothing comes after it to see it.
+            hidden = tuple(unit % max(self.groups - 1, 1) for unit in range(width))
             x = MaskedDense(degrees, hidden, dtype=self.dtype, name=f"hidden_{i}")(x)
             if context is not None:
                 x += dense(width, f"context_{i}", self.dtype)(context)
@@ -74,15 +76,6 @@ class Autoregressive(nn.Module):
             layer = dense(len(outputs), "context", self.dtype, kernel_init=zeros)
             x += layer(context)
         return x.reshape(*x.shape[:-1], self.groups, self.outputs_per_group)
-
-
-def _degrees(width: int, groups: int) -> tuple[int, ...]:
-    """Returns the last group that each hidden unit depends on: all in turn but the
-    last, which no output depends on; evenly spaced ones in a layer of fewer units."""
-    seen = max(groups - 1, 1)
-    if width < seen:
-        return tuple(np.linspace(0, seen - 1, width).round().astype(int).tolist())
-    return tuple(unit % seen for unit in range(width))
 
 
 class InverseAutoregressive(nn.Module):

@@ -58,6 +58,7 @@ class Checkpointer:
                 "info": ocp.JsonCheckpointHandler(),
             },
             options=ocp.CheckpointManagerOptions(
+                create=not reads_only,
                 max_to_keep=None if reads_only else keep,
                 cleanup_tmp_directories=not reads_only,
                 # Orbax names its barriers for the whole process: they collide if two
@@ -121,6 +122,8 @@ class Checkpointer:
           UserError: the essential arrays differ, or every checkpoint is damaged.
         """
         damaged: dict[int, str] = {}
+        if not self.steps():
+            return None
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 restored = self._read(step, target, is_essential)

@@ -6,6 +6,7 @@ import pytest
 from tests.helpers import linear_gaussian as exact
 from tests.helpers.trained import linear
 from tests.vae.evaluation.test_impute import MODEL, params
+from vae.data.columns import Column
 from vae.data.preprocess import make_preprocess
 from vae.data.splits import Dataset
 from vae.evaluation import imputation
@@ -65,6 +66,17 @@ def test_columns_are_hidden_as_a_whole() -> None:
     assert (hidden[:, 0] != hidden[:, 1]).any()
     error = np.sqrt(0.3 * 0.7 / count)
     assert (np.abs(hidden.mean(0) - 0.3) < 4 * error).all()
+    columns = Column("a"), Column("b", "category", ("x", "y", "z"))
+    dataset, asked = trained.subject.dataset._replace(columns=columns), []
+
+    def compiled(make, *arguments):
+        asked.append(arguments)
+        return trained.compiled(make, *arguments)
+
+    subject = trained.subject._replace(dataset=dataset)
+    of_table = trained._replace(subject=subject, compiled=compiled)
+    imputation.run(of_table, hide=0.3, importance_samples=5)
+    assert asked == [(0.3, 5, widths)]
 
 
 def test_bool_values_are_zeros_and_ones() -> None:

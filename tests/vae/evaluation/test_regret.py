@@ -43,12 +43,14 @@ def test_a_prior_that_moves_with_the_encoder_is_refused() -> None:
         examples=exact.images,
     )
     model = exact.MODEL.clone(prior=vamp)
-    with pytest.raises(Unsupported, match="needs a prior"):
+    with pytest.raises(Unsupported, match="regret needs a prior"):
         make_likelihood_regret(model, 3)
     subject = linear(4, {}, 1).subject
     assert anomaly.applies(subject, regret_images=5) is None
     of_vamp = subject._replace(model=model)
-    assert "set regret_images=0" in (anomaly.applies(of_vamp, regret_images=5) or "")
+    assert "anomalies.regret_images=0" in (
+        anomaly.applies(of_vamp, regret_images=5) or ""
+    )
     assert anomaly.applies(of_vamp, regret_images=0) is None
 
 

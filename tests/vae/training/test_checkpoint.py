@@ -98,6 +98,10 @@ def test_what_only_reads_leaves_the_folder_as_it_is(
     assert restored is not None and restored.step == 10
     assert "step 20 is damaged" in caplog.text
     assert sorted(tmp_path.rglob("*")) == before
+    empty = Checkpointer(tmp_path / "none", reads_only=True)
+    assert empty.restore(TREE) is None
+    empty.close()
+    assert not (tmp_path / "none").exists()
     assert restore(tmp_path) is not None
     assert not begun.exists() and (tmp_path / "damaged_checkpoint_20").exists()
 
