@@ -208,7 +208,7 @@ def _check_folder(folder: Path, *, is_of_run: bool) -> None:
 def _launch(asked: Launch, workdir: Path | None) -> int:
     """Imports what takes long, and does the experiment."""
     if _MULTIHOST.value is None:
-        interrupt.watch()
+        interrupt.watch(ends_at_once=not asked.can_stop)
     environment.set_compiler_options(
         is_deterministic=_DETERMINISTIC.value, keeps_compiled=_KEEP_COMPILED.value
     )

@@ -1,10 +1,11 @@
-"""What `benchmarks/gpu.sh` measures, each part in processes of its own.
+"""What `benchmarks/gpu.sh` measures, each row in processes of its own.
 
-A part that fails is noted with its error; the others go on. What is measured is written
-after each part.
+A row that fails is noted with its error; the others go on. What is measured is written
+after each row. Compiled programs are deterministic, as those of launches.
 """
 
 import argparse
+import functools
 import json
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from benchmarks import flops, ours
 from benchmarks.launches import FULL, ROOT, SMOKE, Scale, launches, sweep
 from benchmarks.run import CORES, Maker, images_of, race
 from configs import default, mnist_vae, top_down
-from experiments import origin, workdir
+from experiments import environment, origin, workdir
 from experiments.cells import override
 from experiments.terminal import say
 from vae.build import Config
@@ -55,7 +56,12 @@ POPULATIONS = {
 }
 
 
+# What is measured, and what measures it.
+Row = tuple[str, Callable[[], Any]]
+
+
 def main() -> None:
+    environment.set_deterministic(True)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smoke", action="store_true", help="every part, briefly")
     parser.add_argument("--part", action="append", choices=PARTS, help="only these")
@@ -68,48 +74,75 @@ def main() -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     measured: dict[str, Any] = {"about": _about(), "failed": {}}
     for name in flags.part or PARTS:
-        start = time.monotonic()
-        try:
-            measured[name] = PARTS[name](scale)
-        except Exception as error:
-            measured["failed"][name] = f"{type(error).__name__}: {error}"
-            traceback.print_exc()
-        say(f"{name}: {time.monotonic() - start:.0f} s")
-        workdir.write_json(out, measured)
+        measured[name] = {}
+        for row, measure in _rows(PARTS[name], scale):
+            start = time.monotonic()
+            try:
+                measured[name][row] = measure()
+            except Exception as error:
+                measured["failed"][f"{name}, {row}"] = _describe(error)
+                traceback.print_exc()
+            say(f"{name}, {row}: {time.monotonic() - start:.0f} s")
+            workdir.write_json(out, measured)
     say(json.dumps(measured, indent=1))
     say(f"written to {out}")
     sys.exit(bool(measured["failed"]))
 
 
-def alone(scale: Scale) -> dict[str, dict[str, float]]:
+def _rows(part: Callable[[Scale], Iterator[Row]], scale: Scale) -> Iterator[Row]:
+    """Yields the rows of a part; an error in between is that of a row of its own."""
+    try:
+        yield from part(scale)
+    except Exception as error:
+        yield "rows", functools.partial(_raise, error)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def alone(scale: Scale) -> Iterator[Row]:
     """Steps per second of one run, here and in PyTorch: the best round of each."""
-    found = {}
     for name, config in _configs(scale):
         makers = [Maker(ours.training, (config, "ours"))]
+        if name in POPULATIONS:
+            named = config, "ours, nondeterministic"
+            makers.append(Maker(ours.training_nondeterministic, named))
         if config.model.encoder.name != "mlp":
             lax = {f"model.{p}.convolution": "lax" for p in ("encoder", "decoder")}
             makers.append(Maker(ours.training, (override(config, lax), "ours, lax")))
-        found[name] = _best([*makers, *_of_pytorch(config)], scale)
-    return found
+        yield name, functools.partial(_beside_pytorch, config, makers, scale)
 
 
-def populations(scale: Scale) -> dict[str, Any]:
-    """Run-steps per second of populations, and their share of what memory and products
-    allow; see `_least_seconds`."""
+def _beside_pytorch(config: Config, makers: list[Maker], scale: Scale) -> Any:
+    """Returns the best rounds of ours and of PyTorch; if that fails, of ours alone."""
+    try:
+        return _best([*makers, *_of_pytorch(config)], scale)
+    except Exception as error:
+        return _best(makers, scale) | {"PyTorch failed": _describe(error)}
+
+
+def populations(scale: Scale) -> Iterator[Row]:
+    """Run-steps per second of populations on one device, and their share of what memory
+    and products allow; see `_least_seconds`."""
     peaks = peak(scale)
-    found: dict[str, Any] = {}
     for name, config in _configs(scale):
-        if name not in POPULATIONS:
-            continue
-        seconds = _least_seconds(config, peaks)
-        found[name] = {}
-        for size in POPULATIONS[name]:
+        for size in POPULATIONS.get(name, ()):
             if size <= scale.most:
-                rates = _best([Maker(ours.together, (config, size))], scale)
-                (rate,) = rates.values()
-                of_size = {"run-steps/s": rate, "share of roofline": rate * seconds}
-                found[name][str(size)] = of_size
-    return found
+                measure = functools.partial(_population, config, size, scale, peaks)
+                yield f"{name}, runs: {size}", measure
+
+
+def _population(
+    config: Config, size: int, scale: Scale, peaks: dict[str, float]
+) -> dict[str, float]:
+    (rate,) = _best([Maker(ours.together, (config, size, 1))], scale).values()
+    share = rate * _least_seconds(config, peaks)
+    return {"run-steps/s": rate, "share of roofline": share}
 
 
 def deep(scale: Scale) -> dict[str, dict[str, float]]:
@@ -143,13 +176,18 @@ def peak(scale: Scale) -> dict[str, float]:
     return found | {"copies, bytes/s": rate}
 
 
-PARTS: dict[str, Callable[[Scale], dict[str, Any]]] = {
-    "launches": launches,
-    "sweep": sweep,
+def _only(name: str, measure: Callable[[Scale], Any]) -> Callable[..., Iterator[Row]]:
+    """Returns a part of one row."""
+    return lambda scale: iter([(name, functools.partial(measure, scale))])
+
+
+PARTS: dict[str, Callable[[Scale], Iterator[Row]]] = {
+    "launches": _only("quickstart", launches),
+    "sweep": _only("quickstart", sweep),
     "alone": alone,
     "populations": populations,
-    "deep": deep,
-    "peak": peak,
+    "deep": _only("top_down", deep),
+    "peak": _only("large arrays", peak),
 }
 
 
@@ -195,7 +233,7 @@ def _num_parameters(config: Config) -> int:
 def _of_pytorch(config: Config) -> list[Maker]:
     try:
         from benchmarks import pytorch
-    except ImportError:
+    except (ImportError, OSError):  # OSError: of CUDA's libraries
         return []
     device = "cuda" if pytorch.torch.cuda.is_available() else "cpu"
     images, _ = images_of(config)

@@ -2,6 +2,7 @@
 the way of another's."""
 
 import multiprocessing
+import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection
@@ -57,6 +58,7 @@ class Isolated(AbstractContextManager):
 def _serve(
     pipe: Connection, make: Callable[..., Contestant], arguments: tuple[Any, ...]
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends it
     contestant = make(*arguments)
     pipe.send((contestant.name, contestant.per_unit))
     while True:

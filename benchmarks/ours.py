@@ -1,5 +1,6 @@
 """This project's side: the compiled functions that a launch runs, timed alone."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 
 from benchmarks.timing import Contestant
 from experiments.cells import override
+from experiments.environment import DETERMINISTIC
 from experiments.program import Program, make_program, put
 from experiments.sweep import use_cores
 from experiments.trained import make_trained
@@ -24,6 +26,15 @@ def training(config: Config, name: str) -> Contestant:
     return Contestant(name, _steps_of([experiment], make_program(experiment)))
 
 
+def training_nondeterministic(config: Config, name: str) -> Contestant:
+    """Steps of one run, as `--nodeterministic` compiles them; in a process of its own,
+    before JAX has started."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    on, off = (f"{DETERMINISTIC}={state}" for state in ("true", "false"))
+    os.environ["XLA_FLAGS"] = flags.replace(on, off)
+    return training(config, name)
+
+
 def _steps_of(runs: Sequence[Experiment], program: Program) -> Callable[[int], None]:
     """Steps of a population."""
     placement = runs[0].placement
@@ -37,10 +48,12 @@ def _steps_of(runs: Sequence[Experiment], program: Program) -> Callable[[int], N
     return run
 
 
-def together(config: Config, count: int = MEMBERS) -> Contestant:
-    """Steps of `count` runs of different seeds, as `--executor=vmap` makes them."""
-    use_cores()
-    base = build(config, runs_over_devices(0))
+def together(config: Config, count: int = MEMBERS, num_devices: int = 0) -> Contestant:
+    """Steps of `count` runs of different seeds, as `--executor=vmap` makes them, on so
+    many devices (0: all, with a CPU's cores as devices)."""
+    if not num_devices:
+        use_cores()
+    base = build(config, runs_over_devices(num_devices))
     run = _steps_of(_members(base, config, count), make_program(base))
     return Contestant(f"ours, vmap of {count}", run, per_unit=count)
 
@@ -75,10 +88,13 @@ def likelihood_bound(config: Config) -> Contestant:
     state, _ = program.initialize(experiment)
     trained = make_trained(experiment, program, state)
     size, samples = trained.batch_size, trained.importance_samples
+    test = experiment.dataset.test
+    most = test.size // size  # batches of different images
 
     def run(batches: int) -> None:
-        images = experiment.dataset.test[: batches * size]
-        evaluate_split(trained, images, name="test", num_samples=samples)
+        for start in range(0, batches, most):
+            images = test[: min(most, batches - start) * size]
+            evaluate_split(trained, images, name="test", num_samples=samples)
 
     return Contestant("ours", run, per_unit=size)
 

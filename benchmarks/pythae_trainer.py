@@ -78,7 +78,9 @@ def likelihood_bound(config: Config, images: np.ndarray, threads: int) -> Contes
 
     @torch.no_grad()
     def run(count: int) -> None:
-        model.get_nll(data[:count], n_samples=samples, batch_size=at_once)
+        for start in range(0, count, len(data)):
+            some = data[: count - start]
+            model.get_nll(some, n_samples=samples, batch_size=at_once)
 
     return Contestant("Pythae's get_nll", run)
 

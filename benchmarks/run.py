@@ -41,6 +41,14 @@ CORES = origin.cores()
 # What the other libraries' models are written for.
 COMPARABLE: dict[str, tuple[Any, ...]] = {
     "precision": ("float32",),
+    "matmul_precision": ("default",),
+    "dataset.flip": ("none",),
+    "model.name": ("vae",),
+    "model.encoder.normalization": ("none",),
+    "model.decoder.normalization": ("none",),
+    "optimizer.weight_decay": (0.0,),
+    "optimizer.ema_decay": (0.0,),
+    "optimizer.skip_norm": (0.0,),
     "dataset.binarize": ("auto", "dynamic", "none"),  # auto is dynamic for Bernoulli
     "model.condition": ("none",),
     "model.encoder.name": ("mlp", "conv_locatello"),

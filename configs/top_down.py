@@ -27,7 +27,7 @@ def get_config(mode: str = "") -> default.Config:
     model.likelihood.name = "discretized_logistic_mixture_rgb"
     config.optimizer.b2 = 0.9
     config.optimizer.learning_rate = 1e-3
-    # Those of the paper's CIFAR-10, whose loss is per dimension.
+    # Those of the paper's code for CIFAR-10, whose loss is per dimension.
     config.optimizer.clip_norm = 200.0 * PIXELS
     config.optimizer.skip_norm = 400.0 * PIXELS
     config.optimizer.weight_decay = 0.01
@@ -41,7 +41,7 @@ def get_config(mode: str = "") -> default.Config:
         model.encoder.layers = "32x11,32d2,16x6,16d2,8x6,8d2,4x3,4d4,1x3"
         model.decoder.layers = "1x1,4m1,4x2,8m4,8x5,16m8,16x10,32m16,32x21"
         config.optimizer.learning_rate = 2e-4
-        config.optimizer.ema_decay = 0.9998
+        config.optimizer.ema_decay = 0.9999
         config.train.steps = 1_000_000
     if mode == "smoke":
         model.encoder.width = model.decoder.width = 16

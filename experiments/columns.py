@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,18 +38,21 @@ def compare(data: np.ndarray, samples: np.ndarray, means: np.ndarray) -> Columns
 
     `misfit` is the Wasserstein-1 distance of data and samples in standard deviations of
     the data; for a constant column the unit is 1. Missing values (nan) of the data do
-    not count. `explained` is the share of the
-    variance that the reconstruction explains, nan for a constant column.
+    not count; a column without others has nan. `explained` is the share of the variance
+    that the reconstruction explains, nan for a constant column.
     """
-    std = np.nanstd(data, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without a value
+        mean, std = np.nanmean(data, 0), np.nanstd(data, 0)
+        rmse = np.sqrt(np.nanmean((data - means) ** 2, 0))
     unit = np.where(std > 0, std, 1)
-    rmse = np.sqrt(np.nanmean((data - means) ** 2, 0))
+    known = [column[~np.isnan(column)] for column in data.T]
     distances = [
-        wasserstein_distance(a[~np.isnan(a)], b)
-        for a, b in zip(data.T, samples.T, strict=True)
+        wasserstein_distance(a, b) if len(a) else np.nan
+        for a, b in zip(known, samples.T, strict=True)
     ]
     return Columns(
-        data_mean=np.nanmean(data, 0),
+        data_mean=mean,
         data_std=std,
         samples_mean=samples.mean(0),
         samples_std=samples.std(0),
@@ -102,7 +106,8 @@ def _draw(
     """Draws histograms of columns of each set [N, D], the first ones of `order`, over
     the range of the first set."""
     data = next(iter(sets.values()))
-    shown, bins = order[:SHOWN], min(40, 5 + math.isqrt(len(data)))
+    shown = [column for column in order[:SHOWN] if not np.isnan(misfit[column])]
+    bins = min(40, 5 + math.isqrt(len(data)))
     down = -(-len(shown) // ACROSS)
     figure = Figure(figsize=(10, 2.2 * down + 0.4), layout="constrained")
     axes = figure.subplots(down, ACROSS, squeeze=False).ravel()

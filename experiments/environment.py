@@ -51,10 +51,7 @@ def set_compiler_options(*, is_deterministic: bool, keeps_compiled: bool) -> Non
       keeps_compiled: whether compiled programs are kept on disk for later launches.
         Processors that differ have folders of their own.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if DETERMINISTIC not in flags:  # other devices do not read it
-        flag = f"{DETERMINISTIC}={str(is_deterministic).lower()}"
-        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
+    set_deterministic(is_deterministic)
     if not keeps_compiled:
         os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
         return
@@ -63,6 +60,14 @@ def set_compiler_options(*, is_deterministic: bool, keeps_compiled: bool) -> Non
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
         seconds = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
         os.environ.setdefault(seconds, str(SECONDS_TO_KEEP))
+
+
+def set_deterministic(is_deterministic: bool) -> None:
+    """Sets whether a GPU gives the same bits at each launch, before JAX starts."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if DETERMINISTIC not in flags:  # other devices do not read it
+        flag = f"{DETERMINISTIC}={str(is_deterministic).lower()}"
+        os.environ["XLA_FLAGS"] = f"{flags} {flag}".strip()
 
 
 def is_deterministic() -> bool:

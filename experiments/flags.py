@@ -4,7 +4,7 @@ import abc
 import runpy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from experiments import environment
 from experiments.hints import Refused
@@ -61,8 +61,13 @@ Data = Annotated[
 
 
 class Launch(abc.ABC):
-    """An experiment with its flags."""
+    """An experiment with its flags.
 
+    Attributes:
+      can_stop: whether it stops at a signal where its state is saved; others end.
+    """
+
+    can_stop: ClassVar[bool] = False
     workdir: Path | None
     config: Chosen
 

@@ -25,9 +25,14 @@ STOPPED = b"error: interrupted; launch the same command again to continue\n"
 _received: list[int] = []
 
 
-def watch() -> None:
+def watch(*, ends_at_once: bool = False) -> None:
     """Notes signals from now on; a Ctrl-C after the first ends the process. A process
-    that was started to outlive its terminal, as by nohup, goes on ignoring SIGHUP."""
+    that was started to outlive its terminal, as by nohup, goes on ignoring SIGHUP.
+
+    Args:
+      ends_at_once: whether the first signal ends the process: for work that does not
+        ask whether a stop was `requested`.
+    """
     for number in SIGNALS:
         is_ignored = signal.getsignal(number) == signal.SIG_IGN
         if not (number == signal.SIGHUP and is_ignored):
@@ -35,7 +40,7 @@ def watch() -> None:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_answer, args=(reader,), daemon=True).start()
+    threading.Thread(target=_answer, args=(reader, ends_at_once), daemon=True).start()
 
 
 def pass_on() -> None:
@@ -54,13 +59,14 @@ def _note(number: int, frame: Any) -> None:
     _received.append(number)
 
 
-def _answer(reader: int) -> None:
-    """Says that a signal has come, and ends the process at a Ctrl-C after it."""
+def _answer(reader: int, ends_at_once: bool) -> None:
+    """Says that a signal has come, and ends the process: at once, or at a Ctrl-C after
+    it."""
     is_first = True
     while received := os.read(reader, 1):
         if received[0] not in SIGNALS:
             continue
-        if not is_first and received[0] == signal.SIGINT:
+        if ends_at_once or (not is_first and received[0] == signal.SIGINT):
             os.write(2, STOPPED)
             os._exit(130)
         if is_first:

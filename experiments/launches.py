@@ -21,6 +21,7 @@ from experiments.hints import Refused
 class Train(Launch):
     """Trains a run to its end, from wherever it was left, and evaluates it."""
 
+    can_stop = True
     config: Config = Chosen()
     workdir: Workdir = None
     data: Data = None
@@ -43,6 +44,8 @@ class OfRun(Launch):
 class Evaluate(OfRun):
     """Evaluates a run again."""
 
+    can_stop = True
+
     def launch(self) -> None:
         from experiments import evaluate
 
@@ -51,6 +54,8 @@ class Evaluate(OfRun):
 
 class Latents(OfRun):
     """Shows what the latent space of a run is good for."""
+
+    can_stop = True
 
     def launch(self) -> None:
         from experiments.latents import run as latents
@@ -172,6 +177,7 @@ class Export(Launch):
 class OfMembers(Launch):
     """Trains many runs."""
 
+    can_stop = True
     config: Config
     workdir: Workdir = None
     executor: Annotated[

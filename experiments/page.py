@@ -2,6 +2,7 @@
 
 import base64
 import math
+import shlex
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,10 +28,10 @@ def render(template: str, **values: Any) -> str:
 
 
 def command_line() -> str:
-    """Returns the command line of this process, as it was written."""
+    """Returns the command line of this process, as a shell takes it."""
     program, *words = sys.argv
     installed = Path(program).name == "vae-launch"
-    return " ".join([*(["vae-launch"] if installed else ["python", program]), *words])
+    return shlex.join([*(["vae-launch"] if installed else ["python", program]), *words])
 
 
 def not_finite(results: Mapping[str, Any]) -> list[str]:

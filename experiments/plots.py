@@ -56,7 +56,7 @@ def save_histogram(
         label += f"; {beyond} scores are not finite, and not shown"
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
-    for values, name in ((normal, "test images"), (anomalous, "anomalies")):
+    for values, name in ((normal, "test data"), (anomalous, "anomalies")):
         inside = values[(values >= low) & (values <= high)]
         if len(inside):
             how = {"bins": 60, "range": (low, high), "density": True, "alpha": 0.6}
@@ -177,7 +177,9 @@ def _add_legend(figure: Figure, axes: Any) -> None:
     columns = max(1, min(4, LEGEND_LETTERS // max(map(len, labels))))
     rows = -(-len(labels) // columns)
     figure.set_figheight(SIZE[1] + LEGEND_INCHES * rows)
-    figure.legend(loc="outside upper center", ncols=columns, fontsize=8)
+    legend = figure.legend(loc="outside upper center", ncols=columns, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name may hold dollar signs
 
 
 def _draw_iso_elbo(axes: Any) -> None:

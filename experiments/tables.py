@@ -74,9 +74,13 @@ def check_claim(table: Table, claim: Mapping[str, Any]) -> str:
     if said == "held" and not all("error" in of_row for of_row in found):
         said = "held in the one seed there is"
     digits = _look_at(column, table["rows"]).digits
-    shown = [_with_error(of_row, digits) for of_row in found]
-    pairs = zip(claim["order"], shown, strict=True)
-    return f"{said}: {', '.join(f'{name} {value}' for name, value in pairs)}"
+    shown = [
+        f"{entry:g}"
+        if isinstance(entry, float)
+        else f"{entry} {_with_error(f, digits)}"
+        for entry, f in zip(claim["order"], found, strict=True)
+    ]
+    return f"{said}: {', '.join(shown)}"
 
 
 def as_markdown(table: Table) -> str:
@@ -135,12 +139,16 @@ def _tables(table: Table) -> Iterator[str]:
             compared = ["published", "difference"] if column.is_compared else []
             header += [column.title, *compared]
         yield ""
-        yield f"| {' | '.join([*header, *texts])} |"
+        yield _row_of([*header, *texts])
         yield "|---" * (len(header) + len(texts)) + "|"
         for row in rows:
             cells = [*_cells(row, titles, table)]
             cells += [_text(row, key) for key in texts]
-            yield f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
+            yield _row_of(cells)
+
+
+def _row_of(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', BAR) for cell in cells)} |"
 
 
 class _Column(NamedTuple):

@@ -38,7 +38,9 @@ def describe(config: default.Config) -> str:
         f"{epochs} epochs, {warm_up} of them warm-up in place of 100 (long: 100, and "
         "the log-variance without bounds), without early stopping; NLL by "
         f"{config.evaluate.bounds.importance_samples:,} samples in place of 5,000; "
-        "another draw of the static pixels"
+        "another draw of the static pixels; Adam in place of AdamNormGrad; Glorot's "
+        "kernels in place of He's, the decoder starts at the mean image, and the "
+        "pseudo-inputs at training images, not at noise"
     )
 
 

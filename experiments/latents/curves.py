@@ -115,7 +115,7 @@ def show_traversals(
     """Draws what each dimension changes; see `figures.draw_traversals`."""
     kl = evaluated.get("latent/kl_per_dim")
     if not subject.is_standard_normal:
-        return Section(left_out="the prior is not a product over dimensions.")
+        return Section(left_out="the prior is not the standard normal.")
     if kl is None:
         return Section(left_out="the rate of this model is not a sum over dimensions.")
     first, test = 0, subject.test

@@ -26,6 +26,9 @@ SLIDERS = 12
 QUANTILES = (0.001, 0.999)  # of codes, between which a slider moves
 SIDE, LEAST_SIDE, GRID_LABELS = 15, 3, 10  # of a grid
 NAMED = 10  # colours
+# Shares of the range of pixels by which the page's image may differ from JAX's. The
+# page computes in float32: with bfloat16, JAX's image is the less exact one.
+TOLERANCE, ROUNDED_TOLERANCE = 0.01, 0.05
 
 
 def write_explorer(
@@ -113,7 +116,13 @@ def _check(subject: Subject, place: int) -> dict[str, Any]:
     code = subject.test.codes[[place]]
     label = 0 if labels is None else int(labels[0])
     image = subject.decode(code, labels)[0]
-    return {"code": pack(code[0]), "label": label, "image": pack(image)}
+    is_rounded = subject.experiment.config["precision"] == "bfloat16"
+    return {
+        "code": pack(code[0]),
+        "label": label,
+        "image": pack(image),
+        "tolerance": ROUNDED_TOLERANCE if is_rounded else TOLERANCE,
+    }
 
 
 def _labels(subject: Subject, places: np.ndarray) -> np.ndarray | None:

@@ -91,7 +91,8 @@ def _write(subject: Subject, folder: Path) -> None:
             f"warning: {len(failures)} of {len(sections)} sections of the page could "
             f"not be computed: {why}"
         )
-    explored = " and explorer.html" if "explorer" in sections else ""
+    is_explored = "explorer" in sections and "explorer" not in failures
+    explored = " and explorer.html" if is_explored else ""
     say(f"written to {folder}/latents.html{explored}")
 
 

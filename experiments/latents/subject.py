@@ -242,12 +242,17 @@ def _examples(
     experiment: Experiment, split: Split, most: int, encode: Callable[..., jax.Array]
 ) -> Examples:
     """Encodes at most so many images, evenly spaced; of data with known factors, images
-    of random ones."""
+    of random ones, if the model is of images of all factors as they are stored."""
     pixels = int(np.prod(experiment.dataset.event_shape))
     pixels = max(pixels, sum(experiment.group_dims))
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
     source, values = experiment.data.factors, None
-    if source is None:
+    dataset = experiment.config["dataset"]
+    is_of_all = not dataset["keep_labels"] and dataset["binarize"] in (
+        "none",
+        "dynamic",
+    )
+    if source is None or not is_of_all or experiment.model.num_labels is not None:
         stored = split[evenly_spaced(split.size, count)]
     else:
         random = np.random.default_rng((experiment.seed, most))

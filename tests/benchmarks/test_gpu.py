@@ -13,16 +13,40 @@ from tests.conftest import ROOT
 def test_a_part_that_fails_is_noted_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parts = {"fails": lambda scale: 1 / 0, "works": lambda scale: {"rounds": scale[0]}}
+    def rows(scale):
+        yield "divides", lambda: 1 / 0
+        yield "rounds", lambda: scale[0]
+        raise ValueError("no more")
+
+    parts = {"mixed": rows, "works": gpu._only("rounds", lambda scale: scale[0])}
     monkeypatch.setattr(gpu, "PARTS", parts)
+    monkeypatch.setenv("XLA_FLAGS", "")
     out = tmp_path / "new" / "gpu.json"
     monkeypatch.setattr(sys, "argv", ["gpu", "--smoke", f"--out={out}"])
     with pytest.raises(SystemExit) as end:
         gpu.main()
     assert end.value.code == 1
     measured = json.loads(out.read_text())
-    assert measured["failed"] == {"fails": "ZeroDivisionError: division by zero"}
-    assert measured["works"] == {"rounds": 1}
+    assert measured["failed"] == {
+        "mixed, divides": "ZeroDivisionError: division by zero",
+        "mixed, rows": "ValueError: no more",
+    }
+    assert measured["mixed"] == measured["works"] == {"rounds": 1}
+
+
+def test_ours_are_kept_if_pytorch_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "_of_pytorch", lambda config: ["torch"])
+
+    def best(makers, scale):
+        if "torch" in makers:
+            raise RuntimeError("no compiler")
+        return {"ours": 3.0}
+
+    monkeypatch.setattr(gpu, "_best", best)
+    found = dict(gpu.alone(gpu.SMOKE))
+    assert found.keys() == gpu.ROWS.keys()
+    row = found["MLP 200, batch 100"]()
+    assert row == {"ours": 3.0, "PyTorch failed": "RuntimeError: no compiler"}
 
 
 def test_every_row_can_be_built() -> None:
@@ -43,7 +67,7 @@ def test_the_script_measures_launches(tmp_path: Path) -> None:
     command = [ROOT / "benchmarks" / "gpu.sh", "--smoke", "--part=launches"]
     environment = {**os.environ, "PYTHON": sys.executable}
     subprocess.run([*command, f"--out={out}"], env=environment, check=True)
-    measured = json.loads(out.read_text())["launches"]
+    measured = json.loads(out.read_text())["launches"]["quickstart"]
     assert measured["second launch is equal"]
     assert measured["stopped and resumed is equal"]
     assert measured["warm"]["seconds"] > 0

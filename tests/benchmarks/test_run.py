@@ -41,6 +41,8 @@ def test_bad_workloads_are_refused(monkeypatch, tmp_path, workload, message) -> 
     [
         ({"model.prior.name": "vamp"}, "model.prior.name=vamp"),
         ({"objective.beta": 4.0}, "choose 1.0"),
+        ({"model.encoder.normalization": "batch"}, "encoder.normalization=batch"),
+        ({"optimizer.ema_decay": 0.9}, "optimizer.ema_decay=0.9"),
         ({"model.decoder.widths": (9,)}, "another model.decoder.widths"),
         ({"evaluate.bounds.importance_samples": 1_500}, "a multiple, or fewer"),
     ],

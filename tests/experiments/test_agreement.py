@@ -22,5 +22,8 @@ def test_runs_that_are_alike_agree(tmp_path: Path) -> None:
     stranger = agreement.score_agreement(folders[::2])
     assert stranger[1]["disentanglement/udr_spearman"] < 0.2
     assert agreement.score_agreement(folders[:1]) == [{}]
+    # A prior that is not Gaussian gives codes, but no KL per dimension.
+    workdir.write_json(folders[2] / "results.json", {"test/rate_nats": 5.0})
+    assert agreement.score_agreement(folders) == [{}, {}, {}]
     (folders[0] / agreement.CODES_FILE).unlink()
     assert agreement.score_agreement(folders[:2]) == [{}, {}]

@@ -23,6 +23,19 @@ def test_a_shift_is_the_misfit_and_noise_is_not_explained() -> None:
     np.testing.assert_allclose(found.reconstruction_rmse, [0, data[:, 1].std(), 0])
 
 
+def test_a_column_without_values_comes_last(tmp_path: Path) -> None:
+    """Of few test rows with missing values."""
+    data = np.random.default_rng(0).normal(size=(20, 3))
+    data[:, 1] = np.nan
+    means = np.zeros((20, 3))
+    columns.save(data, means, means, tmp_path, ["a", "b", "c"])
+    with (tmp_path / "columns.csv").open(newline="") as stream:
+        rows = [*csv.DictReader(stream)]
+    assert rows[-1]["column"] == "b" and rows[-1]["misfit"] == "nan"
+    assert float(rows[0]["misfit"]) > 0
+    assert columns.show_columns(tmp_path).tables
+
+
 def test_the_largest_misfit_comes_first(tmp_path: Path) -> None:
     data = np.random.default_rng(0).normal(size=(100, 15))
     data /= data.std(0)

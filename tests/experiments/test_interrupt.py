@@ -162,6 +162,21 @@ def test_a_long_call_can_be_interrupted() -> None:
         assert process.wait(timeout=10) == 130
 
 
+def test_work_that_does_not_ask_ends_at_the_first_signal() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY.replace("watch()", "watch(ends_at_once=True)")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert "error: interrupted" in process.stderr.readline()
+        assert process.wait(timeout=10) == 130
+
+
 @pytest.mark.slow
 def test_asked_to_stop_it_saves_and_says_so(start: Start, tmp_path: Path) -> None:
     process, workdir = start(tmp_path, *FLAGS), tmp_path / "run"

@@ -17,7 +17,7 @@ def test_a_template_is_filled_in_and_escaped(
     (tmp_path / "a.png").write_bytes(b"pixels")
     (tmp_path / "a.html").write_text("{{ command }} {{ path | picture }} {{ date }}")
     command, _, rest = page.render("a.html", path=tmp_path / "a.png").partition(" data")
-    assert command == "python launch.py &lt;this&gt;"
+    assert command == "python launch.py &#39;&lt;this&gt;&#39;"
     url, date = rest.split(" ", 1)
     assert url == f":image/png;base64,{base64.b64encode(b'pixels').decode()}"
     assert date.endswith(" UTC")

@@ -42,6 +42,15 @@ def test_lines_are_told_apart_by_the_other_fields() -> None:
         assert [c["fields"]["objective.beta"] for c in line] == [1.0, 4.0]
 
 
+def test_names_with_dollar_signs_are_no_formulas() -> None:
+    cells = [cell(beta) for beta in (1.0, 4.0)] * 2
+    for i, of_cell in enumerate(cells):
+        names = {"dataset.name": f"npz:{'ab'[i // 2]}$_{{$c.npz"}
+        cells[i] = of_cell | {"fields": of_cell["fields"] | names}
+    figures = plots.draw_all(cells, ["objective.beta", "dataset.name"], 5)
+    assert "$_{$c.npz" in figures[0][1]
+
+
 @pytest.mark.parametrize("anomalous", [[np.inf, 1.0], [np.inf]])
 def test_infinite_scores_have_a_histogram(tmp_path: Path, anomalous: list) -> None:
     path, normal = tmp_path / "scores.png", np.array([0.0, 0.5])

@@ -85,8 +85,9 @@ class Sprites:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         # Each image by itself, however it is taken: its key is its place among all.
         places = np.ravel_multi_index(tuple(np.asarray(self.factors).T), SIZES)
-        keys = jax.vmap(jax.random.key)(places)
-        return np.array(_draw(self, keys), dtype, copy=copy)
+        with jax.ensure_compile_time_eval():  # a prior takes examples while traced
+            keys = jax.vmap(jax.random.key)(places)
+            return np.array(_draw(self, keys), dtype, copy=copy)
 
     def draw(self, keys: jax.Array) -> jax.Array:
         """Returns the images [N, side, side, C] at this look, pure.

@@ -60,6 +60,27 @@ def test_other_parts_of_models(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert curves.show_traversals(subject, {}, tmp_path).left_out
 
 
+OF_DRAWN = {"model.prior.name": "vamp", "model.prior.num_components": 20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.condition": "label"},
+        {"dataset.keep_labels": (0, 1), **OF_DRAWN},
+    ],
+)
+def test_factors_are_shown_of_models_of_all_images_only(changes: dict) -> None:
+    """Images of random factors have no labels. A VampPrior begins at drawn images."""
+    subject = initial_model(**{"dataset.name": "sprites:16"}, **changes)
+    assert subject.test.factors is None
+    assert {*np.unique(subject.test.labels)} <= {0, 1, 2}
+    if "dataset.keep_labels" in changes:
+        assert 2 not in subject.test.labels
+    assert np.isfinite(subject.test.codes).all()
+
+
 def test_codes_that_no_tool_moves_are_refused() -> None:
     changes = {"model.posterior.name": "von_mises_fisher"}
     changes["model.prior.name"] = "uniform_on_sphere"
