@@ -208,10 +208,11 @@ def _about() -> dict[str, Any]:
 
 def _configs(scale: Scale) -> Iterator[tuple[str, Config]]:
     for name, changes in ROWS.items():
-        config = mnist_vae.get_config("")
+        is_mlp = "MLP" in name
+        config = mnist_vae.get_config("") if is_mlp else default.get_config()
         config.runtime.num_devices = 1
-        own = {**changes, **scale.changes} if "MLP" in name else dict(changes)
-        if scale is SMOKE and "MLP" not in name:
+        own = {**changes, **scale.changes} if is_mlp else dict(changes)
+        if scale is SMOKE and not is_mlp:
             own |= {"dataset.name": "sprites:16", "dataset.validation_size": 0}
         yield name, default.finish(override(config, own), "")
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import gpu
 from tests.conftest import ROOT
+from vae.build import build
 
 
 def test_a_part_that_fails_is_noted_and_the_others_go_on(
@@ -54,6 +55,8 @@ def test_every_row_can_be_built() -> None:
     assert names == list(gpu.ROWS)
     assert gpu.POPULATIONS.keys() <= gpu.ROWS.keys()
     sizes = dict(gpu._configs(gpu.SMOKE))
+    for config in sizes.values():
+        build(config)
     # 784 -> 200 -> 200 -> 2 x 50, and 50 -> 200 -> 200 -> 784, with biases.
     layers = [(784, 200), (200, 200), (200, 100), (50, 200), (200, 200), (200, 784)]
     expected = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
