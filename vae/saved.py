@@ -32,7 +32,7 @@ from vae.training.parallel import one_per_device
 from vae.types import Params, UserError
 
 CONFIG, EXAMPLES, WEIGHTS = "config.json", "examples.npz", "model.safetensors"
-MODEL_TYPE = "vae"  # of exported models, in their `CONFIG`
+MODEL_TYPE = "vae"  # in the `CONFIG` of exported models
 
 
 def load(
@@ -87,7 +87,9 @@ def open_model(
     is_exported = "model_type" in held
     config = from_operative(as_of_today(held["config"] if is_exported else held))
     if ema and (is_exported or not config.optimizer.ema_decay):
-        raise UserError(f"{folder} has no average of weights: {_why_none(is_exported)}")
+        why = "it was trained with optimizer.ema_decay=0"
+        why = "an exported model holds the last weights" if is_exported else why
+        raise UserError(f"{folder} has no average of weights: {why}")
     examples = _stand_in(**held["data"]) if is_exported else read_examples(folder)
     if examples is None:
         config.dataset.name = data or config.dataset.name
@@ -97,12 +99,6 @@ def open_model(
     if is_exported:
         return experiment, _read_weights(experiment, folder)
     return experiment, _read_checkpoint(experiment, folder, ema=ema)
-
-
-def _why_none(is_exported: bool) -> str:
-    if is_exported:
-        return "an exported model holds the last weights"
-    return "it was trained with optimizer.ema_decay=0"
 
 
 def write_model(experiment: Experiment, variables: Params, folder: Path) -> None:
@@ -139,14 +135,15 @@ def write_model(experiment: Experiment, variables: Params, folder: Path) -> None
 
 def facts_of(experiment: Experiment) -> dict[str, Any]:
     """Returns what is known of all data beside their arrays, for JSON."""
-    dataset, facts = experiment.data.everything, {}
-    if dataset.scaling is not None:
-        facts["scaling"] = dataset.scaling.as_plain()
-    if dataset.columns:
-        facts["columns"] = columns.as_plain(dataset.columns)
+    dataset = experiment.data.everything
     counts = dataset.count_labels() if experiment.model.num_labels else ()
-    lists = {"label_names": dataset.label_names, "label_counts": counts}
-    return facts | {name: [*each] for name, each in lists.items() if each}
+    facts = {
+        "scaling": dataset.scaling and dataset.scaling.as_plain(),
+        "columns": columns.as_plain(dataset.columns),
+        "label_names": [*dataset.label_names],
+        "label_counts": [*counts],
+    }
+    return {name: value for name, value in facts.items() if value}
 
 
 def with_facts(dataset: Dataset, facts: dict[str, Any]) -> Dataset:

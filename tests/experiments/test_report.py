@@ -84,7 +84,7 @@ def test_the_page_is_one_file_and_holds_every_figure(
     rows.append(row(1.0, 0, 80.0, **{"dataset.name": "mnist", "data_sha256": "1"}))
     report.write(rows, ["objective.beta"], tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert "python launch.py &lt;this&gt;" in page
+    assert "python launch.py &#39;&lt;this&gt;&#39;" in page
     assert not any(f'{attribute}="http' in page for attribute in ("src", "href"))
     assert page.count("<svg") == 7  # the plane, five metrics, one heat map
     told = "dataset.name=mnist_5k, dataset.binarize=static, data_sha256=0"
