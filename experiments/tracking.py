@@ -22,6 +22,7 @@ from vae.training.metrics import MetricWriter
 
 CHOICE = "VAE_TRACKER"  # the variable that hands it on to the processes of a sweep
 PROJECT = "vae"
+Send = Callable[[int, dict[str, float]], Any]  # of numbers at a step
 
 
 def choose(name: str) -> None:
@@ -79,7 +80,7 @@ class _Tracker:
     def conclude(self, step: int, results: Mapping[str, Any]) -> None:
         self._send(self._conclude, step, results)
 
-    def _send(self, send: "Send | None", step: int, values: Mapping[str, Any]) -> None:
+    def _send(self, send: Send | None, step: int, values: Mapping[str, Any]) -> None:
         if send is not None:
             finite = {name: v for name, v in values.items() if _is_finite(v)}
             self._attempt(lambda: send(step, finite))
@@ -108,8 +109,7 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-Send = Callable[[int, dict[str, float]], Any]
-# the run's name there; what logs metrics, sends results and ends it
+# The run's name in the tracker; what logs metrics, sends results and ends the run.
 Started = tuple[str, Send, Send, Callable[[], Any]]
 
 
