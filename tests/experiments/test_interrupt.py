@@ -139,15 +139,18 @@ def test_under_nohup_a_closed_terminal_stops_nothing(handlers) -> None:
 BUSY = """
 import hashlib
 from experiments import interrupt
-interrupt.watch()
+interrupt.watch({how})
 print("ready", flush=True)
 hashlib.pbkdf2_hmac("sha256", b"", b"", 10**8)  # a minute without a handler
 """
 
 
-def test_a_long_call_can_be_interrupted() -> None:
+@pytest.mark.parametrize("how", ["", "ends_at_once=True"])
+def test_a_long_call_can_be_interrupted(how: str) -> None:
+    """By the first signal, if the work does not ask whether to stop; else by a Ctrl-C
+    after it."""
     with subprocess.Popen(
-        [sys.executable, "-c", BUSY],
+        [sys.executable, "-c", BUSY.format(how=how)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -155,24 +158,10 @@ def test_a_long_call_can_be_interrupted() -> None:
     ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert "Ctrl-C again stops now" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert "error: interrupted" in process.stderr.readline()
-        assert process.wait(timeout=10) == 130
-
-
-def test_work_that_does_not_ask_ends_at_the_first_signal() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", BUSY.replace("watch()", "watch(ends_at_once=True)")],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None and process.stderr is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
+        if not how:
+            process.send_signal(signal.SIGINT)
+            assert "Ctrl-C again stops now" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM if how else signal.SIGINT)
         assert "error: interrupted" in process.stderr.readline()
         assert process.wait(timeout=10) == 130
 
