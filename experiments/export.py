@@ -34,14 +34,16 @@ def run(folder: Path, output: Path | None, *, license: str) -> None:
       license: of the weights, as the card names it.
 
     Raises:
-      UserError: there is no such run, or the folder holds other files of these names or
-        cannot be written.
+      UserError: there is no such run; the folder has files of these names that are not
+        of an exported model; or it cannot be written.
     """
     output = output or folder / "export"
     if output.resolve() == folder.resolve():
         raise UserError(f"--output={output} is the run's own folder: name another")
-    held, config = [n for n in FILES if (output / n).exists()], output / CONFIG
-    if held and (read_json(config) or {}).get("model_type") != MODEL_TYPE:
+    held = [name for name in FILES if (output / name).exists()]
+    own = read_json(output / CONFIG)
+    is_export = isinstance(own, dict) and own.get("model_type") == MODEL_TYPE
+    if held and not is_export:
         raise UserError(
             f"--output={output} has a {held[0]} that is not of an exported model: name "
             "another folder"

@@ -64,7 +64,8 @@ class Launch(abc.ABC):
     """An experiment with its flags.
 
     Attributes:
-      can_stop: whether it stops at a signal where its state is saved; others end.
+      can_stop: whether a signal makes it save its state and stop. Otherwise a signal
+        ends the process at once.
     """
 
     can_stop: ClassVar[bool] = False

@@ -38,8 +38,8 @@ def run(
       output: a file that ends in .npz, or of a table in .csv, .tsv or .parquet; None:
         `samples.npz` or `samples.csv` in the folder.
       count: how many examples, N.
-      label: of all of them, for a conditional model; "": drawn with the frequencies of
-        the training data.
+      label: of all examples, for a conditional model; "": labels are drawn, as frequent
+        as in the training data.
       temperature: multiplies the prior's standard deviation.
       mean: whether examples are the means of p(x | z), or else draws from it.
       seed: of the draws.

@@ -248,11 +248,9 @@ def _examples(
     count = min(most, split.size, max(1, MOST_PIXELS // pixels))
     source, values = experiment.data.factors, None
     dataset = experiment.config["dataset"]
-    is_of_all = not dataset["keep_labels"] and dataset["binarize"] in (
-        "none",
-        "dynamic",
-    )
-    if source is None or not is_of_all or experiment.model.num_labels is not None:
+    is_stored = dataset["binarize"] in ("none", "dynamic")
+    is_of_all = not dataset["keep_labels"] and experiment.model.num_labels is None
+    if source is None or not (is_stored and is_of_all):
         stored = split[evenly_spaced(split.size, count)]
     else:
         random = np.random.default_rng((experiment.seed, most))

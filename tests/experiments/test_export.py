@@ -23,7 +23,7 @@ def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["config.json", "README.md", "model.safetensors"])
-@pytest.mark.parametrize("text", ["{}", '{"model_type": "bert"}'])
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"model_type": "bert"}'])
 def test_no_file_of_another_kind_is_written_over(
     tmp_path: Path, kept_run: Path, name: str, text: str
 ) -> None:

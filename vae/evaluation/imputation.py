@@ -36,8 +36,8 @@ def applies(subject: Subject, **_: Any) -> str | None:
 def run(
     trained: Trained, *, hide: Hide = 0.0, importance_samples: Count = 1_000
 ) -> dict[str, Any]:
-    """Hides a random share of the test values, and imputes them. Of a category all
-    values are hidden, or none.
+    """Hides a random share of the test values, and imputes them. A category is hidden
+    as a whole.
 
     Returns:
       `imputation/hide`, the share, and `imputation/importance_samples`, the number;
