@@ -28,7 +28,7 @@ def get_config(mode: str = "") -> default.Config:
     config.model.likelihood.name = "bernoulli"
     config.model.latent_dim = 16
     config.model.encoder.width = config.model.decoder.width = 32
-    config.model.encoder.layers = "28d2,14d2,7x1,7d7,1x1"
+    config.model.encoder.layers = "28x1,28d2,14x1,14d2,7x1,7d7,1x1"
     config.model.decoder.layers = LAYERS[6]
     config.optimizer.schedule.name = "cosine"
     # The paper's norms for CIFAR-10, whose loss is per dimension.

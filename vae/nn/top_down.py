@@ -94,23 +94,23 @@ class BottomUpEncoder(nn.Module):
     def __call__(self, x: jax.Array, condition: jax.Array | None = None) -> Any:
         """Maps images [B, R, R, C], and a condition [B, G], to the last activations and
         it, flat [B, F]; or, for `every_resolution`, to a dictionary with the last at
-        each resolution r, [B, r, r, width]."""
+        each resolution r, [B, r, r, width], after pooling (`32d2` gives them at 16)."""
         layers = parse_rise(self.layers)
         check_side(layers[0].resolution, x.shape[1:], part="encoder")
         init = fan_in_uniform(1 / len(layers))
         x = SameConv(
             self.width, self.convolution, fan_in_uniform(), self.dtype, name="input"
         )(x)
-        activations = {}
-        for i, (resolution, rate) in enumerate(layers):
+        activations = {layers[0].resolution: x}
+        for i, (_, rate) in enumerate(layers):
             block = Bottleneck(
                 *(self.middle, self.width, init, self.convolution, self.dtype),
                 name=f"block_{i}",
             )
-            activations[resolution] = x = x + block(x)
+            x = x + block(x)
             if rate is not None:
                 x = pool(x, rate)
-                activations[resolution // rate] = x
+            activations[x.shape[1]] = x
         if self.every_resolution:
             return activations
         return with_condition(x.reshape(len(x), -1), condition)

@@ -75,6 +75,11 @@ def test_an_encoder_gives_the_last_activations_of_each_resolution() -> None:
     plain: Any = ENCODER.apply({"params": params}, images())
     np.testing.assert_allclose(plain[2], pool(plain[4], 2), rtol=1e-5)
     np.testing.assert_allclose(plain[1], pool(plain[4], 4), rtol=1e-4, atol=1e-6)
+    # The block 4d2 gives the first activations at 2x2, and none at 4x4.
+    params = {**variables["params"], "block_1": of_blocks["block_1"]}
+    without: Any = ENCODER.apply({"params": params}, images())
+    np.testing.assert_array_equal(without[4], activations[4])
+    assert (without[2] != activations[2]).any()
     flat = BottomUpEncoder(ENCODER.layers, WIDTH).apply(variables, images())
     np.testing.assert_array_equal(flat, activations[1].reshape(3, -1))
 
