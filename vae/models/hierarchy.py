@@ -118,8 +118,9 @@ class Hierarchy(VAE):
         raise NotImplementedError
 
     def _frozen_log_q(self, encoded: Any, groups: tuple[LatentGroup, ...]) -> jax.Array:
-        """Returns log q(z | x) [K, B] with gradients by z, but none by parameters. That
-        of the groups one by one would lack the gradient by each other's codes."""
+        """Returns log q(z | x) [K, B] with gradients by z, but none by parameters.
+        Freezing the density of each group by itself would also drop the gradient
+        through the codes of the other groups."""
         module, variables = self.unbind()
         variables = {name: variables[name] for name in variables if name != EMA}
         given = jax.lax.stop_gradient((variables, encoded))
@@ -223,10 +224,13 @@ def combine(a: Distribution, b: Distribution) -> Distribution:
       Sonderby et al. 2016, arXiv 1602.02282, eq. 16 and 17.
     """
     scale_a, scale_b = a.base_dist.scale, b.base_dist.scale
-    # The share of a's precision; no square overflows.
-    share = nn.sigmoid(2 * (jnp.log(scale_b) - jnp.log(scale_a)))
+    gap = jnp.log(scale_b) - jnp.log(scale_a)
+    share = nn.sigmoid(2 * gap)  # of a in the precision
     mean = share * a.mean + (1 - share) * b.mean
-    return Independent(Normal(mean, scale_a * jnp.sqrt(share)), 1)
+    # The share of the larger precision is at least 1/2, so the root does not underflow.
+    largest = nn.sigmoid(2 * jnp.abs(gap))
+    scale = jnp.minimum(scale_a, scale_b) * jnp.sqrt(largest)
+    return Independent(Normal(mean, scale), 1)
 
 
 def _sample(

@@ -185,6 +185,24 @@ def test_precisions_add() -> None:
     np.testing.assert_allclose(found, product, atol=1e-5)
 
 
+def test_a_product_with_a_very_wide_gaussian_is_the_other() -> None:
+    """Its squared scale overflows in float32."""
+
+    @jax.jit
+    @jax.value_and_grad
+    def log_prob(log_scale: jax.Array, wide_first: bool) -> jax.Array:
+        wide = Independent(Normal(jnp.full(1, 3.0), jnp.exp(log_scale)), 1)
+        narrow = Independent(Normal(jnp.zeros(1), 1.0), 1)
+        pair = (wide, narrow), (narrow, wide)
+        both = [combine(*each).log_prob(jnp.ones(1)) for each in pair]
+        return jnp.where(wide_first, *both)
+
+    for wide_first in (True, False):
+        found, slope = log_prob(jnp.float32(60.0), wide_first)
+        np.testing.assert_allclose(found, -0.5 * np.log(2 * np.pi) - 0.5, rtol=1e-6)
+        assert slope == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_without_upper_groups_it_is_the_vae(kind: type[Hierarchy]) -> None:
