@@ -11,10 +11,10 @@ from vae.types import Unsupported
 
 
 class Layer(NamedTuple):
-    """A block at a resolution, with `DxN` of an encoder or `DmN` of a decoder."""
+    """A block at resolution R, written `R`, `RdN` (encoder) or `RmN` (decoder)."""
 
     resolution: int
-    other: int | None = None  # divides the resolution, or has the image to add
+    other: int | None = None  # N: divides the resolution, or is that of what is added
 
 
 def parse_layers(text: str, letter: str, part: str) -> tuple[Layer, ...]:
@@ -22,7 +22,8 @@ def parse_layers(text: str, letter: str, part: str) -> tuple[Layer, ...]:
 
     Args:
       text: as "32x11,32d2": eleven blocks at 32x32, then one that divides by 2. Of a
-        decoder, "32m16" is a block at 32x32 that adds what was reached at 16x16.
+        decoder, "32m16" is a block at 32x32 that adds the result of the block before,
+        at 16x16.
       letter: "d" of an encoder, "m" of a decoder.
       part: "encoder" or "decoder".
 
@@ -71,28 +72,23 @@ def parse_fall(text: str) -> tuple[Layer, ...]:
     """Reads the layers of a decoder; see `parse_layers`.
 
     Raises:
-      Unsupported: as there; the first block is not at 1x1; or another takes nothing
-        that was reached before.
+      Unsupported: as there; the first block is not at 1x1; or another does not take
+        the one before it, whose codes would then not reach the image.
     """
     layers = parse_layers(text, "m", "decoder")
     if layers[0] != Layer(1):
         raise Unsupported(f"begins with a block at 1x1, but layers={text}", "decoder")
-    reached = {1}
+    reached = 1
     for resolution, source in layers:
-        if source is None:
-            is_good = resolution in reached
-        else:
-            is_good = source in reached and resolution % source == 0
-        if not is_good:
-            raise Unsupported(
-                f"has a block at {resolution}x{resolution} in layers={text} that takes "
-                "nothing from before: "
-                + (
-                    f"write {resolution}m{max(reached)}"
-                    if source is None
-                    else f"{source}x{source} is not reached or does not divide it"
-                ),
-                "decoder",
-            )
-        reached.add(resolution)
+        grows = resolution > reached and resolution % reached == 0
+        if (resolution, source) == (reached, None) or (grows and source == reached):
+            reached = resolution
+            continue
+        hint = f"{resolution}m{reached}" if grows else f"{reached}x1"
+        raise Unsupported(
+            f"has a block at {resolution}x{resolution}"
+            + (f" that adds {source}x{source}" if source else "")
+            + f" in layers={text}, after one at {reached}x{reached}: write {hint}",
+            "decoder",
+        )
     return layers

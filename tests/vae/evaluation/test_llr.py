@@ -22,6 +22,7 @@ from tests.vae.models.test_hierarchy import (
     model,
 )
 from vae import rng
+from vae.distributions.ancestral import split_groups
 from vae.evaluation.bounds import make_importance_bound
 from vae.evaluation.llr import make_bounds_above
 from vae.models.hierarchy import Ladder
@@ -107,13 +108,36 @@ def test_of_three_groups_those_above_count(kind: Any) -> None:
 @pytest.mark.slow
 def test_groups_that_depend_on_all_above() -> None:
     """Each redrawn group is given all above it; above none, it is the bound again."""
-    own, keys = deep.OWN, deep.KEYS
-    params = own.init(jax.random.key(1), deep.X, keys)["params"]
-    params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # no prior is the start's
-    ks = range(len(own.group_sizes))
+    own, keys, sizes = deep.OWN, deep.KEYS, deep.OWN.group_sizes
+    params = deep.draw_params()
+    variables, ks = {"params": params}, range(len(sizes))
     found = bounds_above(own, params, deep.X, 3, ks)
     bound = jax.jit(make_importance_bound(own, 3))
-    expected = bound({"params": params}, deep.X, None, keys).log_likelihood
+    expected = bound(variables, deep.X, None, keys).log_likelihood
     np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
-    assert found.shape == (5, len(ks))
+    # The two lowest are redrawn one after the other, with the same noise.
+    samples, k = jnp.arange(3), 2
+
+    @jax.jit
+    def redraw(variables: Any) -> jax.Array:
+        prior: Any = own.apply(variables, method="prior_of")
+        encoded = own.apply(variables, deep.X, method="encode")
+        given = encoded, rng.per_sample(keys, samples)
+        groups = own.apply(variables, *given, method="infer").groups
+        noise = rng.per_sample(rng.each_named(keys, "redrawn"), samples)
+        new = split_groups(rng.normal(noise, sum(sizes), jnp.float32), sizes)
+
+        def choose(group: int, given: Any) -> tuple[jax.Array, jax.Array]:
+            z = groups[group].z
+            if group < k:
+                z = given.base_dist.loc + given.base_dist.scale * new[group]
+            return z, z
+
+        codes = jnp.concatenate(prior.descend((3, len(deep.X)), choose), -1)
+        decoded: Any = own.apply(variables, codes, method="decode")
+        ratios = [g.prior.log_prob(g.z) - g.log_q for g in groups[k:]]
+        weights = decoded.log_prob(deep.X) + sum(ratios)
+        return jax.nn.logsumexp(weights, axis=0) - jnp.log(3)
+
+    np.testing.assert_allclose(found[:, k], redraw(variables), rtol=1e-4)
     assert np.isfinite(found).all()

@@ -52,6 +52,10 @@ KEYS = rng.per_example(jax.random.key(0), jnp.arange(5))
 
 @pytest.fixture(scope="module")
 def params() -> Any:
+    return draw_params()
+
+
+def draw_params() -> Any:
     """Drawn, and moved, so that no prior is that of the start."""
     drawn = jax.jit(OWN.init)(jax.random.key(1), X, KEYS)["params"]
     leaves, tree = jax.tree.flatten(drawn)
@@ -114,10 +118,17 @@ def test_rates_are_divergences_and_estimated_without_bias(params: Any) -> None:
 
 @pytest.mark.slow
 def test_samples_of_the_prior_are_those_that_it_scores(params: Any) -> None:
-    """Codes drawn group by group; E exp(log r - log p) of a density r is 1."""
+    """Codes drawn group by group; E exp(log r - log p) of a density r is 1. Given the
+    groups above, each code less its mean, in standard deviations, is standard normal.
+    """
     prior: Any = OWN.apply({"params": params}, method="prior_of")
-    z = jax.jit(lambda key: prior.sample(key, (4_000,)))(jax.random.key(3))
-    assert z.shape == (4_000, OWN.code_dim)
+    count, lower = 4_000, OWN.code_dim - CHANNELS  # the top is a mixture
+    z = jax.jit(lambda key: prior.sample(key, (count,)))(jax.random.key(3))
+    assert z.shape == (count, OWN.code_dim)
+    noise = np.asarray(jax.jit(prior.to_noise)(z))[:, :lower]
+    np.testing.assert_allclose(noise.mean(0), 0, atol=5 / count**0.5)
+    error = 5 * (2 / count) ** 0.5
+    np.testing.assert_allclose(np.cov(noise.T), np.eye(lower), atol=error)
     log_p = jax.jit(prior.log_prob)(z)
     # r moves the lowest group a little, by its conditional Gaussian's own scale.
     shift = jnp.zeros(OWN.code_dim).at[0].set(0.1)
