@@ -87,9 +87,20 @@ def _define(name: str, kind: Any, text: str) -> None:
         kinds.get(kind, flags.DEFINE_string)(name, None, text)
 
 
+def _help_of(flag: str) -> str:
+    """Returns the text of a flag; where experiments differ, that of each."""
+    readers: dict[str, list[str]] = {}
+    for name, read in _READ.items():
+        if flag in read:
+            readers.setdefault(get_args(read[flag].type)[1], []).append(name)
+    if len(readers) == 1:
+        return next(iter(readers))
+    return " ".join(f"{', '.join(of)}: {text}" for text, of in readers.items())
+
+
 _FLAGS = {flag: field for read in _READ.values() for flag, field in read.items()}
 for _name, _field in _FLAGS.items():
-    _define(_name, *get_args(_field.type))
+    _define(_name, get_args(_field.type)[0], _help_of(_name))
 
 
 def main(arguments: list[str] = sys.argv) -> int:

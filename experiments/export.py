@@ -50,8 +50,8 @@ def run(folder: Path, output: Path | None, *, license: str) -> None:
         )
     experiment, variables = open_model(folder)
     try:
-        write_model(experiment, variables, output)
         card = _model_card(experiment, folder, license)
+        write_model(experiment, variables, output)
         workdir.write_text(output / CARD, card)
     except OSError as error:
         raise UserError(f"--output={output} cannot be written ({error})") from error
@@ -69,7 +69,9 @@ def _model_card(experiment: Experiment, folder: Path, license: str) -> str:
     rows = [
         f"| `{key}` | {value:.6g}{_error(results, key)} |"
         for key, value in results.items()
-        if key.startswith(SHOWN) and not key.endswith(("_stderr", "_ess"))
+        if key.startswith(SHOWN)
+        and not key.endswith(("_stderr", "_ess"))
+        and not isinstance(value, list)  # of each group
     ]
     lines = [
         "---",

@@ -80,7 +80,7 @@ def run(
         x = map_batches(of_batch, np.arange(count), min(BATCH, count))
     except Unsupported as error:
         raise UserError(
-            f"--temperature={temperature}: the {error.part} {error}; leave it out"
+            f"--temperature={temperature}: {error}; leave it out"
         ) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

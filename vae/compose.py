@@ -117,7 +117,7 @@ def naming(config: Config, path: str) -> Iterator[None]:
     except Unsupported as error:
         path = f"model.{error.part}" if error.part else path
         name = group_of(config, path)["name"]
-        raise CannotWork(path, f"{path}.name={name} {error}") from error
+        raise CannotWork(path, f"{path}.name={name} {error.message}") from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Training on arrays, without a configuration or a folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -134,6 +135,7 @@ def fit(
     Raises:
       UserError: the data do not fit the model or the batch size; a number is out of
         range.
+      Unsupported: the objective cannot work with the model.
       Diverged: a metric became nan or infinite.
     """
     images, fitted = _as_stored(np.asarray(x)), None
@@ -152,7 +154,8 @@ def fit(
         _check_label(model, label, len(images))
     data = Split(images, None if label is None else np.asarray(label, np.int32))
     preprocess = make_preprocess("dynamic" if binarize else "none", jnp.float32)
-    built = objective(model, len(images))
+    with _naming_objective():
+        built = objective(model, len(images))
     of_model = optax.adam(1e-3) if optimizer is None else optimizer
     own = objective.optimizer
     tx = bind_method("", {"ema_decay": ema_decay}, with_average)(
@@ -173,7 +176,9 @@ def fit(
         return state, zero_totals((*metrics, *NORMS), jnp.float32)
 
     run_step = make_run_step(
-        make_train_step(built, tx), preprocess, lambda step: step % log_every == 0
+        make_train_step(built, tx),
+        preprocess,
+        lambda step: (step % log_every == 0) | (step == steps),
     )
     call = jax.jit(
         make_resident_call(
@@ -181,7 +186,8 @@ def fit(
         ),
         donate_argnums=0,
     )
-    state, empty = initialize(data[:batch_size])
+    with _naming_objective():
+        state, empty = initialize(data[:batch_size])
     data, positions = jax.device_put((data, np.arange(batch_size, dtype=np.int32)))
     history = []
     for start in range(0, steps, log_every):
@@ -202,6 +208,20 @@ def fit(
         scaling=fitted,
         history=history,
     )
+
+
+@contextmanager
+def _naming_objective() -> Iterator[None]:
+    """Says of an objective that it cannot work with the model.
+
+    Raises:
+      Unsupported: it cannot, or a part of the model cannot.
+    """
+    try:
+        yield
+    except Unsupported as error:
+        part = error.part or "objective"
+        raise Unsupported(error.message, part) from error
 
 
 def _as_stored(x: np.ndarray) -> np.ndarray:
@@ -247,7 +267,7 @@ def _check(
         try:
             needed = [*sides, model.likelihood.num_features(channels)]
         except Unsupported as error:
-            raise UserError(f"the likelihood {error}") from error
+            raise UserError(f"the likelihood {error.message}") from error
         raise UserError(
             f"the model is of examples {list(made.event_shape)}, and those of x are "
             f"{list(images.shape[1:])}: set the decoder's event_shape to {needed}"

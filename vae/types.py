@@ -29,12 +29,13 @@ class Unsupported(ValueError):
 
     The message follows the method's name, as a verb and its object, and knows nothing
     of the command line: `vae.compose` words it for users. `part` is the part of the
-    model that cannot work ("encoder", "prior", ...); without it, it is the objective.
+    model that cannot work ("encoder", "prior", ...); without it, it is the model or the
+    objective. In Python the part is named: "the prior depends on the label".
     """
 
     def __init__(self, message: str, part: str = ""):
-        super().__init__(message)
-        self.part = part
+        super().__init__(f"the {part} {message}" if part else message)
+        self.message, self.part = message, part
 
 
 def one_of(field: str, name: str, menu: tuple[str, ...]) -> str:

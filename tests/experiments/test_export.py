@@ -6,6 +6,7 @@ import pytest
 
 import vae
 from experiments import export
+from experiments.workdir import read_json, write_json
 from vae.types import UserError
 
 
@@ -20,6 +21,17 @@ def test_the_card_states_the_runs_numbers(tmp_path: Path, kept_run: Path) -> Non
     assert card.startswith("---\nlicense: mit\n")
     assert "| `test/elbo_nats` |" in card and "Trained by `python" in card
     assert vae.load(tmp_path / "model").event_shape == (8, 8, 1)
+
+
+def test_numbers_of_each_group_are_not_on_the_card(
+    tmp_path: Path, kept_run: Path
+) -> None:
+    results = read_json(kept_run / "results.json")
+    groups = {"latent/active_units_per_group": [3, 1]}
+    write_json(kept_run / "results.json", {**results, **groups})
+    export.run(kept_run, tmp_path / "model", license="mit")
+    card = (tmp_path / "model/README.md").read_text()
+    assert "| `test/elbo_nats` |" in card and "per_group" not in card
 
 
 @pytest.mark.parametrize("name", ["config.json", "README.md", "model.safetensors"])

@@ -104,10 +104,13 @@ def test_objectives_with_parts_of_their_own_train(name: str) -> None:
         images(),
         steps=4,
         batch_size=20,
-        log_every=4,
+        log_every=3,
         binarize=True,
     )
-    assert np.isfinite(fitted.history[0]["loss"])
+    assert [entry["step"] for entry in fitted.history] == [3, 4]
+    for entry in fitted.history:
+        assert np.isfinite(entry["loss"])
+        assert entry["grad_norm"] > 0 and entry["param_norm"] > 0
 
 
 @pytest.mark.slow
@@ -127,6 +130,13 @@ def test_a_penalty_of_ones_own_is_the_registrys() -> None:
             make_model(), vae.objective(penalty, weight=3.0), images(), **given
         )
         assert found.history[0]["loss"] == pytest.approx(expected.history[0]["loss"])
+
+
+def test_what_an_objective_cannot_do_is_a_sentence() -> None:
+    model = make_model().clone(posterior=vae.FullGaussian(3))
+    given: Any = {"steps": 1, "batch_size": 20, "binarize": True}
+    with pytest.raises(ValueError, match="^the objective needs a KL per dimension"):
+        vae.fit(model, vae.objective("free_bits"), images(), **given)
 
 
 def test_bad_input_is_one_sentence() -> None:

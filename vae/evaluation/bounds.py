@@ -20,6 +20,7 @@ from vae.evaluation.base import (
 )
 from vae.evaluation.latent import (
     MOST_DIMENSIONS,
+    VARIANCE_ERROR,
     active_units,
     variance_of_means,
 )
@@ -207,7 +208,8 @@ def summarise(
       of the ELBO), `/nll_is{K}_ess` (mean over images, of K), `/bits_per_dim` (if the
       likelihood is discrete and no value is missing), `/images`, `latent/active_units`,
       `latent/mean_variance` (of the posterior means, for each dimension; both of two
-      images or more), and `latent/kl_per_dim` (where the rate is a sum over
+      images or more), `latent/mean_variance_error` (its standard error, where samples
+      estimate it), and `latent/kl_per_dim` (where the rate is a sum over
       dimensions). Of models with several groups, `latent/rate_per_group_nats` and
       `latent/active_units_per_group`, the lowest group first.
     """
@@ -228,13 +230,17 @@ def summarise(
     mean, error = bounds.posterior_mean, bounds.mean_error
     # A single one has no variance.
     if mean is not None and error is not None and len(nll) > 1:
-        variance = variance_of_means(mean[:, :size], error[:, :size])
-        results["latent/active_units"] = active_units(variance)
+        estimates = variance_of_means(mean[:, :size], error[:, :size])
+        results["latent/active_units"] = active_units(*estimates)
+        variance, spread = map(np.asarray, estimates)
         if len(groups) > 1:
-            per_group = np.split(variance, np.cumsum(groups)[:-1])
-            counts = [active_units(of_group) for of_group in per_group]
+            cuts = np.cumsum(groups)[:-1]
+            parts = (np.split(estimate, cuts) for estimate in (variance, spread))
+            counts = [active_units(*part) for part in zip(*parts, strict=True)]
             results["latent/active_units_per_group"] = counts
-        results["latent/mean_variance"] = np.asarray(variance).tolist()
+        results["latent/mean_variance"] = variance.tolist()
+        if spread.any():
+            results[VARIANCE_ERROR] = spread.tolist()
     if bounds.kl_per_dimension is not None:
         kl = np.mean(bounds.kl_per_dimension[:, :size], 0)
         results["latent/kl_per_dim"] = kl.tolist()

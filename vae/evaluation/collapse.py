@@ -18,6 +18,7 @@ from vae.types import Distribution
 ACTIVE_VARIANCE = 0.01  # of a posterior mean over images: above it a unit is active
 COLLAPSED_RATE = 0.1  # nats; below it codes say nothing of images
 SETTLED = 1_000  # steps; before, codes that say nothing are no news
+ERRORS = 3  # standard errors of the estimate, by which it has to be above
 ROWS = 8  # codes whose density under all posteriors is computed at once
 
 WARM_UP = "warm-up (objective.annealing=linear)"
@@ -49,10 +50,25 @@ class Verdict(NamedTuple):
         return f"{early}{self.name}: {self.reason}{advice}"
 
 
+def is_active(mean_variance: np.ndarray, error: np.ndarray | float) -> np.ndarray:
+    """Says of each dimension [D] whether its posterior mean varies over images: by more
+    than 0.01, and by three standard errors more where samples estimate it.
+
+    Args:
+      mean_variance: of the posterior means over images [D].
+      error: its standard error [D]; 0 where the means are known.
+
+    References:
+      Burda et al. 2015, arXiv 1509.00519, sec. 5.1.
+    """
+    return mean_variance - ERRORS * error > ACTIVE_VARIANCE
+
+
 def judge(
     rate: float,
     mean_variance: np.ndarray,
     code_variance: np.ndarray,
+    variance_error: np.ndarray | float = 0.0,
     *,
     beta: float = 1.0,
     has_fixed_variance: bool = True,
@@ -70,10 +86,11 @@ def judge(
       rate: the mean KL(q(z | x) || p(z)), in nats.
       mean_variance: of the posterior means over images [D].
       code_variance: of codes drawn from the posteriors, over images [D].
+      variance_error: see `is_active`.
       beta, has_fixed_variance, excluded: see `remedies`.
       steps: of the training.
     """
-    active = mean_variance > ACTIVE_VARIANCE
+    active = is_active(mean_variance, variance_error)
     count, dimensions = int(active.sum()), len(active)
     signal = mean_variance[active] / code_variance[active]
     of_all = f"{count} of {dimensions}"
@@ -97,6 +114,7 @@ def judge_groups(
     rates: Sequence[float],
     mean_variance: np.ndarray,
     code_variance: np.ndarray,
+    variance_error: np.ndarray,
     sizes: Sequence[int],
     are_divergences: Sequence[bool],
     **training: Any,
@@ -108,18 +126,20 @@ def judge_groups(
       rates: of each group, in nats.
       mean_variance: of the posterior means over images [D], of all groups side by side.
       code_variance: of codes drawn from the posteriors, over images [D].
+      variance_error: see `is_active` [D].
       sizes: of the groups.
       are_divergences: whether the rate of each group is a KL divergence; otherwise the
         group is judged by its active units alone.
       **training: as `judge` takes it.
     """
-    together = judge(sum(rates), mean_variance, code_variance, **training)
+    estimates = mean_variance, code_variance, variance_error
+    together = judge(sum(rates), *estimates, **training)
     if len(rates) == 1:
         return together
     cuts = np.cumsum(sizes)[:-1]
     judged = np.where(are_divergences, rates, np.inf)
-    variances = np.split(mean_variance, cuts), np.split(code_variance, cuts)
-    per_group = zip(judged, *variances, strict=True)
+    parts = (np.split(estimate, cuts) for estimate in estimates)
+    per_group = zip(judged, *parts, strict=True)
     unused = [
         number
         for number, group in enumerate(per_group, 1)

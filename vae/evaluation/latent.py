@@ -11,9 +11,9 @@ from vae.data.splits import Split, evenly_spaced
 from vae.distributions.transformed import TransformedDistribution
 from vae.evaluation.base import Preprocess, Trained, map_batches
 from vae.evaluation.collapse import (
-    ACTIVE_VARIANCE,
     decoder_sensitivity,
     information,
+    is_active,
     judge_codes,
     judge_groups,
 )
@@ -26,6 +26,7 @@ from vae.types import Array, Params
 MOST, MOST_PIXELS = 2_000, 2_000_000
 SENSITIVE = 64  # codes at which the decoder is differentiated
 MOST_DIMENSIONS = 4_096  # of a code, if they are looked at one by one
+VARIANCE_ERROR = "latent/mean_variance_error"
 
 
 class Usage(NamedTuple):
@@ -69,7 +70,10 @@ def run(trained: Trained) -> dict[str, Any]:
             f"to {MOST_DIMENSIONS:,} are looked at one by one"
         }
     if "latent/mean_variance" not in before:
-        return {"collapse": "unknown: the variance of the posterior means is not known"}
+        return {
+            "collapse": "unknown: active units need two test images, and of this model "
+            "evaluate.bounds.importance_samples=2 or more"
+        }
     usage = trained.compiled(make_use)(*given)
     size, codes = subject.code_dim, np.asarray(usage.codes)
     if count < (most := min(MOST, test.size)):
@@ -79,10 +83,12 @@ def run(trained: Trained) -> dict[str, Any]:
             evenly_spaced(test.size, most),
             count,
         )
+    variance = np.array(before["latent/mean_variance"])
     verdict = judge_groups(
         before.get("latent/rate_per_group_nats", [before["test/rate_nats"]]),
-        np.array(before["latent/mean_variance"]),
+        variance,
         codes.var(axis=0)[:size],
+        np.array(before.get(VARIANCE_ERROR, np.zeros_like(variance))),
         subject.model.group_sizes,
         subject.model.rates_are_divergences,
         **trained.training,
@@ -156,17 +162,15 @@ def make_codes(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array]
     return codes
 
 
-def variance_of_means(posterior_means: Array, error: Array) -> Array:
+def variance_of_means(posterior_means: Array, error: Array) -> tuple[Array, Array]:
     """Returns the variance over images [D] of posterior means [N, D], less that of
-    their error [N, D]."""
-    return posterior_means.var(axis=0) - error.mean(axis=0)
+    their error [N, D]; and its standard error [D], 0 where the means have none."""
+    squares = (posterior_means - posterior_means.mean(axis=0)) ** 2 - error
+    spread = squares.std(axis=0) / len(squares) ** 0.5
+    variance = posterior_means.var(axis=0) - error.mean(axis=0)
+    return variance, np.where((error == 0).all(axis=0), 0.0, spread)
 
 
-def active_units(variance: Array) -> int:
-    """Counts the dimensions whose posterior mean has a variance over 0.01, of
-    variances [D].
-
-    References:
-      Burda et al. 2015, arXiv 1509.00519, sec. 5.1.
-    """
-    return int((variance > ACTIVE_VARIANCE).sum())
+def active_units(variance: Array, error: Array) -> int:
+    """Counts the active ones of dimensions; see `collapse.is_active`."""
+    return int(is_active(variance, error).sum())

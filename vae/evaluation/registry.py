@@ -32,6 +32,11 @@ EVALUATIONS = {
         bounds.run,
         shows=lambda samples, **_: {f"test/nll_is{samples}_nats": None},
         images=lambda subject, **_: subject.dataset.test.size,
+        # Of another number of samples, which may be too few for some.
+        replaces=(
+            *("latent/active_units", "latent/mean_variance", "latent/kl_per_dim"),
+            "latent/rate_per_group_nats",
+        ),
         on_all_hosts=True,
     ),
     "usage": Evaluation(latent.run, shows=lambda samples: {"collapse": None}),

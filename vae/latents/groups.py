@@ -32,7 +32,7 @@ def of_dimensions(
     given = np.asarray(values, np.float32)
     if given.shape not in ((), (len(sizes),)):
         raise ValueError(
-            f"{name}={values} must be one number or {len(sizes)}, one for each group"
+            f"{name}={values} must be one value or {len(sizes)}, one for each group"
         )
     if not (np.isfinite(given) & (given >= 0)).all():
         raise ValueError(f"{name}={values} must be finite and 0 or more")

@@ -40,8 +40,8 @@ class Hierarchy(VAE):
     upper groups the model is `VAE`.
 
     Raises:
-      Unsupported: a posterior is not a diagonal Gaussian, or the prior is made of
-        q(z | x).
+      Unsupported: a posterior is not a diagonal Gaussian; the prior is made of
+        q(z | x); or the upper modules do not fit each other.
     """
 
     rises: tuple[nn.Module, ...] = ()  # from below to features of a group
@@ -56,6 +56,18 @@ class Hierarchy(VAE):
         heads = (self.posterior, *self.posteriors, *made) if self.posteriors else ()
         if not all(isinstance(head, DiagonalGaussian) for head in heads):
             raise Unsupported("is not a diagonal Gaussian", "posterior")
+        count = len(self.posteriors)
+        if not len(self.rises) == len(self.generators) == count:
+            raise Unsupported(
+                "needs a rise and a generator for each of its upper posteriors: "
+                f"{count}, not {len(self.rises)} and {len(self.generators)}"
+            )
+        generated = [generator.gaussian.code_dim for generator in self.generators]
+        if generated != (sizes := [*self.group_sizes[:-1]]):
+            raise Unsupported(
+                f"needs generators of {sizes} dimensions, as the groups below the "
+                f"highest have, not {generated}"
+            )
 
     @property
     def group_sizes(self) -> tuple[int, ...]:

@@ -104,14 +104,23 @@ def test_each_group_is_judged(
     rates: list[float], are_divergences: list[bool], expected: str
 ) -> None:
     sizes = (3, 2)[: len(rates)] if len(rates) > 1 else (5,)
-    verdict = judge_groups(rates, np.ones(5), np.ones(5), sizes, are_divergences)
+    verdict = judge_groups(
+        rates, np.ones(5), np.ones(5), np.zeros(5), sizes, are_divergences
+    )
     assert re.match(expected, str(verdict)), verdict
     assert bool(verdict.remedies) == (verdict.name != "healthy")
 
 
 def test_a_group_without_active_units_is_unused() -> None:
     mean_variance = np.array([1.0, 1.0, 1.0, 0.001, 0.002])
-    given = mean_variance, np.ones(5), (3, 2), (False, True)
+    given = mean_variance, np.ones(5), np.zeros(5), (3, 2), (False, True)
+    verdict = judge_groups([20.0, 3.0], *given)
+    assert "unused of 2 groups: 2" in str(verdict) and "3 of 5" in str(verdict)
+
+
+def test_a_variance_within_its_error_makes_no_unit_active() -> None:
+    variance, error = np.array([1.0, 1.0, 1.0, 0.1, 0.1]), np.full(5, 0.04)
+    given = variance, np.ones(5), error, (3, 2), (False, True)
     verdict = judge_groups([20.0, 3.0], *given)
     assert "unused of 2 groups: 2" in str(verdict) and "3 of 5" in str(verdict)
 

@@ -14,7 +14,22 @@ from vae.evaluation.latent import active_units, variance_of_means
 def test_active_units_counts_means_that_vary() -> None:
     variances = np.array([1.0, 0.02, 0.0, 0.009])
     means = np.random.default_rng(0).normal(size=(4000, 4)) * np.sqrt(variances)
-    assert active_units(variance_of_means(means, np.zeros_like(means))) == 2
+    variance, error = variance_of_means(means, np.zeros_like(means))
+    assert active_units(variance, error) == 2 and not error.any()
+
+
+def test_noise_of_few_samples_makes_no_unit_active() -> None:
+    """Of codes with variance 1, and 50 dimensions whose means do not vary."""
+    random, count, samples = np.random.default_rng(0), 1000, 2
+    true = np.zeros(51)
+    true[-1] = 1.0
+    means = random.normal(size=(count, 51)) * np.sqrt(true)
+    codes = means + random.normal(size=(samples, count, 51))
+    found = variance_of_means(codes.mean(0), codes.var(0) / (samples - 1))
+    variance, error = found
+    assert (variance > 0.01).sum() > 10  # by noise
+    np.testing.assert_array_less(np.abs(variance - true), 4 * error)
+    assert active_units(*found) == 1
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def test_groups_that_do_not_move_keep_their_noise(
 def test_one_number_is_for_all_groups() -> None:
     assert groups.of_dimensions("t", 0.5, (2, 1)).tolist() == [0.5] * 3
     assert groups.of_dimensions("t", (1, 2), (2, 1)).tolist() == [1, 1, 2]
-    with pytest.raises(ValueError, match="must be one number or 2, one for"):
+    with pytest.raises(ValueError, match="must be one value or 2, one for"):
         groups.of_dimensions("moves", (1, 2, 3), (2, 1))
     for wrong in (-1.0, float("nan"), (1.0, float("inf"))):
         with pytest.raises(ValueError, match="must be finite and 0 or more"):

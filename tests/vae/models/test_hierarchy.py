@@ -278,8 +278,19 @@ def test_three_groups_of_other_sizes(kind: type[Hierarchy]) -> None:
 
 
 def test_groups_are_diagonal_gaussians() -> None:
-    with pytest.raises(Unsupported, match="is not a diagonal Gaussian"):
+    with pytest.raises(Unsupported, match="^the posterior is not a diagonal Gaussian"):
         model(Chain).clone(posteriors=(FullGaussian(1),))
     generators = (Generator(MLP((), nn.relu), FullGaussian(1)),)
     with pytest.raises(Unsupported, match="is not a diagonal Gaussian"):
         model(Ladder).clone(generators=generators)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_upper_modules_fit_each_other(kind: type[Hierarchy]) -> None:
+    whole = model(kind)
+    for changes in ({"rises": ()}, {"generators": ()}, {"posteriors": ()}):
+        with pytest.raises(Unsupported, match="needs a rise and a generator for each"):
+            whole.clone(**changes)
+    generators = (Generator(MLP((), nn.relu), DiagonalGaussian(2)),)
+    with pytest.raises(Unsupported, match=r"generators of \[1\] dim.*, not \[2\]"):
+        whole.clone(generators=generators)
