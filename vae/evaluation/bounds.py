@@ -18,12 +18,7 @@ from vae.evaluation.base import (
     look_at,
     mean_and_error,
 )
-from vae.evaluation.latent import (
-    MOST_DIMENSIONS,
-    VARIANCE_ERROR,
-    active_units,
-    variance_of_means,
-)
+from vae.evaluation.latent import MOST_DIMENSIONS, use_of_means
 from vae.fields import Count
 from vae.models.base import Model
 from vae.objectives.base import elbo_terms, kl_per_dimension, moments_of_example
@@ -230,17 +225,7 @@ def summarise(
     mean, error = bounds.posterior_mean, bounds.mean_error
     # A single one has no variance.
     if mean is not None and error is not None and len(nll) > 1:
-        estimates = variance_of_means(mean[:, :size], error[:, :size])
-        results["latent/active_units"] = active_units(*estimates)
-        variance, spread = map(np.asarray, estimates)
-        if len(groups) > 1:
-            cuts = np.cumsum(groups)[:-1]
-            parts = (np.split(estimate, cuts) for estimate in (variance, spread))
-            counts = [active_units(*part) for part in zip(*parts, strict=True)]
-            results["latent/active_units_per_group"] = counts
-        results["latent/mean_variance"] = variance.tolist()
-        if spread.any():
-            results[VARIANCE_ERROR] = spread.tolist()
+        results |= use_of_means(mean[:, :size], error[:, :size], groups)
     if bounds.kl_per_dimension is not None:
         kl = np.mean(bounds.kl_per_dimension[:, :size], 0)
         results["latent/kl_per_dim"] = kl.tolist()

@@ -1,6 +1,6 @@
 """How the latent space is used, of test images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -162,7 +162,34 @@ def make_codes(model: Model, preprocess: Preprocess) -> Callable[..., jax.Array]
     return codes
 
 
-def variance_of_means(posterior_means: Array, error: Array) -> tuple[Array, Array]:
+def use_of_means(
+    posterior_means: Array, error: Array, groups: Sequence[int]
+) -> dict[str, Any]:
+    """Returns `latent/mean_variance` with its error, if it has one, and
+    `latent/active_units`, also per group if there are several.
+
+    Args:
+      posterior_means: of images [N, D].
+      error: variances of their errors [N, D].
+      groups: dimensions of each group; D is their sum or, of a single group, less.
+    """
+    found = np.asarray(posterior_means), np.asarray(error)
+    variance, spread = variance_of_means(*found)
+    results: dict[str, Any] = {"latent/active_units": active_units(variance, spread)}
+    if len(groups) > 1:
+        cuts = np.cumsum(groups)[:-1]
+        parts = zip(np.split(variance, cuts), np.split(spread, cuts), strict=True)
+        counts = [active_units(*part) for part in parts]
+        results["latent/active_units_per_group"] = counts
+    results["latent/mean_variance"] = variance.tolist()
+    if spread.any():
+        results[VARIANCE_ERROR] = spread.tolist()
+    return results
+
+
+def variance_of_means(
+    posterior_means: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the variance over images [D] of posterior means [N, D], less that of
     their error [N, D]; and its standard error [D], 0 where the means have none."""
     squares = (posterior_means - posterior_means.mean(axis=0)) ** 2 - error
@@ -171,6 +198,6 @@ def variance_of_means(posterior_means: Array, error: Array) -> tuple[Array, Arra
     return variance, np.where((error == 0).all(axis=0), 0.0, spread)
 
 
-def active_units(variance: Array, error: Array) -> int:
+def active_units(variance: np.ndarray, error: np.ndarray) -> int:
     """Counts the active ones of dimensions; see `collapse.is_active`."""
     return int(is_active(variance, error).sum())

@@ -221,13 +221,12 @@ class DiscretizedLogistic(Bytes):
     features_per_channel = 2
 
     def pixels(self, features: jax.Array) -> Distribution:
-        return _logistic(features[..., 0], features[..., 1])
+        return ByteLogistic(features[..., 0], bounded_log_scale(features[..., 1]))
 
     @staticmethod
     def features_of_mean(mean: np.ndarray) -> np.ndarray:
         """Returns features at which the mean image is `mean`, the scales 0.1."""
-        loc = centers_of_mean(mean, np.zeros(1), INITIAL_LOGISTIC_SCALE)
-        return join(loc, np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE)))
+        return join(*components_of_mean(mean, 1))
 
 
 class MixtureOfDiscretizedLogistics(Bytes):
@@ -247,19 +246,12 @@ class MixtureOfDiscretizedLogistics(Bytes):
         return 3 * self.num_components
 
     def pixels(self, features: jax.Array) -> Distribution:
-        logits, loc, log_scale = jnp.split(features.swapaxes(-1, -2), 3, axis=-2)
-        return ByteLogisticMixture(logits, _logistic(loc, log_scale))
+        logits, loc, raw = jnp.split(features.swapaxes(-1, -2), 3, axis=-2)
+        return ByteLogisticMixture(logits, ByteLogistic(loc, bounded_log_scale(raw)))
 
     def features_of_mean(self, mean: np.ndarray) -> np.ndarray:
-        """Returns features at which the mean image is `mean`, the weights equal.
-
-        Components start apart, within two scales of 0.1 about their centre: equal ones
-        would have equal gradients.
-        """
-        steps = 2 * (np.arange(self.num_components) + 0.5) / self.num_components - 1
-        offsets = 2 * INITIAL_LOGISTIC_SCALE * steps
-        loc = centers_of_mean(mean, offsets, INITIAL_LOGISTIC_SCALE) + offsets
-        log_scale = np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE))
+        """Returns features at which the mean image is `mean`, the weights equal."""
+        loc, log_scale = components_of_mean(mean, self.num_components)
         return join(np.zeros_like(loc), loc, log_scale)
 
 
@@ -283,9 +275,18 @@ class Categorical256(Bytes):
         return join(slopes[..., None] * np.arange(TOP_LEVEL + 1) / TOP_LEVEL)
 
 
-def _logistic(loc: jax.Array, log_scale: jax.Array) -> ByteLogistic:
-    low, high = LOG_SCALE_BOUNDS
-    return ByteLogistic(loc, -at_least(-at_least(log_scale, low), -high))
+def components_of_mean(mean: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns locations and log-scales [..., count] of logistics of equal weight that
+    have this mean [...]. They differ, because equal ones would have equal gradients."""
+    steps = 2 * (np.arange(count) + 0.5) / count - 1
+    offsets = 2 * INITIAL_LOGISTIC_SCALE * steps
+    loc = centers_of_mean(mean, offsets, INITIAL_LOGISTIC_SCALE) + offsets
+    return loc, np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE))
+
+
+def bounded_log_scale(x: jax.Array) -> jax.Array:
+    """Keeps log-scales within `LOG_SCALE_BOUNDS`, smoothly."""
+    return -at_least(-at_least(x, LOG_SCALE_BOUNDS[0]), -LOG_SCALE_BOUNDS[1])
 
 
 def at_least(x: jax.Array, bound: float) -> jax.Array:

@@ -1,20 +1,12 @@
 """The likelihood of colour images whose channels depend on each other."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae.distributions.pixels import centers_of_mean
 from vae.distributions.rgb import RGBLogisticMixture, RGBParameters
 from vae.fields import Count
-from vae.models.likelihoods import (
-    INITIAL_LOGISTIC_SCALE,
-    LOG_SCALE_BOUNDS,
-    Bytes,
-    at_least,
-)
+from vae.models.likelihoods import Bytes, bounded_log_scale, components_of_mean
 from vae.nn.layers import at_least_float32
 from vae.types import Distribution, Unsupported
 
@@ -67,8 +59,7 @@ class MixtureOfDiscretizedLogisticsRGB(Bytes):
         logits, rest = jnp.split(flat, [self.num_components], axis=-2)
         rest = rest.reshape(*batch, 3, 3, self.num_components, height * width)
         loc, log_scale, raw = (rest[..., i, :, :, :] for i in range(3))
-        low, high = LOG_SCALE_BOUNDS
-        log_scale = -at_least(-at_least(log_scale, low), -high)
+        log_scale = bounded_log_scale(log_scale)
         parameters = RGBParameters(logits, loc, log_scale, jnp.tanh(raw))
         return RGBLogisticMixture(parameters, (height, width))
 
@@ -76,10 +67,7 @@ class MixtureOfDiscretizedLogisticsRGB(Bytes):
         """Returns features [..., 10 M] at which the mean image is `mean` [..., 3], the
         weights equal, the channels independent, and the components apart as those of
         `MixtureOfDiscretizedLogistics`."""
-        steps = 2 * (np.arange(self.num_components) + 0.5) / self.num_components - 1
-        offsets = 2 * INITIAL_LOGISTIC_SCALE * steps
-        loc = centers_of_mean(mean, offsets, INITIAL_LOGISTIC_SCALE) + offsets
-        log_scale = np.full_like(loc, math.log(INITIAL_LOGISTIC_SCALE))
+        loc, log_scale = components_of_mean(mean, self.num_components)
         parts = np.stack([loc, log_scale, np.zeros_like(loc)], -3)  # [..., 3, 3, M]
         logits = np.zeros((*mean.shape[:-1], self.num_components))
         return np.concatenate([logits, parts.reshape(*mean.shape[:-1], -1)], -1)

@@ -71,8 +71,8 @@ class TopDown(VAE):
     group first. `posterior` says how scales are made.
 
     References:
-      Child 2020, arXiv 2011.10650. There p(z_L) is a Gaussian that is learned: the same
-      family as a standard normal here, for what reads z_L is linear.
+      Child 2020, arXiv 2011.10650. The paper learns the mean and variance of p(z_L). A
+      standard normal is as general here: the layer that reads z_L is linear.
 
     Raises:
       Unsupported: the posterior is not a diagonal Gaussian, the prior is made of

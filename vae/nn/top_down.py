@@ -24,7 +24,7 @@ Layers = Annotated[str, Field()]
 Part = Annotated[float, Field(above=0.0, at_most=1.0)]  # of the width
 # (number of the block, h [N, R, R, W], what the prior's Gaussian is made of
 # [N, R, R, 2 C] or None) -> codes [N, R, R, C]
-Choose = Callable[[int, jax.Array, jax.Array | None], jax.Array]
+ChooseCodes = Callable[[int, jax.Array, jax.Array | None], jax.Array]
 LARGEST_BIAS = 64  # the largest resolution with a bias of its own at each position
 gelu = partial(nn.gelu, approximate=False)
 
@@ -117,7 +117,8 @@ class BottomUpEncoder(nn.Module):
 
 
 class TopDownBlock(nn.Module):
-    """h + f(h) + W z, then a residual `Bottleneck`; z are codes, which p(z | h) has."""
+    """h + f(h) + W z, then a residual `Bottleneck`. z is the code of the block, which
+    computes the parameters of its prior p(z | h)."""
 
     middle: int
     share: float  # of the variance of the last kernels
@@ -133,7 +134,7 @@ class TopDownBlock(nn.Module):
         choose: Callable[[jax.Array, jax.Array | None], jax.Array],
     ) -> jax.Array:
         """Maps h [N, R, R, W] to the same shape, by codes that have so many channels
-        and that `choose` returns; see `Choose`."""
+        and that `choose` returns; see `ChooseCodes`."""
         width, zeros = h.shape[-1], nn.initializers.zeros
         shared = {"convolution": self.convolution, "dtype": self.dtype}
         size = 2 * channels * self.has_prior
@@ -149,7 +150,7 @@ class TopDownDecoder(nn.Module):
     """A `TopDownBlock` for each layer, from 1x1 to the image. Each resolution begins
     with learned biases; images are unpooled to larger ones by repetition.
 
-    The codes of the first block are not of its making.
+    The decoder does not compute the prior of the first block's codes.
 
     Raises:
       Unsupported: the layers cannot be read, or do not fit the image or the codes.
@@ -205,7 +206,7 @@ class TopDownDecoder(nn.Module):
         ]
 
     @nn.compact
-    def descend(self, count: int, channels: int, choose: Choose) -> jax.Array:
+    def descend(self, count: int, channels: int, choose: ChooseCodes) -> jax.Array:
         """Returns features [count, *event_shape], by codes of so many channels."""
         layers = parse_fall(self.layers)
         side = max(self.resolutions)
@@ -266,7 +267,7 @@ def check_side(side: int, shape: Sequence[int], *, part: str) -> None:
     """Refuses examples of a shape [H, W, C] that is not `side` pixels high and wide.
 
     Raises:
-      Unsupported: so it is.
+      Unsupported: the examples have another shape.
     """
     if (*shape[:-1],) != (side, side):
         text = "x".join(map(str, shape[:-1] if len(shape) == 3 else shape))

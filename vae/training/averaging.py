@@ -23,10 +23,11 @@ def with_average(
     """Keeps an exponential moving average of the model's weights: after each update
     average = d average + (1 - d) weights. With `ema_decay` 0 there is none: `tx`.
 
-    After t earlier steps d is min(ema_decay, (1 + t) / (10 + t)). So the average soon
-    forgets the initial weights, at which it begins, and is itself a set of weights at
-    every step. (Debiased as Adam's moments are, it would have to be divided by
-    1 - d^t wherever it is read.) Averages of batch statistics are averaged, too.
+    After t earlier steps (skipped ones count) d is min(ema_decay, (1 + t) / (10 + t)).
+    So the average soon forgets the initial weights, at which it begins, and is itself a
+    set of weights at every step. (Debiased as Adam's moments are, it would have to be
+    divided by 1 - d^t wherever it is read.) Averages of batch statistics are averaged,
+    too.
 
     `tx` is to be that of {"model": ..., "objective": ...}.
 

@@ -54,6 +54,37 @@ def test_the_section_names_every_group(sizes: tuple[int, ...], tmp_path: Path) -
     assert f"The model has {len(sizes)} groups" in said
 
 
+def test_pictures_change_the_groups_that_they_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two groups, of dimension 0 and of dimensions 1 and 2."""
+    subject, _ = known_model(CODES)
+    subject = subject._replace(draw=lambda labels: np.full((len(labels), 3), 9.0))
+    experiment: Any = subject.experiment
+    experiment.group_dims = (1, 2)
+    saved: dict[str, np.ndarray] = {}
+    monkeypatch.setattr(
+        groups,
+        "_save",
+        lambda subject, chosen, codes, path, **words: saved.update({path.stem: codes}),
+    )
+    groups.show_groups(subject, {}, tmp_path)
+    kept = saved["groups_kept"]  # in columns: groups 1 to 2, and 2
+    assert kept[:, 0].all() and not kept[:, 1, 0].any()
+    np.testing.assert_array_equal(kept[:, 1, 1:], kept[:, 0, 1:])
+    redrawn = saved["groups_redrawn"]  # in rows: group 1, group 2
+    np.testing.assert_array_equal(redrawn[:, 0], CODES[[0, 0]])
+    assert (redrawn[0, 1:, 0] == 9).all() and (redrawn[1, 1:, 1:] == 9).all()
+    assert (redrawn[0, :, 1:] == CODES[0, 1:]).all()
+    assert (redrawn[1, :, 0] == CODES[0, 0]).all()
+    moved = saved["groups_moved"]  # in rows: group 1, group 2, all
+    start, end = moved[2, 0], moved[2, -1]
+    assert (start != end).all()
+    np.testing.assert_array_equal(moved[0, -1], [end[0], *start[1:]])
+    np.testing.assert_array_equal(moved[1, -1], [start[0], *end[1:]])
+    np.testing.assert_allclose(np.diff(moved[2], 2, axis=0), 0, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_codes_of_a_hierarchy_are_standard_normal_under_the_prior() -> None:
     subject = initial_model(**LADDER)
