@@ -97,7 +97,9 @@ class Sample(Launch):
         "LABEL of the examples of a conditional model (default: as frequent as in the "
         "training data).",
     ] = ""
-    temperature: Annotated[float, "NUMBER that multiplies the prior's scale (1)."] = 1.0
+    temperature: Annotated[
+        float, "NUMBER that multiplies the prior's scale (1); in Python, one per group."
+    ] = 1.0
     mean: Annotated[bool, "Write the means of p(x | z), not draws from it."] = False
     sample_seed: Annotated[int, "NUMBER of the random draws (0)."] = 0
 
