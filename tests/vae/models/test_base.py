@@ -56,7 +56,7 @@ def test_a_prior_is_over_the_space_of_the_posterior(prior: str, posterior: str) 
     if prior == posterior:
         check_space(prior, posterior)
         return
-    reason = f"^is over {prior}, but the posterior is over {posterior}$"
+    reason = f"^the prior is over {prior}, but the posterior is over {posterior}$"
     with pytest.raises(Unsupported, match=reason) as error:
         check_space(prior, posterior)
     assert error.value.part == "prior"
