@@ -86,7 +86,7 @@ class Evaluation(NamedTuple):
     # (subject, *, fields) -> why it cannot be done, as a phrase; None: it can
     applies: Callable[..., str | None] = _always
     switch: str | None = None  # the field that turns it on; None: it is always on
-    replaces: tuple[str, ...] = ()  # begin the names of all its results
+    replaces: tuple[str, ...] = ()  # begin the names of earlier results that go
     newer: tuple[str, ...] = ()  # of `shows`: what results of early versions lack
     # (subject, *, fields) -> images looked at, where they take long
     images: Callable[..., int] = lambda subject, **fields: 0
