@@ -212,7 +212,7 @@ def fit(
 
 @contextmanager
 def _naming_objective() -> Iterator[None]:
-    """Says of an objective that it cannot work with the model.
+    """Names the objective in the message if it is the objective that cannot work.
 
     Raises:
       Unsupported: it cannot, or a part of the model cannot.
@@ -220,8 +220,7 @@ def _naming_objective() -> Iterator[None]:
     try:
         yield
     except Unsupported as error:
-        part = error.part or "objective"
-        raise Unsupported(error.message, part) from error
+        raise Unsupported(error.message, error.part or "objective") from error
 
 
 def _as_stored(x: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from vae.types import Distribution
 ACTIVE_VARIANCE = 0.01  # of a posterior mean over images: above it a unit is active
 COLLAPSED_RATE = 0.1  # nats; below it codes say nothing of images
 SETTLED = 1_000  # steps; before, codes that say nothing are no news
-ERRORS = 3  # standard errors of the estimate, by which it has to be above
+STANDARD_ERRORS = 3  # by which an estimated variance must be above
 ROWS = 8  # codes whose density under all posteriors is computed at once
 
 WARM_UP = "warm-up (objective.annealing=linear)"
@@ -51,8 +51,9 @@ class Verdict(NamedTuple):
 
 
 def is_active(mean_variance: np.ndarray, error: np.ndarray | float) -> np.ndarray:
-    """Says of each dimension [D] whether its posterior mean varies over images: by more
-    than 0.01, and by three standard errors more where samples estimate it.
+    """Says whether each dimension [D] is active: the variance of its posterior mean
+    over images is above 0.01. An estimated variance must be above by three standard
+    errors.
 
     Args:
       mean_variance: of the posterior means over images [D].
@@ -61,7 +62,7 @@ def is_active(mean_variance: np.ndarray, error: np.ndarray | float) -> np.ndarra
     References:
       Burda et al. 2015, arXiv 1509.00519, sec. 5.1.
     """
-    return mean_variance - ERRORS * error > ACTIVE_VARIANCE
+    return mean_variance - STANDARD_ERRORS * error > ACTIVE_VARIANCE
 
 
 def judge(

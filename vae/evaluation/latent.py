@@ -71,8 +71,8 @@ def run(trained: Trained) -> dict[str, Any]:
         }
     if "latent/mean_variance" not in before:
         return {
-            "collapse": "unknown: active units need two test images, and of this model "
-            "evaluate.bounds.importance_samples=2 or more"
+            "collapse": "unknown: the variance of this model's posterior means needs "
+            "two test images and evaluate.bounds.importance_samples=2 or more"
         }
     usage = trained.compiled(make_use)(*given)
     size, codes = subject.code_dim, np.asarray(usage.codes)
@@ -192,12 +192,14 @@ def variance_of_means(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the variance over images [D] of posterior means [N, D], less that of
     their error [N, D]; and its standard error [D], 0 where the means have none."""
-    squares = (posterior_means - posterior_means.mean(axis=0)) ** 2 - error
-    spread = squares.std(axis=0) / len(squares) ** 0.5
     variance = posterior_means.var(axis=0) - error.mean(axis=0)
-    return variance, np.where((error == 0).all(axis=0), 0.0, spread)
+    spread, estimated = np.zeros_like(variance), error.any(axis=0)
+    means, error = posterior_means[:, estimated], error[:, estimated]
+    squares = (means - means.mean(axis=0)) ** 2 - error
+    spread[estimated] = squares.std(axis=0) / len(squares) ** 0.5
+    return variance, spread
 
 
 def active_units(variance: np.ndarray, error: np.ndarray) -> int:
-    """Counts the active ones of dimensions; see `collapse.is_active`."""
+    """Counts the active dimensions; see `collapse.is_active`."""
     return int(is_active(variance, error).sum())

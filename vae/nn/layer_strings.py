@@ -14,7 +14,7 @@ class Layer(NamedTuple):
     """A block at resolution R, written `R`, `RdN` (encoder) or `RmN` (decoder)."""
 
     resolution: int
-    other: int | None = None  # N: divides the resolution, or is that of what is added
+    other: int | None = None  # N: rate of pooling, or resolution of the block before
 
 
 def parse_layers(text: str, letter: str, part: str) -> tuple[Layer, ...]:
